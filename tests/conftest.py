@@ -1,0 +1,40 @@
+"""What every test may lean on. Servers, ports and waiting live in `tests.support`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support.server import Server, running_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Machines that run tests are often slow and busy: what counts is the property, not the time.
+settings.register_profile(
+    "casdav", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("soak", parent=settings.get_profile("casdav"), max_examples=5000)
+settings.load_profile("casdav")
+
+# Settings of the person who runs the tests must not reach the program under test.
+_FOREIGN_PREFIXES = ("CASDAV_", "RCLONE_")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the settings of the person who runs the tests from the program under test."""
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN_PREFIXES):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A real `casdav serve` on a new repository, with an admin who has a home volume."""
+    with running_server(tmp_path / "store") as running:
+        yield running
