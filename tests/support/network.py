@@ -14,3 +14,12 @@ def free_port(host: str = LOOPBACK) -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def accepts_connections(host: str, port: int) -> bool:
+    """Whether somebody listens on the port and accepts a connection at this moment."""
+    try:
+        with socket.create_connection((host, port), timeout=5):
+            return True
+    except (ConnectionError, TimeoutError):
+        return False
