@@ -1,0 +1,1 @@
+"""The network drive: WebDAV over HTTP on a repository of `cas`."""
