@@ -1,0 +1,119 @@
+"""What a blob store is: named bytes, most written once, a few moved by compare-and-set.
+
+The memory store, the local disk and the bucket are all used through this protocol, and the same
+contract suite (tests/contracts/blob_store.py) runs against each. `names` says what a name is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, NewType, Protocol
+
+from blake3 import blake3
+
+Buffer = bytes | bytearray | memoryview
+Payload = Buffer | Sequence[Buffer]
+"""Bytes to store: one buffer, or several that follow each other. Not kept after the call."""
+
+Token = NewType("Token", str)
+"""Names one state of a mutable object; opaque, equal for equal states."""
+
+
+class ByteRange(NamedTuple):
+    """The bytes from `start` up to `stop`, which is not in it; what no object has is left out."""
+
+    start: int
+    stop: int
+
+
+class BlobStore(Protocol):
+    """Named bytes. All methods may be called from several threads and processes at once.
+
+    Every method raises InvalidError for a name or range that is not acceptable and StoreError
+    (StoreFullError, ReadOnlyError) where the disk or bucket fails. After an error of a write,
+    the name holds either all of the new bytes or what it held before, never a part.
+    """
+
+    @property
+    def location(self) -> str:
+        """Where the store is, as `opening.open_store` takes it; for messages."""
+
+    def put(self, name: str, payload: Payload) -> None:
+        """Store an immutable object; it is durable when this returns.
+
+        Raises:
+            AlreadyExistsError: the name is taken; its bytes were left alone.
+        """
+
+    def put_file(self, name: str, path: Path) -> None:
+        """Store a local file as an immutable object, and take the file away.
+
+        Nobody may write to the file any more. Where the name holds the same bytes already, the
+        file is taken away: so a call that a crash cut off is simply repeated.
+
+        Raises:
+            AlreadyExistsError: the name holds other bytes; both were left alone.
+            NotFoundError: there is no such file.
+        """
+
+    def get(self, name: str, byte_range: ByteRange | None = None) -> bytes:
+        """Return an object's bytes, or those of a range that lie within it.
+
+        Raises:
+            NotFoundError: there is no such object.
+        """
+
+    def size(self, name: str) -> int:
+        """Return an object's size in bytes.
+
+        Raises:
+            NotFoundError: there is no such object.
+        """
+
+    def delete(self, name: str) -> None:
+        """Remove an object; nothing happens where there is none."""
+
+    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield (name, size in bytes) of all objects below an area or below `area/hex`.
+
+        The order is not defined. What is stored or removed meanwhile may be missing or not.
+        """
+
+    def read(self, name: str) -> tuple[bytes, Token]:
+        """Return a mutable object's bytes and the token of that state.
+
+        Raises:
+            NotFoundError: there is no such object.
+        """
+
+    def replace(self, name: str, payload: Payload, expected: Token | None) -> Token:
+        """Set a mutable object if its state is the expected one (None: it is absent).
+
+        Returns the token of the new state, which is durable.
+
+        Raises:
+            ConflictError: the state is another; nothing was changed.
+        """
+
+    def local_path(self, name: str) -> Path | None:
+        """Return the file that holds an immutable object, or None where the store is not local.
+
+        The file may be read at any time until the object is deleted, and must not be changed.
+        """
+
+    def clean_up(self) -> int:
+        """Remove what crashed writers left behind; return how many files it was.
+
+        Safe beside live writers: what they are writing is kept.
+        """
+
+
+def buffers_of(payload: Payload) -> Sequence[Buffer]:
+    """Return the buffers of a payload, in order."""
+    return [payload] if isinstance(payload, Buffer) else payload
+
+
+def token_of(content: bytes) -> Token:
+    """Return the token of a mutable object with these bytes, where the store has no own."""
+    return Token(blake3(content).hexdigest())

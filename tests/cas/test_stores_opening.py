@@ -1,0 +1,69 @@
+"""Locations as people write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cas.errors import InvalidError, NotFoundError
+from cas.stores.local import LocalStore
+from cas.stores.memory import MemoryStore
+from cas.stores.opening import open_store
+
+
+def test_a_path_is_a_local_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a b").mkdir()
+    for location in (tmp_path / "a b", str(tmp_path / "a b"), "a b", "./a b", Path("a b")):
+        store = open_store(location)
+        assert isinstance(store, LocalStore)
+        assert store.location == str(tmp_path / "a b")
+
+
+def test_a_file_url_is_a_local_store(tmp_path: Path) -> None:
+    (tmp_path / "a b").mkdir()
+    for location in (
+        f"file://{tmp_path}/a%20b",
+        f"file:{tmp_path}/a%20b",
+        f"FILE://localhost{tmp_path}/a b",
+    ):
+        assert open_store(location).location == str(tmp_path / "a b")
+
+
+def test_a_missing_directory_is_made_only_if_asked(tmp_path: Path) -> None:
+    location = f"file://{tmp_path}/not/there"
+    with pytest.raises(NotFoundError):
+        open_store(location)
+    assert open_store(location, create=True).location == str(tmp_path / "not/there")
+    assert open_store(location).location == str(tmp_path / "not/there")
+
+
+def test_memory_is_a_new_store_each_time() -> None:
+    first = open_store("memory:")
+    first.put("packs/00/00", b"content")
+    assert isinstance(first, MemoryStore)
+    assert list(open_store("memory:", create=True).list("packs")) == []
+
+
+@pytest.mark.parametrize(
+    ("location", "reason"),
+    [
+        ("", "empty"),
+        ("ftp://host/path", "unknown kind of location"),
+        ("backup:2026", r"\./backup:2026"),
+        ("s3://bucket/prefix", "not supported yet"),
+        ("file://host/path", "file:///path"),
+        ("file:relative", "file:///path"),
+        ("file:///path?query", "file:///path"),
+        ("memory:name", "has no name"),
+    ],
+)
+def test_what_is_not_understood_is_refused_and_said_why(location: str, reason: str) -> None:
+    with pytest.raises(InvalidError, match=reason):
+        open_store(location)
+
+
+def test_a_name_with_a_colon_can_be_written_as_a_path(tmp_path: Path) -> None:
+    location = f"{tmp_path}/backup:2026"
+    assert open_store(location, create=True).location == location
