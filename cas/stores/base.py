@@ -13,6 +13,8 @@ from typing import NamedTuple, NewType, Protocol
 from blake3 import blake3
 
 Buffer = bytes | bytearray | memoryview
+"""Bytes in one piece; a memoryview is of single bytes and contiguous."""
+
 Payload = Buffer | Sequence[Buffer]
 """Bytes to store: one buffer, or several that follow each other. Not kept after the call."""
 
