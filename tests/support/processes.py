@@ -28,6 +28,7 @@ def casdav_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]
     """Return an environment in which this checkout's packages are found from any directory."""
     return {
         **os.environ,
+        "CASDAV_CONFIG": os.devnull,  # Not the settings file of the person who runs the tests.
         "PYTHONPATH": str(CHECKOUT),
         "PYTHONUNBUFFERED": "1",
         "NO_COLOR": "1",

@@ -1,0 +1,141 @@
+"""kill -9 under load: what was acknowledged is there, what was not is there whole or not at all.
+
+Each writer owns a folder and sends one request at a time, so that after a kill its folder has
+exactly two possible states: before and after the request that got no answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import random
+import statistics
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.support import Server, running_server
+from tests.support.network import LOOPBACK
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES: Final = [f"file {number}" for number in range(8)]
+WRITERS: Final = 4
+LONGEST_ROUND_SECONDS: Final = 1.5
+RESTART_SECONDS: Final = 2.0
+
+Folder = dict[str, bytes]
+
+
+class Writer:
+    """Changes its folder at random until the server is gone, and knows what must be there."""
+
+    def __init__(self, server: Server, name: str, seed: int) -> None:
+        self.folder = name
+        self.before: Folder = {}
+        self.after: Folder = {}
+        self.acknowledged = 0
+        self.surprise: str | None = None
+        self._server = server
+        self._random = random.Random(seed)
+        credentials = f"{server.user}:{server.password}".encode()
+        self._headers = {"Authorization": f"Basic {base64.b64encode(credentials).decode()}"}
+
+    def run(self) -> None:
+        """Send changes until one gets no answer."""
+        connection = http.client.HTTPConnection(LOOPBACK, self._server.port, timeout=30)
+        try:
+            while self.surprise is None:
+                self._change(connection)
+        except (OSError, http.client.HTTPException):
+            pass  # The kill that we wait for.
+        finally:
+            connection.close()
+
+    def actual(self) -> Folder:
+        """Return what the server has in the folder now."""
+        found: Folder = {}
+        for name in NAMES:
+            status, _, body = self._server.request("GET", self._path(name))
+            assert status in {200, 404}, (status, body)
+            if status == 200:
+                found[name] = body
+        return found
+
+    def _change(self, connection: http.client.HTTPConnection) -> None:
+        name, other = self._random.sample(NAMES, 2)
+        operation = self._random.choice(["PUT", "PUT", "PUT", "DELETE", "MOVE"])
+        after = dict(self.before)
+        body = b""
+        headers = dict(self._headers)
+        if operation == "PUT":
+            large = self._random.random() < 0.1
+            body = self._random.randbytes(self._random.randrange(3_000_000 if large else 20_000))
+            after[name] = body
+        elif name not in after:
+            return
+        elif operation == "DELETE":
+            del after[name]
+        else:
+            after[other] = after.pop(name)
+            headers["Destination"] = f"{self._server.url}{self._path(other)}"
+        self.after = after
+        url = f"/dav/{self._server.user}/{self._path(name)}"
+        connection.request(operation, url, body=body, headers=headers)
+        response = connection.getresponse()
+        answer = response.read()
+        if response.status not in {201, 204}:
+            self.surprise = f"{operation} {url}: {response.status} {answer!r}"
+            return
+        self.before = after
+        self.acknowledged += 1
+
+    def _path(self, name: str) -> str:
+        return f"{self.folder}/{name.replace(' ', '%20')}"
+
+
+def run_until_killed(server: Server, writers: list[Writer], delay_seconds: float) -> None:
+    threads = [threading.Thread(target=writer.run) for writer in writers]
+    for thread in threads:
+        thread.start()
+    # The moment of the kill is the test's input, so here time itself is what we wait for.
+    time.sleep(delay_seconds)
+    server.kill()
+    for thread in threads:
+        thread.join()
+
+
+def difference(actual: Folder, writer: Writer) -> str | None:
+    """Return what is wrong with the folder after a restart; None if it is as it may be."""
+    if actual in (writer.before, writer.after):
+        return None
+    wrong = [name for name in NAMES if actual.get(name) != writer.before.get(name)]
+    return f"{writer.folder}: {wrong} are neither as acknowledged nor as last sent"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("rounds", [4, pytest.param(50, marks=pytest.mark.long)])
+def test_what_was_acknowledged_is_there_after_every_kill(
+    tmp_path: Path, rounds: int, workers: int
+) -> None:
+    moments = random.Random(workers)
+    restarts: list[float] = []
+    with running_server(tmp_path / "store", "--workers", str(workers)) as server:
+        writers = [Writer(server, f"writer{number}", seed=number) for number in range(WRITERS)]
+        for writer in writers:
+            assert server.request("MKCOL", f"{writer.folder}/")[0] == 201
+        for _ in range(rounds):
+            run_until_killed(server, writers, moments.uniform(0.02, LONGEST_ROUND_SECONDS))
+            started = time.monotonic()
+            server.start()
+            restarts.append(time.monotonic() - started)
+            assert [writer.surprise for writer in writers if writer.surprise] == []
+            for writer in writers:
+                actual = writer.actual()
+                assert difference(actual, writer) is None
+                writer.before = writer.after = actual
+    assert sum(writer.acknowledged for writer in writers) > rounds
+    assert statistics.median(restarts) < RESTART_SECONDS, restarts
