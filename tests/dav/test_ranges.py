@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from email import message_from_bytes
 from collections.abc import Iterator
+from email import message_from_bytes
 
 import pytest
 from hypothesis import given
