@@ -67,7 +67,7 @@ PYTHON_PROBLEM = $(shell \
 
 # A virtual environment holds absolute paths and links to its interpreter: after a move of the
 # checkout, or when the interpreter is gone, it is made anew.
-ifneq ($(shell test "$$(cat $(VENV)/.location 2>/dev/null)" = "$$PWD" \
+ifneq ($(shell test "$$(cat $(VENV)/.location 2>/dev/null)" = "$$(pwd -P)" \
 	&& $(BIN)/python -c '' 2>/dev/null && echo sound),sound)
 .PHONY: $(VENV)/.location
 endif
@@ -77,7 +77,7 @@ $(VENV)/.location:
 	@echo 'Setting up $(VENV); the first time this fetches packages and takes about a minute.'
 	@rm -rf $(VENV)
 	@'$(PYTHON)' -m venv $(VENV)
-	@echo "$$PWD" > $@
+	@pwd -P > $@
 
 $(VENV)/.serve-ready: $(VENV)/.location pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
