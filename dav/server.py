@@ -101,8 +101,9 @@ class Server:
     def serve(self, *, handle_signals: bool = False) -> None:
         """Serve until `stop`; come back when running requests are finished. Raises ListenError.
 
-        With `handle_signals`, in the main thread alone: SIGTERM and SIGINT stop, the second of
-        them without waiting; SIGHUP reads the certificate files again.
+        With `handle_signals`, in the main thread alone: SIGTERM and SIGINT stop, a SIGINT after
+        that without waiting; SIGHUP reads the certificate files again. A SIGINT that is ignored
+        stays ignored.
         """
         self.bind()
         with self._signals() if handle_signals else _nothing():
@@ -155,11 +156,12 @@ class Server:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        stops = {signal.SIGTERM: 0, signal.SIGINT: 0}
+        stopping = False
 
         def stop(number: int, _frame: FrameType | None) -> None:
-            stops[signal.Signals(number)] += 1
-            self.stop(at_once=sum(stops.values()) > 1)
+            nonlocal stopping
+            self.stop(at_once=stopping and number == signal.SIGINT)
+            stopping = True
 
         def reload(_number: int, _frame: FrameType | None) -> None:
             try:
@@ -168,6 +170,8 @@ class Server:
                 self._http.error_log(str(error))
 
         handlers = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            del handlers[signal.SIGINT]
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield

@@ -149,8 +149,11 @@ class StrictServer(HTTPServer):
         return load_context(self.settings.certificate, self.settings.key)
 
 
-def open_listeners(settings: ServerSettings) -> list[socket.socket]:
-    """Listening sockets for all addresses that the host's name stands for. Raises ListenError."""
+def open_listeners(settings: ServerSettings, *, listen: bool = True) -> list[socket.socket]:
+    """Sockets bound to all addresses that the host's name stands for. Raises ListenError.
+
+    With `listen` False they hold the port, and get no connections.
+    """
     host, port = settings.host, settings.port
     if not 0 <= port <= _LARGEST_PORT:
         raise ListenError(f"Port {port} is not between 0 and {_LARGEST_PORT}.")
@@ -162,7 +165,9 @@ def open_listeners(settings: ServerSettings) -> list[socket.socket]:
     failure: OSError | None = None
     for family, _, _, _, address in dict.fromkeys(found):
         try:
-            listener = _open_listener(settings, family, (str(address[0]), port, *address[2:]))
+            listener = _bind(settings, family, (str(address[0]), port, *address[2:]))
+            if listen:
+                listener.listen(settings.backlog)
         except OSError as error:
             failure = failure or error
             if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
@@ -177,7 +182,7 @@ def open_listeners(settings: ServerSettings) -> list[socket.socket]:
     return listeners
 
 
-def _open_listener(
+def _bind(
     settings: ServerSettings,
     family: int,
     address: tuple[object, ...],
@@ -194,7 +199,6 @@ def _open_listener(
             only_six = settings.host not in _DUAL_STACK_HOSTS
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_six)
         listener.bind(address)
-        listener.listen(settings.backlog)
     except OSError:
         listener.close()
         raise

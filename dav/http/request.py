@@ -114,7 +114,10 @@ class Request(HTTPRequest):
         self._bodiless = code in _BODILESS or self.head.method == "HEAD"
 
     def write(self, chunk: bytes | memoryview) -> None:
-        """Send a block of the answer, the head before the first. Raises ResponseError, ClientGoneError."""
+        """Send a block of the answer; the head goes with the first.
+
+        Raises ResponseError for a block that must not be sent, ClientGoneError.
+        """
         if not self.status:
             raise ResponseError("The application wrote before it called start_response.")
         if not isinstance(chunk, bytes):
