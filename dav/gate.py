@@ -1,0 +1,96 @@
+"""The door of the server: every request is authenticated here, or answered here.
+
+    app = Gate(drive, Authenticator(repository))
+
+What goes in carries `environ["casdav.principal"]` and `environ["casdav.user"]`. What does not:
+pages for browsers, OPTIONS of somebody unknown, and everybody who must sign in first. Clients get
+401 with a challenge; a browser that opens a page is sent to the login page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from dav.auth import Authenticator
+from dav.challenge import Challenge, Reason
+from dav.identity import Method, Principal
+from dav.markup import Response
+from dav.pages import Pages
+
+PRINCIPAL: Final = "casdav.principal"
+"""The key in the WSGI environment under which the principal stands."""
+USER: Final = "casdav.user"
+"""The key in the WSGI environment under which the user's name stands, for the access log."""
+
+METHODS: Final = (
+    "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK"
+)
+_SESSION_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND"})
+_PAGE_METHODS: Final = frozenset({"GET", "HEAD"})
+
+
+class Gate:
+    """WSGI middleware. One per process, shared by its threads."""
+
+    def __init__(self, app: WSGIApplication, authenticator: Authenticator) -> None:
+        self._app = app
+        self._authenticator = authenticator
+        self._pages = Pages(authenticator)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request, or pass it on with its principal."""
+        response = self._answer(environ)
+        if response is None:
+            return self._app(environ, start_response)
+        length = ("Content-Length", str(len(response.body)))
+        start_response(response.status, [*response.headers, length])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+
+    def _answer(self, environ: WSGIEnvironment) -> Response | None:
+        """Return the answer, or None with the principal in the environment."""
+        if self._pages.has(environ["PATH_INFO"]):
+            return self._pages.answer(environ)
+        outcome = self._authenticator.authenticate(environ)
+        if isinstance(outcome, Challenge):
+            return self._refusal(environ, outcome)
+        environ[PRINCIPAL] = outcome
+        environ[USER] = outcome.name
+        if environ["PATH_INFO"] == "/" and _wants_page(environ):
+            return self._pages.home(environ, outcome)
+        if outcome.method is Method.SESSION and environ["REQUEST_METHOD"] not in _SESSION_METHODS:
+            text = b"A browser's session only reads. Mount the drive to change files.\n"
+            return Response("403 Forbidden", [("Content-Type", "text/plain")], text)
+        return None
+
+    def _refusal(self, environ: WSGIEnvironment, challenge: Challenge) -> Response:
+        if challenge.reason is Reason.NO_CREDENTIALS:
+            if environ["REQUEST_METHOD"] == "OPTIONS":
+                return _OPTIONS
+            if _wants_page(environ):
+                return self._pages.to_login(environ)
+        text = ("Content-Type", "text/plain; charset=utf-8")
+        body = f"{challenge.status.partition(' ')[2]}\n".encode()
+        return Response(challenge.status, [text, *challenge.headers], body)
+
+
+def _wants_page(environ: WSGIEnvironment) -> bool:
+    """Return whether this is a browser that opens a page; DAV clients do not ask for HTML."""
+    is_asking = environ["REQUEST_METHOD"] in _PAGE_METHODS
+    return is_asking and "text/html" in environ.get("HTTP_ACCEPT", "").lower()
+
+
+# Windows and some others ask this before they send a password, of the root too. The answer is the
+# same for every path, so it tells nothing of what there is.
+_OPTIONS: Final = Response(
+    "200 OK", [("DAV", "1, 2, 3"), ("MS-Author-Via", "DAV"), ("Allow", METHODS)]
+)
+
+
+def principal_of(environ: WSGIEnvironment) -> Principal:
+    """Return who sends a request that has passed the gate."""
+    principal = environ[PRINCIPAL]
+    if not isinstance(principal, Principal):
+        raise TypeError(f"no principal: {principal!r}")
+    return principal

@@ -1,0 +1,109 @@
+"""What the registry keeps about people: users, app passwords and grants, as MessagePack arrays.
+
+Paths in the registry: `users/<name>`, `tokens/<id>`, `grants/<volume id, hex>/<user>`. A field may
+be added at the end with a default; none is ever removed, reordered or given another meaning.
+
+A name can come back after its user was deleted. So every user has a random id, and what belongs
+to a user names that id too: an old token or grant never serves a new user of the same name.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import msgspec
+
+from cas import FormatError
+from dav.identity import Right, Role, Scope
+
+USERS: Final = "users"
+TOKENS: Final = "tokens"
+GRANTS: Final = "grants"
+
+
+class User(msgspec.Struct, array_like=True, frozen=True):
+    """A person with an account.
+
+    `id` is random (16 bytes). `password` is the Argon2id hash, empty where the user has none and
+    signs in by app password alone. `epoch` (16 bytes) is drawn anew to end all sessions and JWTs
+    of the user. Times are nanoseconds since the epoch, UTC.
+    """
+
+    name: str
+    id: bytes
+    epoch: bytes
+    role: Role
+    password: str
+    created_ns: int
+    disabled: bool = False
+
+    def __repr__(self) -> str:
+        """Leave out the hash and the epoch: this may end up in a log."""
+        return f"User(name={self.name!r}, role={self.role!s}, disabled={self.disabled})"
+
+
+class AppPassword(msgspec.Struct, array_like=True, frozen=True):
+    """A random password for one program or device; only its keyed hash is kept.
+
+    `id` names it in lists and is no secret. `expires_ns` is 0 where it never expires.
+    """
+
+    id: str
+    user: str
+    user_id: bytes
+    digest: bytes
+    label: str
+    created_ns: int
+    expires_ns: int = 0
+    scope: Scope = Scope()
+
+    def __repr__(self) -> str:
+        """Leave out the hash: this may end up in a log."""
+        return f"AppPassword(id={self.id!r}, user={self.user!r}, label={self.label!r})"
+
+
+class Grant(msgspec.Struct, array_like=True, frozen=True):
+    """The right that a user was given on somebody else's volume."""
+
+    volume_id: bytes
+    user: str
+    user_id: bytes
+    right: Right
+    created_ns: int
+    author: str = ""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_Record = TypeVar("_Record", User, AppPassword, Grant)
+
+
+def encode(record: User | AppPassword | Grant) -> bytes:
+    """Return the bytes that the registry keeps for the record."""
+    return _encoder.encode(record)
+
+
+def decode(encoded: bytes, expected: type[_Record]) -> _Record:
+    """Return the record that the bytes hold.
+
+    Raises:
+        FormatError: they hold no such record.
+    """
+    try:
+        return msgspec.msgpack.decode(encoded, type=expected)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FormatError(f"not a valid {expected.__name__} record: {error}") from error
+
+
+def user_path(name: str) -> str:
+    """Return the registry path of a user."""
+    return f"{USERS}/{name}"
+
+
+def token_path(token_id: str) -> str:
+    """Return the registry path of an app password."""
+    return f"{TOKENS}/{token_id}"
+
+
+def grant_path(volume_id: bytes, user: str) -> str:
+    """Return the registry path of a user's grant on a volume."""
+    return f"{GRANTS}/{volume_id.hex()}/{user}"
