@@ -1,0 +1,109 @@
+"""The storage engine of casdav.
+
+    repository = cas.create("casdav-data")              # or cas.open(...)
+    home = repository.create_volume("alice")
+
+    upload = home.upload()                              # bytes -> chunks, hashed and deduplicated
+    upload.write(b"hello")
+    with home.edit(author="alice") as edit:             # one commit at the end, or none
+        edit.put("hello.txt", upload)
+        edit.make_directory("archive")
+        edit.move("hello.txt", "archive/hello.txt")     # constant time, whatever its size
+
+    with home.view() as view:                           # one state, pinned
+        entry = view.entry("archive/hello.txt")
+        for name, entry in view.list("archive"): ...
+        with view.open("archive/hello.txt") as file:    # every byte checked against its hash
+            file.seek(1), file.read()
+
+A repository holds volumes, each a versioned tree of directories, files and links. Files are
+Merkle trees of content-defined chunks keyed by BLAKE3, directories Merkle trees of entries; what
+is equal is kept once. When an edit has been committed it survives a crash and a power cut. A
+read returns what was written or raises IntegrityError.
+
+Everything is synchronous and may be shared by threads unless it says otherwise; several
+processes of one machine may have the same repository open. Errors form the tree in `cas.errors`.
+The bytes on disk are specified in FORMAT.md.
+"""
+
+from cas.chunking import ChunkParameters
+from cas.clock import Clock, SystemClock
+from cas.commit import TreeState
+from cas.edits import Edit
+from cas.errors import (
+    AlreadyExistsError,
+    CasError,
+    ConflictError,
+    ExpiredError,
+    FormatError,
+    IntegrityError,
+    InvalidError,
+    LockedError,
+    NotFoundError,
+    PreconditionError,
+    QuotaError,
+    ReadOnlyError,
+    StoreError,
+    StoreFullError,
+    WrongKeyError,
+)
+from cas.files import FileReader, FileWriter
+from cas.formats import NAME_SIZE_LIMIT, RepositoryConfig
+from cas.ids import ObjectId
+from cas.locks import ConflictingLocksError, Lock, LockTable, LockView
+from cas.objects import EMPTY_CONTENT, Content, Entry, EntryKind
+from cas.operations import ABSENT, EXISTS, Applied, ContentIs, EntryIs, Expectation
+from cas.registry import VolumeInfo
+from cas.repository import Repository, Volume, create
+from cas.repository import open_repository as open
+from cas.scratch import Scratch
+from cas.views import View
+
+__all__ = [
+    "ABSENT",
+    "EMPTY_CONTENT",
+    "EXISTS",
+    "NAME_SIZE_LIMIT",
+    "AlreadyExistsError",
+    "Applied",
+    "CasError",
+    "ChunkParameters",
+    "Clock",
+    "ConflictError",
+    "ConflictingLocksError",
+    "Content",
+    "ContentIs",
+    "Edit",
+    "Entry",
+    "EntryIs",
+    "EntryKind",
+    "Expectation",
+    "ExpiredError",
+    "FileReader",
+    "FileWriter",
+    "FormatError",
+    "IntegrityError",
+    "InvalidError",
+    "Lock",
+    "LockTable",
+    "LockView",
+    "LockedError",
+    "NotFoundError",
+    "ObjectId",
+    "PreconditionError",
+    "QuotaError",
+    "ReadOnlyError",
+    "Repository",
+    "RepositoryConfig",
+    "Scratch",
+    "StoreError",
+    "StoreFullError",
+    "SystemClock",
+    "TreeState",
+    "View",
+    "Volume",
+    "VolumeInfo",
+    "WrongKeyError",
+    "create",
+    "open",
+]

@@ -1,0 +1,23 @@
+"""The catalog: what a process must find fast, in LMDB. The only door to `lmdb`.
+
+It holds where each object lies, the heads, the journal since the last checkpoint, young tree
+nodes (the nursery), the processes at work, locks and scratch values. It is a cache: losing it
+loses locks and scratch values; everything acknowledged is rebuilt from packs and refs.
+
+No read transaction outlives a request or a batch, and no value is a view into LMDB's memory.
+"""
+
+from cas.catalog.environment import Catalog
+from cas.catalog.rows import Head, Location, PackRow, PackState, ProcessRow
+from cas.catalog.transactions import ReadTransaction, WriteTransaction
+
+__all__ = [
+    "Catalog",
+    "Head",
+    "Location",
+    "PackRow",
+    "PackState",
+    "ProcessRow",
+    "ReadTransaction",
+    "WriteTransaction",
+]

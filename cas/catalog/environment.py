@@ -1,0 +1,134 @@
+"""Opening LMDB, its transactions, and the mapping of its errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import lmdb
+
+from cas.catalog.transactions import TABLE_NAMES, ReadTransaction, Tables, WriteTransaction
+from cas.errors import IntegrityError, StoreError, StoreFullError
+from cas.formats import MiB
+
+_MAP_SIZE: Final = 256 * 1024 * MiB
+"""Address space, not disk: the file grows with what is in it."""
+_MAX_READERS: Final = 1024
+FREE_SPACE_RESERVE: Final = 8 * MiB
+"""Bytes that must be free on the catalog's disk before a write begins: LMDB reports a full disk
+only as an input/output error in the middle of a commit."""
+
+
+class _Shared:
+    """An LMDB environment, which a process may open only once, and how many use it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.users = 0
+        self.environment = lmdb.open(
+            str(directory),
+            map_size=_MAP_SIZE,
+            metasync=False,
+            mode=0o600,
+            max_dbs=len(TABLE_NAMES),
+            max_readers=_MAX_READERS,
+            max_spare_txns=64,
+        )
+        self.environment.reader_check()
+        self.tables = Tables(*(self.environment.open_db(name) for name in TABLE_NAMES))
+
+
+_open_environments: dict[str, _Shared] = {}
+_open_lock = threading.Lock()
+
+
+class Catalog:
+    """The catalog in one directory. May be shared by threads; not carried over a fork."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open the catalog, making an empty one where there is none.
+
+        Raises:
+            StoreError: the directory cannot be written.
+            IntegrityError: the file there is damaged; it can be rebuilt from the packs.
+        """
+        self._directory = directory
+        self._pid = os.getpid()
+        self._key = str(directory.resolve())
+        with _open_lock, _mapped_errors():
+            shared = _open_environments.get(self._key)
+            if shared is None:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                shared = _open_environments[self._key] = _Shared(directory)
+            shared.users += 1
+        self._environment = shared.environment
+        self._tables = shared.tables
+
+    def close(self) -> None:
+        """Close the catalog; it must not be used afterwards."""
+        with _open_lock:
+            shared = _open_environments[self._key]
+            shared.users -= 1
+            if shared.users == 0:
+                del _open_environments[self._key]
+                shared.environment.close()
+
+    @contextmanager
+    def read(self) -> Iterator[ReadTransaction]:
+        """Look at one state of the catalog. Short: it keeps old pages from being used again."""
+        with _mapped_errors(), self._environment.begin() as transaction:
+            yield ReadTransaction(transaction, self._tables)
+
+    @contextmanager
+    def write(self) -> Iterator[WriteTransaction]:
+        """Change the catalog; one writer at a time over all processes. An exception undoes it.
+
+        Raises:
+            StoreFullError: there is no room on the disk.
+        """
+        if os.getpid() != self._pid:
+            raise StoreError("a repository cannot be used in a forked process: open it there")
+        self._check_free_space()
+        with _mapped_errors(), self._environment.begin(write=True) as transaction:
+            yield WriteTransaction(transaction, self._tables)
+
+    def last_transaction(self) -> int:
+        """Return the number of the newest transaction of any process: a cheap sign of news."""
+        return int(self._environment.info()["last_txnid"])
+
+    def remove_dead_readers(self) -> None:
+        """Free the reader slots of processes that died, so that their old pages are used again."""
+        with _mapped_errors():
+            self._environment.reader_check()
+
+    def _check_free_space(self) -> None:
+        state = os.statvfs(self._directory)
+        if state.f_bavail * state.f_frsize < FREE_SPACE_RESERVE:
+            message = f"no room left on the disk that holds {self._directory}: free some space"
+            raise StoreFullError(message)
+
+
+@contextmanager
+def _mapped_errors() -> Iterator[None]:
+    try:
+        yield
+    except lmdb.MapFullError as error:
+        raise StoreFullError("the catalog has reached its largest size") from error
+    except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError) as error:
+        message = f"the catalog is damaged ({error}): move it away, it is rebuilt from the packs"
+        raise IntegrityError(message) from error
+    except lmdb.ReadersFullError as error:
+        raise StoreError("too many readers of the catalog at once", transient=True) from error
+    except lmdb.Error as error:
+        message = f"the catalog cannot be used: {error}"
+        raise StoreError(message, transient=True) from error
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StoreFullError(str(error)) from error
+        raise StoreError(str(error)) from error

@@ -1,0 +1,115 @@
+"""The rows of the catalog and their bytes. Rows are local to a machine: they are no format.
+
+LMDB 0.9 has no page checksums, so rows that nothing else verifies carry an xxh3_64 of their own.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import Final, NamedTuple, TypeVar
+
+import msgspec
+from xxhash import xxh3_64_digest
+
+from cas.errors import FormatError, IntegrityError
+from cas.ids import Kind
+from cas.objects import Entry, decode, encode
+
+_LOCATION: Final = struct.Struct("<IIIIHBB")
+_CHECK_SIZE: Final = 8
+_Row = TypeVar("_Row")
+
+
+class Location(NamedTuple):
+    """Where an object lies: the pack's ordinal, the record's offset, sizes and codec.
+
+    `number` is the record's number in its pack, which marks it in the bitmaps of a collection.
+    """
+
+    pack: int
+    offset: int
+    stored_size: int
+    plain_size: int
+    number: int
+    kind: Kind
+    codec: int
+
+    def encode(self) -> bytes:
+        """Return the 20 bytes that the catalog keeps."""
+        return _LOCATION.pack(*self)
+
+
+def decode_location(row: bytes) -> Location:
+    """Return the location that the bytes hold."""
+    pack, offset, stored_size, plain_size, number, kind, codec = _LOCATION.unpack(row)
+    return Location(pack, offset, stored_size, plain_size, number, Kind(kind), codec)
+
+
+class PackState(IntEnum):
+    """What may be done with a pack: an open one grows, a sealed one is immutable."""
+
+    OPEN = 0
+    SEALED = 1
+
+
+class PackRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A pack that the catalog knows, by its random id.
+
+    `process` is the id of the process that has it open; `size` in bytes and `records` are known
+    once it is sealed.
+    """
+
+    id: bytes
+    kind: int
+    state: PackState
+    process: bytes = b""
+    size: int = 0
+    records: int = 0
+
+
+class Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The newest state of a volume.
+
+    `root` is the root directory's entry, `sequence` the number of the volume's last change,
+    `snapshots` the root of its snapshot tree. `commit`, `commit_sequence` and `commit_time_ns`
+    tell of the newest commit, which the changes after it are not yet in.
+    """
+
+    root: Entry
+    sequence: int = 0
+    commit: bytes = b""
+    commit_sequence: int = 0
+    commit_time_ns: int = 0
+    snapshots: bytes = b""
+
+
+class ProcessRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A process at work on the repository. It may lean on nursery nodes since `generation`."""
+
+    pid: int
+    generation: int
+    started_ns: int
+
+
+def encode_row(row: object) -> bytes:
+    """Return the row's bytes with their check."""
+    payload = encode(row)
+    return xxh3_64_digest(payload) + payload
+
+
+def decode_row(stored: bytes, expected: type[_Row]) -> _Row:
+    """Return the row that the bytes hold.
+
+    Raises:
+        IntegrityError: the bytes are not what was written.
+    """
+    payload = stored[_CHECK_SIZE:]
+    if xxh3_64_digest(payload) != stored[:_CHECK_SIZE]:
+        message = f"the catalog is damaged: a {expected.__name__} row fails its check"
+        raise IntegrityError(message)
+    try:
+        return decode(payload, expected)
+    except FormatError as error:
+        message = f"the catalog is damaged or newer than this program: {error}"
+        raise IntegrityError(message) from error

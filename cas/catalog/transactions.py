@@ -1,0 +1,296 @@
+"""Typed access to the catalog's tables inside one transaction."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from cas.catalog.rows import (
+    Head,
+    Location,
+    PackRow,
+    ProcessRow,
+    decode_location,
+    decode_row,
+    encode_row,
+)
+
+if TYPE_CHECKING:
+    from lmdb import Transaction, _Database
+
+TABLE_NAMES: Final = (
+    b"meta",
+    b"locations",
+    b"packs",
+    b"pack_ordinals",
+    b"heads",
+    b"journal",
+    b"nursery_even",
+    b"nursery_odd",
+    b"processes",
+    b"locks",
+    b"lock_tokens",
+    b"scratch",
+)
+_NUMBER: Final = struct.Struct(">Q")
+_JOURNAL_END: Final = b"journal end"
+_GENERATION: Final = b"generation"
+_GENERATION_START: Final = b"generation start"
+_IDENTITY: Final = b"identity"
+_NEXT_ORDINAL: Final = b"next ordinal"
+
+
+class Tables(NamedTuple):
+    """LMDB's handles of the tables."""
+
+    meta: _Database
+    locations: _Database
+    packs: _Database
+    pack_ordinals: _Database
+    heads: _Database
+    journal: _Database
+    nursery_even: _Database
+    nursery_odd: _Database
+    processes: _Database
+    locks: _Database
+    lock_tokens: _Database
+    scratch: _Database
+
+
+class ReadTransaction:
+    """One state of the catalog; valid inside the `with` block that made it."""
+
+    def __init__(self, transaction: Transaction[bytes], tables: Tables) -> None:
+        self._transaction = transaction
+        self._tables = tables
+
+    def location(self, object_id: bytes) -> Location | None:
+        """Return where the object lies, or None."""
+        row = self._transaction.get(object_id, db=self._tables.locations)
+        return None if row is None else decode_location(row)
+
+    def young_node(self, node_id: bytes) -> bytes | None:
+        """Return the bytes of a tree node that is in the nursery, or None."""
+        get = self._transaction.get
+        node = get(node_id, db=self._tables.nursery_even)
+        return get(node_id, db=self._tables.nursery_odd) if node is None else node
+
+    def generation(self) -> int:
+        """Return the number of the nursery's current generation."""
+        return self._number(_GENERATION)
+
+    def generation_start(self) -> int:
+        """Return the number of the newest journal record when the generation was opened."""
+        return self._number(_GENERATION_START)
+
+    def identity(self) -> bytes | None:
+        """Return the id of the repository whose catalog this is, None while it is not complete."""
+        return self._transaction.get(_IDENTITY, db=self._tables.meta)
+
+    def nursery_is_empty(self, generation: int) -> bool:
+        """Return whether this generation of the nursery holds no node."""
+        return self._entries(self._nursery(generation)) == 0
+
+    def nursery_size(self) -> int:
+        """Return the bytes of the pages that the nursery takes."""
+        size = 0
+        for table in (self._tables.nursery_even, self._tables.nursery_odd):
+            stat = self._transaction.stat(table)
+            pages = stat["leaf_pages"] + stat["overflow_pages"] + stat["branch_pages"]
+            size += pages * stat["psize"]
+        return size
+
+    def head(self, volume_id: bytes) -> Head | None:
+        """Return the volume's newest state, or None where there is no such volume."""
+        row = self._transaction.get(volume_id, db=self._tables.heads)
+        return None if row is None else decode_row(row, Head)
+
+    def heads(self) -> list[tuple[bytes, Head]]:
+        """Return the newest state of every volume, by volume id."""
+        return [(key, decode_row(row, Head)) for key, row in self._rows(self._tables.heads)]
+
+    def pack(self, ordinal: int) -> PackRow | None:
+        """Return the pack of this ordinal, or None."""
+        row = self._transaction.get(_NUMBER.pack(ordinal), db=self._tables.packs)
+        return None if row is None else decode_row(row, PackRow)
+
+    def packs(self) -> Iterator[tuple[int, PackRow]]:
+        """Yield every pack with its ordinal."""
+        for key, row in self._rows(self._tables.packs):
+            yield _NUMBER.unpack(key)[0], decode_row(row, PackRow)
+
+    def pack_ordinal(self, pack_id: bytes) -> int | None:
+        """Return the ordinal of the pack with this id, or None."""
+        row = self._transaction.get(pack_id, db=self._tables.pack_ordinals)
+        return None if row is None else int(_NUMBER.unpack(row)[0])
+
+    def journal_end(self) -> tuple[int, bytes]:
+        """Return number and id of the newest journal record; (0, b"") before the first."""
+        row = self._transaction.get(_JOURNAL_END, db=self._tables.meta)
+        return (0, b"") if row is None else decode_row(row, tuple[int, bytes])
+
+    def journal(self, after: int = 0) -> Iterator[bytes]:
+        """Yield the journal records beyond number `after` that no commit holds yet."""
+        for _, row in self._rows(self._tables.journal, start=_NUMBER.pack(after + 1)):
+            yield row
+
+    def first_journal(self) -> int | None:
+        """Return the number of the oldest journal record that no commit holds, if there is one."""
+        with self._transaction.cursor(db=self._tables.journal) as cursor:
+            return int(_NUMBER.unpack(cursor.key())[0]) if cursor.first() else None
+
+    def processes(self) -> list[tuple[bytes, ProcessRow]]:
+        """Return the processes that are, or were when they died, at work."""
+        rows = self._rows(self._tables.processes)
+        return [(key, decode_row(row, ProcessRow)) for key, row in rows]
+
+    def lock(self, key: bytes) -> bytes | None:
+        """Return the lock record under this path key, or None."""
+        return self._transaction.get(key, db=self._tables.locks)
+
+    def locks(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield the lock records whose key begins with the prefix, with their keys."""
+        for key, row in self._rows(self._tables.locks, start=prefix):
+            if not key.startswith(prefix):
+                return
+            yield key, row
+
+    def has_locks(self) -> bool:
+        """Return whether there is any lock at all."""
+        return self._entries(self._tables.locks) > 0
+
+    def lock_key(self, token: bytes) -> bytes | None:
+        """Return the path key of the lock with this token, or None."""
+        return self._transaction.get(token, db=self._tables.lock_tokens)
+
+    def scratch(self, key: bytes) -> bytes | None:
+        """Return the scratch value under this key, or None."""
+        return self._transaction.get(key, db=self._tables.scratch)
+
+    def scratch_rows(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield all scratch keys and values."""
+        return self._rows(self._tables.scratch)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows each table has."""
+        return {
+            name.decode(): self._entries(table)
+            for name, table in zip(TABLE_NAMES, self._tables, strict=True)
+        }
+
+    def _rows(self, table: _Database, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        with self._transaction.cursor(db=table) as cursor:
+            if cursor.set_range(start) if start else cursor.first():
+                yield from cursor.iternext()
+
+    def _entries(self, table: _Database) -> int:
+        return int(self._transaction.stat(table)["entries"])
+
+    def _number(self, key: bytes) -> int:
+        row = self._transaction.get(key, db=self._tables.meta)
+        return 0 if row is None else int(_NUMBER.unpack(row)[0])
+
+    def _nursery(self, generation: int) -> _Database:
+        return self._tables.nursery_odd if generation % 2 else self._tables.nursery_even
+
+
+class WriteTransaction(ReadTransaction):
+    """A transaction that changes the catalog; all of it becomes visible at once, or nothing."""
+
+    def put_locations(self, locations: Iterable[tuple[bytes, Location]]) -> None:
+        """Say where objects lie; a newer place takes the older one's stead."""
+        with self._transaction.cursor(db=self._tables.locations) as cursor:
+            cursor.putmulti([(key, location.encode()) for key, location in locations])
+
+    def has_young_node(self, node_id: bytes) -> bool:
+        """Return whether the current generation of the nursery holds the node."""
+        table = self._nursery(self.generation())
+        return self._transaction.get(node_id, db=table) is not None
+
+    def put_young_node(self, node_id: bytes, node: bytes) -> None:
+        """Keep a tree node in the current generation of the nursery."""
+        self._transaction.put(node_id, node, db=self._nursery(self.generation()))
+
+    def open_generation(self) -> None:
+        """Begin a new generation of the nursery; the one that takes its table must be empty."""
+        self._put_number(_GENERATION_START, self.journal_end()[0])
+        self._put_number(_GENERATION, self.generation() + 1)
+
+    def set_identity(self, identity: bytes) -> None:
+        """Say that the catalog is complete, and whose it is."""
+        self._transaction.put(_IDENTITY, identity, db=self._tables.meta)
+
+    def drop_old_generation(self) -> None:
+        """Forget all nodes of the generation before the current one."""
+        self._transaction.drop(self._nursery(self.generation() + 1), delete=False)
+
+    def put_head(self, volume_id: bytes, head: Head) -> None:
+        """Set a volume's newest state."""
+        self._transaction.put(volume_id, encode_row(head), db=self._tables.heads)
+
+    def delete_head(self, volume_id: bytes) -> None:
+        """Forget a volume."""
+        self._transaction.delete(volume_id, db=self._tables.heads)
+
+    def put_pack(self, ordinal: int, pack: PackRow) -> None:
+        """Set what is known of a pack."""
+        key = _NUMBER.pack(ordinal)
+        self._transaction.put(key, encode_row(pack), db=self._tables.packs)
+        self._transaction.put(pack.id, key, db=self._tables.pack_ordinals)
+
+    def reserve_ordinals(self, count: int) -> int:
+        """Set pack ordinals aside for the caller and return the first; none is given twice."""
+        first = self._number(_NEXT_ORDINAL)
+        self._put_number(_NEXT_ORDINAL, first + count)
+        return first
+
+    def put_journal(self, number: int, record_id: bytes, record: bytes) -> None:
+        """Append the journal record that becomes the newest."""
+        self._transaction.put(_NUMBER.pack(number), record, db=self._tables.journal, append=True)
+        self.set_journal_end(number, record_id)
+
+    def set_journal_end(self, number: int, record_id: bytes) -> None:
+        """Say which journal record is the newest."""
+        row = encode_row((number, record_id))
+        self._transaction.put(_JOURNAL_END, row, db=self._tables.meta)
+
+    def delete_journal(self, upto: int) -> None:
+        """Forget the journal records up to this number: commits hold their changes."""
+        last = _NUMBER.pack(upto)
+        with self._transaction.cursor(db=self._tables.journal) as cursor:
+            while cursor.first() and cursor.key() <= last:
+                cursor.delete()
+
+    def put_process(self, process_id: bytes, process: ProcessRow) -> None:
+        """Register a process or renew what is known of it."""
+        self._transaction.put(process_id, encode_row(process), db=self._tables.processes)
+
+    def delete_process(self, process_id: bytes) -> None:
+        """Forget a process that has ended."""
+        self._transaction.delete(process_id, db=self._tables.processes)
+
+    def put_lock(self, key: bytes, record: bytes, tokens: Iterable[bytes]) -> None:
+        """Keep the lock record under its path key; the tokens find it."""
+        self._transaction.put(key, record, db=self._tables.locks)
+        for token in tokens:
+            self._transaction.put(token, key, db=self._tables.lock_tokens)
+
+    def delete_lock(self, key: bytes) -> None:
+        """Forget the lock record under this path key."""
+        self._transaction.delete(key, db=self._tables.locks)
+
+    def delete_lock_token(self, token: bytes) -> None:
+        """Forget a lock token."""
+        self._transaction.delete(token, db=self._tables.lock_tokens)
+
+    def put_scratch(self, key: bytes, value: bytes) -> None:
+        """Keep a scratch value."""
+        self._transaction.put(key, value, db=self._tables.scratch)
+
+    def delete_scratch(self, key: bytes) -> None:
+        """Forget a scratch value."""
+        self._transaction.delete(key, db=self._tables.scratch)
+
+    def _put_number(self, key: bytes, number: int) -> None:
+        self._transaction.put(key, _NUMBER.pack(number), db=self._tables.meta)

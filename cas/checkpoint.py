@@ -1,0 +1,265 @@
+"""Checkpoints: young tree nodes move from the catalog's nursery into a pack, changes into commits.
+
+A checkpoint opens a new generation of the nursery, walks what the heads and the changes since the
+last one reach in it, writes that to a tree pack, makes a commit per changed volume and moves its
+ref. Roots that were superseded in between cost nothing. The old generation is dropped whole once
+no live process leans on it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from cas.catalog import Catalog, Head, ReadTransaction, WriteTransaction
+from cas.chunkstore import ChunkStore, Reliance
+from cas.clock import Clock
+from cas.disk import StoreErrors
+from cas.errors import ConflictError, NotFoundError
+from cas.formats import REGISTRY_ID
+from cas.ids import Kind, ObjectId
+from cas.journal import CHANGES_PER_NODE, Change, ChangeNode, Commit, JournalRecord, Ref
+from cas.objects import Entry, TreeNode, decode, encode
+from cas.processes import Process
+from cas.stores.base import BlobStore
+
+_NODES_PER_TRANSACTION: Final = 256
+
+
+class _Snapshot(NamedTuple):
+    """What a checkpoint covers."""
+
+    heads: list[tuple[bytes, Head]]
+    changes: dict[bytes, list[Change]]
+    number: int
+    record_id: bytes
+
+
+def ref_name(volume_id: bytes) -> str:
+    """Return the name of a volume's ref in the blob store."""
+    return f"refs/{volume_id.hex()}"
+
+
+class Checkpointer:
+    """Makes checkpoints; one at a time over all processes."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: BlobStore,
+        chunks: ChunkStore,
+        process: Process,
+        clock: Clock,
+        lock_path: Path,
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._chunks = chunks
+        self._process = process
+        self._clock = clock
+        self._lock_path = lock_path
+
+    def checkpoint(self) -> bool:
+        """Write what is young to packs and refs; return False where there was nothing to do.
+
+        Returns False as well while another process is at it.
+
+        Raises:
+            StoreError: the disk failed or is full; the next checkpoint does it all.
+        """
+        with self._exclusive() as is_mine:
+            if not is_mine:
+                return False
+            snapshot = self._begin()
+            if snapshot is None:
+                return False
+            relies = Reliance()
+            commits = self._write(snapshot, relies)
+            self._finish(snapshot, commits, relies)
+            return True
+
+    def is_due(self, nursery_limit: int) -> bool:
+        """Return whether the nursery takes more than `nursery_limit` bytes."""
+        with self._catalog.read() as transaction:
+            return transaction.nursery_size() > nursery_limit
+
+    def _begin(self) -> _Snapshot | None:
+        with self._catalog.write() as transaction:
+            self._process.advance(transaction)
+            self._drop_if_free(transaction)
+            heads = [
+                (key, head)
+                for key, head in transaction.heads()
+                if head.sequence > head.commit_sequence
+            ]
+            if not heads:
+                return None
+            if transaction.nursery_is_empty(transaction.generation() + 1):
+                transaction.open_generation()
+            number, record_id = transaction.journal_end()
+        changes: dict[bytes, list[Change]] = {}
+        with self._catalog.read() as reading:
+            for encoded in reading.journal():
+                record = decode(encoded, JournalRecord)
+                if record.number <= number:
+                    for batch in record.batches:
+                        changes.setdefault(batch.volume_id, []).extend(batch.changes)
+        return _Snapshot(heads, changes, number, record_id)
+
+    def _write(self, snapshot: _Snapshot, relies: Reliance) -> dict[bytes, tuple[ObjectId, Commit]]:
+        """Write nodes, change lists and commits to the open tree pack and make them durable."""
+        commits: dict[bytes, tuple[ObjectId, Commit]] = {}
+        written: set[bytes] = set()
+        for volume_id, head in snapshot.heads:
+            changes = snapshot.changes[volume_id]
+            roots = _named_roots(head.root, changes)
+            self._write_nodes(roots, written, relies)
+            commit = Commit(
+                volume_id,
+                head.commit,
+                head.root,
+                head.snapshots,
+                head.commit_sequence + 1,
+                head.sequence,
+                max(self._clock.now_ns(), head.commit_time_ns),
+                self._write_changes(changes, relies),
+                snapshot.number,
+            )
+            commit_id = self._chunks.put_node(Kind.COMMIT, encode(commit), relies)
+            commits[volume_id] = (commit_id, commit)
+        self._chunks.sync(relies)
+        return commits
+
+    def _write_nodes(self, roots: Iterable[bytes], written: set[bytes], relies: Reliance) -> None:
+        """Write the young nodes that these roots reach; what is not young is in packs already."""
+        waiting = [root for root in roots if root]
+        while waiting:
+            with self._catalog.read() as transaction:
+                batch, waiting = (
+                    waiting[-_NODES_PER_TRANSACTION:],
+                    waiting[:-_NODES_PER_TRANSACTION],
+                )
+                young = [
+                    (node_id, encoded)
+                    for node_id in dict.fromkeys(batch)
+                    if node_id not in written
+                    and (encoded := transaction.young_node(node_id)) is not None
+                ]
+            for node_id, encoded in young:
+                written.add(node_id)
+                self._chunks.put_node(Kind.TREE_NODE, encoded, relies)
+                node = decode(encoded, TreeNode)
+                waiting += (child.id for child in node.children)
+                waiting += (e.content for e in node.entries if e.is_directory and e.content)
+
+    def _write_changes(self, changes: list[Change], relies: Reliance) -> bytes:
+        """Write a list of changes as a tree of nodes and return its root."""
+        level = 0
+        starts = range(0, len(changes), CHANGES_PER_NODE)
+        nodes = [ChangeNode(0, changes[i : i + CHANGES_PER_NODE], []) for i in starts]
+        while True:
+            ids = [self._chunks.put_node(Kind.CHANGE_NODE, encode(n), relies) for n in nodes]
+            if len(ids) == 1:
+                return ids[0]
+            level += 1
+            starts = range(0, len(ids), CHANGES_PER_NODE)
+            nodes = [
+                ChangeNode(level, [], [bytes(i) for i in ids[s : s + CHANGES_PER_NODE]])
+                for s in starts
+            ]
+
+    def _finish(
+        self,
+        snapshot: _Snapshot,
+        commits: dict[bytes, tuple[ObjectId, Commit]],
+        relies: Reliance,
+    ) -> None:
+        """Tell the catalog of the commits, then move the refs; the registry's last."""
+        relies.check()
+        with self._catalog.write() as transaction:
+            flushed = self._chunks.flush(transaction, [relies])
+            for volume_id, (commit_id, commit) in commits.items():
+                head = transaction.head(volume_id)
+                if head is None:
+                    continue
+                transaction.put_head(
+                    volume_id,
+                    msgspec.structs.replace(
+                        head,
+                        commit=commit_id,
+                        commit_sequence=commit.last_sequence,
+                        commit_time_ns=commit.time_ns,
+                    ),
+                )
+            transaction.delete_journal(snapshot.number)
+            registry = transaction.head(REGISTRY_ID)
+        self._chunks.confirm(flushed)
+        for volume_id, (commit_id, commit) in commits.items():
+            if volume_id != REGISTRY_ID:
+                self._move_ref(volume_id, commit_id, commit.last_sequence, snapshot)
+        if registry is not None:
+            commit_id = ObjectId(registry.commit)
+            self._move_ref(REGISTRY_ID, commit_id, registry.commit_sequence, snapshot)
+        with self._catalog.write() as transaction:
+            self._drop_if_free(transaction)
+
+    def _move_ref(
+        self, volume_id: bytes, commit_id: ObjectId, sequence: int, snapshot: _Snapshot
+    ) -> None:
+        nonce = secrets.token_bytes(16)
+        ref = Ref(volume_id, commit_id, sequence, snapshot.number, snapshot.record_id, nonce)
+        name = ref_name(volume_id)
+        while True:
+            try:
+                _, token = self._store.read(name)
+            except NotFoundError:
+                token = None
+            try:
+                self._store.replace(name, encode(ref), token)
+            except ConflictError:
+                continue
+            return
+
+    def _drop_if_free(self, transaction: WriteTransaction) -> None:
+        """Drop the old generation if its nodes are in packs and nobody leans on it."""
+        generation = transaction.generation()
+        if transaction.nursery_is_empty(generation + 1) or self._is_unwritten(transaction):
+            return
+        for process_id, row in self._process.others(transaction):
+            if row.generation < generation and self._process.is_alive(process_id):
+                return
+        if self._process.generation >= generation:
+            transaction.drop_old_generation()
+
+    def _is_unwritten(self, transaction: ReadTransaction) -> bool:
+        """Whether a checkpoint was begun and its journal records are still there."""
+        first = transaction.first_journal()
+        return first is not None and first <= transaction.generation_start()
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[bool]:
+        with StoreErrors():
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            descriptor = os.open(self._lock_path, flags, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(descriptor)
+
+
+def _named_roots(root: Entry, changes: list[Change]) -> list[bytes]:
+    """Return the directories' roots that must be kept: the head's and those the changes name."""
+    entries = [root, *(e for c in changes for e in (c.old, c.new) if e is not None)]
+    return [entry.content for entry in entries if entry.is_directory]

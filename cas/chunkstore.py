@@ -1,0 +1,342 @@
+"""Objects by id: dedup look-up, pack assembly, durability, verified reads.
+
+New objects are appended to this process's open packs at once. Where they lie is known to this
+process only (`pending`) until a commit or the sealing of the pack has synced them and told the
+catalog. Every read is checked against the id; nothing that fails the check is returned.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from cas.catalog import Catalog, Location, PackRow, PackState, WriteTransaction
+from cas.compression import Codec, compress, decompress
+from cas.errors import CasError, FormatError, IntegrityError, StoreError
+from cas.formats import PLAIN_SIZE_LIMIT, KiB, MiB
+from cas.ids import Identifier, Kind, ObjectId
+from cas.pack_reader import PackReader, pack_blob_name
+from cas.packfile import RECORD_OVERHEAD, PackKind, Record
+from cas.packs import OpenPack, PackWriter
+from cas.stores.base import BlobStore
+
+_ORDINALS_KEPT: Final = 256
+_READ_TARGET: Final = 1 * MiB
+"""Bytes that neighbouring chunks are read in at once."""
+_READ_GAP: Final = 64 * KiB
+"""Bytes between two chunks up to which reading them through costs less than a second call."""
+
+
+@dataclass(slots=True)
+class Reliance:
+    """The open packs that a write leans on, for its new chunks or those it found there."""
+
+    packs: set[OpenPack] = field(default_factory=set)
+
+    def check(self) -> None:
+        """Raise where a pack has failed, so that what leans on it is not committed.
+
+        Raises:
+            StoreError: send the data again; transient.
+        """
+        if any(pack.failed for pack in self.packs):
+            raise StoreError("writing to the disk failed: send the data again", transient=True)
+
+
+@dataclass(slots=True)
+class Flushed:
+    """What a commit made durable and wrote into its transaction."""
+
+    packs: list[OpenPack]
+    pending: dict[ObjectId, tuple[Location, OpenPack]]
+
+
+class ChunkStore:
+    """All objects of a repository, seen by one process. Shared by threads."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: BlobStore,
+        identifier: Identifier,
+        open_directory: Path,
+        process_id: bytes,
+    ) -> None:
+        self.identifier = identifier
+        self._catalog = catalog
+        self._store = store
+        self._directory = open_directory
+        self._process_id = process_id
+        self._reader = PackReader(catalog, store, open_directory)
+        self._lock = threading.Lock()
+        self._pending: dict[ObjectId, tuple[Location, OpenPack]] = {}
+        self._to_seal: list[OpenPack] = []
+        self._ordinals: list[int] = []
+        self._writers = {
+            kind: PackWriter(lambda kind=kind: self._make_pack(kind))  # type: ignore[misc]
+            for kind in (PackKind.DATA, PackKind.TREE)
+        }
+
+    def put_chunks(self, pieces: Sequence[bytes | memoryview], relies: Reliance) -> list[ObjectId]:
+        """Store the pieces that are not here yet; return the ids of all, in order.
+
+        They are durable, and known to other processes, once a commit has been made.
+
+        Raises:
+            StoreError, StoreFullError: the disk failed or is full; nothing refers to what was
+                written.
+        """
+        identify = self.identifier.chunk
+        ids = [identify(piece) for piece in pieces]
+        new = self._unknown(ids, relies)
+        if new:
+            unique = {ids[index]: pieces[index] for index in reversed(new)}
+            records = [
+                Record(Kind.CHUNK, object_id, len(piece), *compress(piece))
+                for object_id, piece in unique.items()
+            ]
+            self._append(PackKind.DATA, records, relies)
+        return ids
+
+    def put_node(self, kind: Kind, plaintext: bytes, relies: Reliance) -> ObjectId:
+        """Store an object other than a chunk, which goes to a tree pack; return its id."""
+        object_id = self.identifier.identify(kind, plaintext)
+        if self._unknown([object_id], relies):
+            record = Record(kind, object_id, len(plaintext), *compress(plaintext))
+            self._append(PackKind.TREE, [record], relies)
+        return object_id
+
+    def append_journal(self, number: int, plaintext: bytes, relies: Reliance) -> ObjectId:
+        """Append a journal record to the open data pack, behind the chunks; return its id."""
+        record_id = self.journal_id(plaintext)
+        record = Record(Kind.JOURNAL, record_id, len(plaintext), *compress(plaintext))
+        written, full = self._writers[PackKind.DATA].append([record])
+        for pack, _ in written:
+            pack.note_journal(number)
+            relies.packs.add(pack)
+        # Sealing needs a transaction of its own and the caller has one open: `confirm` does it.
+        self._to_seal += full
+        return record_id
+
+    def journal_id(self, plaintext: bytes) -> ObjectId:
+        """Return the id of a journal record."""
+        return self.identifier.identify(Kind.JOURNAL, plaintext)
+
+    def sync(self, relies: Reliance) -> None:
+        """Return once all that the reliance names would survive a power cut.
+
+        Raises:
+            StoreError: it may not.
+        """
+        for pack in relies.packs:
+            self._sync(pack)
+
+    def get(self, kind: Kind, object_id: bytes) -> bytes:
+        """Return an object's plaintext, checked.
+
+        Raises:
+            IntegrityError: it is missing or damaged.
+        """
+        location = self._locate([object_id])[0]
+        stored = self._reader.read(
+            location.pack, location.offset + RECORD_OVERHEAD, location.stored_size
+        )
+        return bytes(self._open_record(kind, object_id, location, stored))
+
+    def get_chunks(self, ids: Sequence[bytes]) -> Iterator[bytes | memoryview]:
+        """Yield the plaintext of these chunks in order, checked; neighbours are read at once.
+
+        Raises:
+            IntegrityError: a chunk is missing or damaged.
+        """
+        locations = self._locate(ids)
+        start = 0
+        while start < len(locations):
+            stop = _run_end(locations, start)
+            first = locations[start]
+            begin = first.offset
+            end = locations[stop - 1].offset + RECORD_OVERHEAD + locations[stop - 1].stored_size
+            region = memoryview(self._reader.read(first.pack, begin, end - begin))
+            for index in range(start, stop):
+                location = locations[index]
+                at = location.offset - begin + RECORD_OVERHEAD
+                stored = region[at : at + location.stored_size]
+                yield self._open_record(Kind.CHUNK, ids[index], location, stored)
+            start = stop
+
+    def contains(self, object_id: bytes) -> bool:
+        """Return whether the object is known, without reading it."""
+        if ObjectId(object_id) in self._pending:
+            return True
+        with self._catalog.read() as transaction:
+            return transaction.location(object_id) is not None
+
+    def flush(self, transaction: WriteTransaction, relies: Iterable[Reliance]) -> Flushed:
+        """Sync all that was appended and write into the transaction where it lies.
+
+        Call `confirm` with the result once the transaction is committed.
+
+        Raises:
+            StoreError: a sync failed; the transaction must be given up.
+        """
+        self.refill_ordinals(transaction)
+        with self._lock:
+            pending = dict(self._pending)
+            packs = {pack for _, pack in pending.values()}
+        for reliance in relies:
+            packs |= reliance.packs
+        for pack in packs:
+            self._sync(pack)
+        for pack in packs:
+            if not pack.announced:
+                row = PackRow(pack.id, pack.kind, PackState.OPEN, self._process_id)
+                transaction.put_pack(pack.ordinal, row)
+        rows = sorted((object_id, location) for object_id, (location, _) in pending.items())
+        transaction.put_locations(rows)
+        return Flushed(list(packs), pending)
+
+    def confirm(self, flushed: Flushed) -> None:
+        """Forget what the catalog now knows, and seal packs that are full."""
+        with self._lock:
+            for object_id, place in flushed.pending.items():
+                if self._pending.get(object_id) == place:
+                    del self._pending[object_id]
+        for pack in flushed.packs:
+            pack.announced = True
+        to_seal, self._to_seal = self._to_seal, []
+        for pack in to_seal:
+            self.seal(pack)
+
+    def seal_current(self) -> None:
+        """Seal the packs that are being filled; the next append begins new ones."""
+        for writer in self._writers.values():
+            pack = writer.take_current()
+            if pack is not None:
+                self.seal(pack)
+
+    def seal(self, pack: OpenPack) -> None:
+        """Finish a pack that nobody appends to any more and hand it to the blob store."""
+        try:
+            if not pack.failed:
+                pack.finish()
+                self._store.put_file(pack_blob_name(pack.id), pack.path)
+                self._announce_sealed(pack)
+        except CasError:
+            pack.failed = True
+            raise
+        finally:
+            self._drop_pending(pack)
+            pack.abandon()
+
+    def refill_ordinals(self, transaction: WriteTransaction) -> None:
+        """Set ordinals aside, so that a pack can be begun without a transaction."""
+        with self._lock:
+            missing = _ORDINALS_KEPT - len(self._ordinals)
+            if missing > _ORDINALS_KEPT // 2:
+                first = transaction.reserve_ordinals(missing)
+                self._ordinals += range(first, first + missing)
+
+    def close(self) -> None:
+        """Seal what is open and close the files."""
+        self.seal_current()
+        self._reader.close()
+
+    def _announce_sealed(self, pack: OpenPack) -> None:
+        kind, size, records = pack.kind, pack.size, len(pack.places)
+        row = PackRow(pack.id, kind, PackState.SEALED, size=size, records=records)
+        with self._lock:
+            held = [(i, location) for i, (location, p) in self._pending.items() if p is pack]
+        with self._catalog.write() as transaction:
+            self.refill_ordinals(transaction)
+            transaction.put_pack(pack.ordinal, row)
+            transaction.put_locations(sorted(held))
+
+    def _unknown(self, ids: Sequence[ObjectId], relies: Reliance) -> list[int]:
+        """Return the indices of the ids that are not stored yet."""
+        new = []
+        with self._catalog.read() as transaction:
+            for index, object_id in enumerate(ids):
+                held = self._pending.get(object_id)
+                if held is not None and not held[1].failed:
+                    relies.packs.add(held[1])
+                elif transaction.location(object_id) is None:
+                    new.append(index)
+        return new
+
+    def _append(self, kind: PackKind, records: list[Record], relies: Reliance) -> None:
+        written, full = self._writers[kind].append(records)
+        locations = ((pack, location) for pack, batch in written for location in batch)
+        with self._lock:
+            for record, (pack, location) in zip(records, locations, strict=True):
+                relies.packs.add(pack)
+                self._pending[record.id] = (location, pack)
+        for pack in full:
+            self.seal(pack)
+
+    def _sync(self, pack: OpenPack) -> None:
+        try:
+            pack.sync()
+        except StoreError:
+            self._drop_pending(pack)
+            raise
+
+    def _drop_pending(self, pack: OpenPack) -> None:
+        with self._lock:
+            gone = [object_id for object_id, (_, held) in self._pending.items() if held is pack]
+            for object_id in gone:
+                del self._pending[object_id]
+
+    def _make_pack(self, kind: PackKind) -> OpenPack:
+        with self._lock:
+            if not self._ordinals:
+                raise StoreError("too many packs begun without a commit", transient=True)
+            ordinal = self._ordinals.pop(0)
+        return OpenPack(self._directory, self._process_id, kind, ordinal)
+
+    def _locate(self, ids: Sequence[bytes]) -> list[Location]:
+        locations = []
+        with self._catalog.read() as transaction:
+            for object_id in ids:
+                location = transaction.location(object_id)
+                if location is None:
+                    held = self._pending.get(ObjectId(object_id))
+                    if held is None:
+                        message = f"object {object_id.hex()} is missing: no pack has it"
+                        raise IntegrityError(message)
+                    location = held[0]
+                locations.append(location)
+        return locations
+
+    def _open_record(
+        self, kind: Kind, object_id: bytes, location: Location, stored: bytes | memoryview
+    ) -> bytes | memoryview:
+        plaintext: bytes | memoryview = stored
+        try:
+            if location.codec != Codec.RAW:
+                plaintext = decompress(
+                    location.codec, stored, location.plain_size, limit=PLAIN_SIZE_LIMIT
+                )
+            if self.identifier.identify(kind, plaintext) == object_id:
+                return plaintext
+        except FormatError as error:
+            raise IntegrityError(str(error)) from error
+        except IntegrityError as error:
+            raise IntegrityError(f"object {object_id.hex()} is damaged: {error}") from error
+        message = f"object {object_id.hex()} is damaged: its bytes have another id"
+        raise IntegrityError(message)
+
+
+def _run_end(locations: Sequence[Location], start: int) -> int:
+    """Return the end of the run of neighbours that one read fetches from `start` on."""
+    first = previous = locations[start]
+    for index in range(start + 1, len(locations)):
+        location = locations[index]
+        gap = location.offset - previous.offset - RECORD_OVERHEAD - previous.stored_size
+        size = location.offset + location.stored_size - first.offset
+        if location.pack != first.pack or not 0 <= gap <= _READ_GAP or size > _READ_TARGET:
+            return index
+        previous = location
+    return len(locations)

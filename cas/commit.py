@@ -1,0 +1,284 @@
+"""Group commit: operations of many requests, one journal record, one sync, one transaction.
+
+Requests queue; whoever gets the lock first commits all that wait and answers them. The order is
+what makes it safe: apply to the head, append the journal record behind the chunks it tells of,
+sync the packs, commit the catalog, answer. A crash before the sync loses nothing that was
+answered; a crash after it is made good by replaying the record.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from cas.applying import Applier
+from cas.catalog import Catalog, Head, WriteTransaction
+from cas.chunkstore import ChunkStore, Reliance
+from cas.clock import Clock
+from cas.errors import CasError, NotFoundError, QuotaError, StoreError
+from cas.formats import REGISTRY_ID
+from cas.journal import Batch, Change, JournalRecord
+from cas.locks import LockTable, LockView
+from cas.nodes import CommitNodes, NodeStore
+from cas.objects import Entry, encode
+from cas.operations import Applied, Operation
+from cas.paths import join_names, split_path
+from cas.processes import Process
+from cas.registry import Registry, head_of
+from cas.trees import TreeShape
+from cas.working_tree import WorkingTree
+
+_logger = logging.getLogger(__name__)
+
+
+class TreeState:
+    """A volume as an edit finds it inside the commit; what an edit's checks look at."""
+
+    def __init__(self, tree: WorkingTree, chunks: ChunkStore, locks: LockView) -> None:
+        self._tree = tree
+        self._chunks = chunks
+        self.locks = locks
+
+    def get(self, path: str) -> Entry | None:
+        """Return the entry at the path, or None."""
+        return self._tree.get(split_path(path))
+
+    def entry(self, path: str) -> Entry:
+        """Return the entry at the path.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        entry = self.get(path)
+        if entry is None:
+            message = f"{path!r} does not exist"
+            raise NotFoundError(message)
+        return entry
+
+    def list(self, path: str = "") -> Iterator[tuple[str, Entry]]:
+        """Yield names and entries of a folder, in order."""
+        for name, entry in self._tree.children(split_path(path)):
+            yield join_names((name,)), entry
+
+
+Check = Callable[[TreeState], None]
+"""Looks at the state that an edit is about to change; raises to refuse the edit."""
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """An edit that waits to be committed, and then what came of it."""
+
+    volume_id: bytes
+    operations: Sequence[Operation]
+    author: str = ""
+    device: str = ""
+    lock_tokens: frozenset[str] = frozenset()
+    checks: Sequence[Check] = ()
+    relies: Reliance = field(default_factory=Reliance)
+    is_done: bool = False
+    error: BaseException | None = None
+    outcome: list[Applied] = field(default_factory=list)
+    sequence: int = 0
+
+
+class _Volume:
+    """One volume while a group is applied to it."""
+
+    def __init__(self, head: Head, tree: WorkingTree, locks: LockView, quota: int | None) -> None:
+        self.head = head
+        self.tree = tree
+        self.locks = locks
+        self.quota = quota
+        self.changes: list[Change] = []
+
+
+class Committer:
+    """Commits edits to the heads of a repository. Shared by threads, one per process."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        chunks: ChunkStore,
+        nodes: NodeStore,
+        shape: TreeShape,
+        locks: LockTable,
+        registry: Registry,
+        process: Process,
+        clock: Clock,
+        recover: Callable[[WriteTransaction], None],
+    ) -> None:
+        self._catalog = catalog
+        self._chunks = chunks
+        self._nodes = nodes
+        self._shape = shape
+        self._locks = locks
+        self._registry = registry
+        self._process = process
+        self._clock = clock
+        self._recover = recover
+        self._queue: list[Request] = []
+        self._queue_lock = threading.Lock()
+        self._commit_lock = threading.Lock()
+        self._given_up: JournalRecord | None = None
+
+    def commit(self, request: Request) -> None:
+        """Return once the request's operations are durable and visible.
+
+        Raises:
+            CasError: they were not carried out; none of them is visible.
+        """
+        with self._queue_lock:
+            self._queue.append(request)
+        with self._commit_lock:
+            if not request.is_done:
+                with self._queue_lock:
+                    group, self._queue = self._queue, []
+                self._commit_group(group)
+        if request.error is not None:
+            raise request.error
+
+    def _commit_group(self, group: list[Request]) -> None:
+        try:
+            self._void_given_up()
+            self._write_group(group)
+        except BaseException as error:
+            for request in group:
+                request.error = request.error or error
+            if not isinstance(error, CasError):
+                raise
+        finally:
+            for request in group:
+                request.is_done = True
+
+    def _write_group(self, group: list[Request]) -> None:
+        record: JournalRecord | None = None
+        try:
+            with self._catalog.write() as transaction:
+                self._recover(transaction)
+                volumes = self._apply_group(transaction, group)
+                if not volumes:
+                    return
+                record = self._make_record(transaction, volumes)
+                relies = Reliance()
+                encoded = encode(record)
+                record_id = self._chunks.append_journal(record.number, encoded, relies)
+                reliances = [request.relies for request in group if request.error is None]
+                flushed = self._chunks.flush(transaction, [relies, *reliances])
+                transaction.put_journal(record.number, record_id, encoded)
+        except CasError:
+            self._given_up = record
+            self._try_to_void()
+            raise
+        try:
+            self._chunks.confirm(flushed)
+        except CasError:
+            # What was committed is durable; only a full pack could not be sealed. It is when
+            # this process ends, or by the next one.
+            _logger.warning("a full pack could not be sealed", exc_info=True)
+
+    def _apply_group(
+        self, transaction: WriteTransaction, group: list[Request]
+    ) -> dict[bytes, _Volume]:
+        """Apply what can be applied; return the volumes that changed, their heads written."""
+        volumes: dict[bytes, _Volume] = {}
+        for request in group:
+            volume = volumes.get(request.volume_id)
+            if volume is None:
+                volume = volumes[request.volume_id] = self._open(transaction, request.volume_id)
+            try:
+                self._apply(transaction, volume, request)
+            except Exception as error:  # noqa: BLE001 - a check may raise anything; its caller gets it
+                request.error = error
+        return {volume_id: volume for volume_id, volume in volumes.items() if volume.changes}
+
+    def _open(self, transaction: WriteTransaction, volume_id: bytes) -> _Volume:
+        head = head_of(transaction, volume_id)
+        tree = WorkingTree(CommitNodes(self._nodes, transaction), self._shape, head.root)
+        locks = self._locks.view(transaction, volume_id)
+        quota = None if volume_id == REGISTRY_ID else self._registry.quota(transaction, volume_id)
+        return _Volume(head, tree, locks, quota)
+
+    def _apply(self, transaction: WriteTransaction, volume: _Volume, request: Request) -> None:
+        """Apply one request wholly or not at all."""
+        request.relies.check()
+        mark, size = volume.tree.mark(), volume.tree.size
+        applier = Applier(
+            volume.tree,
+            self._chunks.identifier,
+            author=request.author,
+            device=request.device,
+            time_ns=self._clock.now_ns(),
+            locks=volume.locks,
+            lock_tokens=request.lock_tokens,
+        )
+        try:
+            state = TreeState(volume.tree, self._chunks, volume.locks)
+            for check in request.checks:
+                check(state)
+            for operation in request.operations:
+                made = len(applier.changes)
+                applier.apply(operation)
+                request.outcome.append(_applied(operation, applier.changes[made:], volume.tree))
+            _check_quota(volume, size)
+        except BaseException:
+            volume.tree.undo_to(mark)
+            request.outcome.clear()
+            raise
+        for names in applier.unlocked:
+            self._locks.drop_below(transaction, request.volume_id, names)
+        volume.changes += applier.changes
+        request.sequence = volume.head.sequence + len(volume.changes)
+
+    def _make_record(
+        self, transaction: WriteTransaction, volumes: dict[bytes, _Volume]
+    ) -> JournalRecord:
+        number, previous = transaction.journal_end()
+        batches = []
+        for volume_id, volume in sorted(volumes.items()):
+            root = volume.tree.flush()
+            head = volume.head
+            batches.append(Batch(volume_id, head.sequence + 1, volume.changes, root))
+            sequence = head.sequence + len(volume.changes)
+            transaction.put_head(
+                volume_id, msgspec.structs.replace(head, root=root, sequence=sequence)
+            )
+        self._process.advance(transaction)
+        return JournalRecord(number + 1, previous, self._clock.now_ns(), batches)
+
+    def _void_given_up(self) -> None:
+        """Say in the journal that a record was given up, before its number is used again."""
+        if self._given_up is not None:
+            record_id = self._chunks.journal_id(encode(self._given_up))
+            void = JournalRecord(
+                self._given_up.number, b"", self._clock.now_ns(), [], voids=record_id
+            )
+            relies = Reliance()
+            self._chunks.append_journal(void.number, encode(void), relies)
+            self._chunks.sync(relies)
+            self._given_up = None
+
+    def _try_to_void(self) -> None:
+        try:
+            self._void_given_up()
+        except StoreError:
+            return  # the disk is still full or broken; the next commit begins with it
+
+
+def _applied(operation: Operation, changes: list[Change], tree: WorkingTree) -> Applied:
+    path = join_names(operation.path)
+    if not changes:  # a directory that was to be made with its parents was there already
+        entry = tree.get(operation.path)
+        return Applied(operation, path, entry, entry)
+    return Applied(operation, path, changes[-1].old, changes[-1].new)
+
+
+def _check_quota(volume: _Volume, size_before: int) -> None:
+    size = volume.tree.size
+    if volume.quota is not None and size > volume.quota and size > size_before:
+        message = f"the quota of {volume.quota} bytes is too small for {size} bytes"
+        raise QuotaError(message)

@@ -1,0 +1,46 @@
+"""The few calls to a local disk that need care: syncing directories, and what its errors mean."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+
+from cas.errors import CasError, NotFoundError, StoreError, StoreFullError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_TRANSIENT = frozenset({errno.EAGAIN, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.EBUSY})
+
+
+class StoreErrors(AbstractContextManager[None]):
+    """Turns the operating system's errors inside the block into those of the engine."""
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raise the engine's error for an OSError; let everything else pass."""
+        if isinstance(error, OSError) and not isinstance(error, CasError):
+            raise store_error(error) from error
+
+
+def store_error(error: OSError) -> CasError:
+    """Return the engine's error for one of the operating system."""
+    if error.errno in _FULL:
+        return StoreFullError(f"no room left on the disk: {error}")
+    if error.errno == errno.ENOENT:
+        return NotFoundError(str(error))
+    return StoreError(str(error), transient=error.errno in _TRANSIENT)
+
+
+def sync_directory(directory: Path) -> None:
+    """Return once the directory's names would survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

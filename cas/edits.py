@@ -1,0 +1,215 @@
+"""Edits: operations that end in one commit, or in none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from cas.chunkstore import ChunkStore
+from cas.commit import Check, Committer, Request
+from cas.errors import InvalidError
+from cas.files import FileWriter
+from cas.objects import INLINE_PROPERTIES_LIMIT, Content, Entry, encode_properties
+from cas.operations import (
+    Applied,
+    Attach,
+    Attributes,
+    Copy,
+    Expectation,
+    MakeDirectory,
+    MakeSymlink,
+    Move,
+    Operation,
+    Properties,
+    Put,
+    PutRecord,
+    Remove,
+    SetProperties,
+)
+from cas.paths import split_path
+
+
+class Edit:
+    """Gathers operations and commits them together when its `with` block ends without error.
+
+    Paths are checked as operations are added; everything else is decided at the commit, on the
+    state that the volume has by then.
+    """
+
+    def __init__(
+        self,
+        committer: Committer,
+        chunks: ChunkStore,
+        volume_id: bytes,
+        *,
+        author: str,
+        device: str,
+        lock_tokens: frozenset[str],
+    ) -> None:
+        self._committer = committer
+        self._chunks = chunks
+        self._operations: list[Operation] = []
+        self._checks: list[Check] = []
+        self._request = Request(volume_id, (), author, device, lock_tokens)
+        self._is_open = True
+
+    @property
+    def outcome(self) -> list[Applied]:
+        """What each operation did, in order; empty before the commit."""
+        return self._request.outcome
+
+    @property
+    def sequence(self) -> int:
+        """The number of the edit's last change in its volume; 0 before the commit."""
+        return self._request.sequence
+
+    def require(self, check: Check) -> None:
+        """Let `check` look at the state inside the commit; what it raises refuses the edit."""
+        self._checks.append(check)
+
+    def put(
+        self,
+        path: str,
+        content: Content | FileWriter,
+        *,
+        mtime_ns: int | None = None,
+        mode: int | None = None,
+        created_ns: int | None = None,
+        content_type: str | None = None,
+        properties: Mapping[str, str] | None = None,
+        expect: Expectation | None = None,
+    ) -> None:
+        """Make the path a file with this content; None keeps an attribute or takes its default.
+
+        An upload may be given itself: it is finished here.
+        """
+        if isinstance(content, FileWriter):
+            writer = content
+            content = writer.finish()
+            self.rely_on(writer)
+        attributes = self._attributes(mtime_ns, mode, created_ns, content_type, properties)
+        self._operations.append(Put(split_path(path), content, attributes, expect))
+
+    def rely_on(self, writer: FileWriter) -> None:
+        """Say that this edit puts content of the upload: it fails if the upload's packs do."""
+        self._request.relies.packs |= writer.relies.packs
+
+    def put_record(self, path: str, record: bytes, *, expect: Expectation | None = None) -> None:
+        """Make the path a record with these bytes (of the registry only)."""
+        self._operations.append(PutRecord(split_path(path), record, expect))
+
+    def make_directory(
+        self,
+        path: str,
+        *,
+        mtime_ns: int | None = None,
+        mode: int | None = None,
+        properties: Mapping[str, str] | None = None,
+        parents: bool = False,
+    ) -> None:
+        """Make an empty directory; with `parents`, those missing above it too."""
+        attributes = self._attributes(mtime_ns, mode, None, None, properties)
+        self._operations.append(MakeDirectory(split_path(path), attributes, parents))
+
+    def make_symlink(
+        self, path: str, target: str, *, mtime_ns: int | None = None, mode: int | None = None
+    ) -> None:
+        """Make a symbolic link to `target`, which is kept as it is."""
+        attributes = self._attributes(mtime_ns, mode, None, None, None)
+        self._operations.append(MakeSymlink(split_path(path), os.fsencode(target), attributes))
+
+    def remove(self, path: str, *, expect: Expectation | None = None) -> None:
+        """Remove the path with all below it, in constant time."""
+        self._operations.append(Remove(split_path(path), expect))
+
+    def move(self, source: str, target: str, *, overwrite: bool = True) -> None:
+        """Move `source` to `target`, in constant time."""
+        self._operations.append(Move(split_path(source), split_path(target), overwrite))
+
+    def copy(
+        self, source: str, target: str, *, overwrite: bool = True, recursive: bool = True
+    ) -> None:
+        """Copy `source` to `target`, in constant time; not `recursive`: a bare folder."""
+        self._operations.append(Copy(split_path(source), split_path(target), overwrite, recursive))
+
+    def attach(
+        self,
+        target: str,
+        entry: Entry,
+        *,
+        overwrite: bool = True,
+        source: str = "",
+        source_volume: bytes = b"",
+    ) -> None:
+        """Put an entry of another volume or an older state of this repository at `target`.
+
+        `source` and `source_volume` say in the history where it came from.
+        """
+        self._operations.append(
+            Attach(split_path(target), entry, overwrite, split_path(source), source_volume)
+        )
+
+    def set_properties(
+        self,
+        path: str,
+        *,
+        properties: Mapping[str, str] | None = None,
+        mtime_ns: int | None = None,
+        mode: int | None = None,
+        created_ns: int | None = None,
+        content_type: str | None = None,
+        expect: Expectation | None = None,
+    ) -> None:
+        """Set attributes; None keeps one, `properties` replaces all dead properties."""
+        attributes = self._attributes(mtime_ns, mode, created_ns, content_type, properties)
+        self._operations.append(SetProperties(split_path(path), attributes, expect))
+
+    def commit(self) -> None:
+        """Carry all operations out, or none; return once they are durable and visible.
+
+        Raises:
+            CasError: they were not carried out; nothing has changed.
+        """
+        if not self._is_open:
+            raise InvalidError("this edit was committed or given up already")
+        self._is_open = False
+        if self._operations or self._checks:
+            self._request.operations = self._operations
+            self._request.checks = self._checks
+            self._committer.commit(self._request)
+
+    def __enter__(self) -> Self:
+        """Return the edit."""
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Commit, unless the block failed or has committed already."""
+        if error_type is not None:
+            self._is_open = False
+        elif self._is_open:
+            self.commit()
+
+    def _attributes(
+        self,
+        mtime_ns: int | None,
+        mode: int | None,
+        created_ns: int | None,
+        content_type: str | None,
+        properties: Mapping[str, str] | None,
+    ) -> Attributes:
+        kept = None if properties is None else self._store_properties(properties)
+        return Attributes(mtime_ns, mode, created_ns, content_type, kept)
+
+    def _store_properties(self, properties: Mapping[str, str]) -> Properties:
+        encoded = encode_properties(properties)
+        if len(encoded) <= INLINE_PROPERTIES_LIMIT:
+            return Properties(encoded)
+        (chunk_id,) = self._chunks.put_chunks([encoded], self._request.relies)
+        return Properties(id=chunk_id)

@@ -1,0 +1,230 @@
+"""Writing a stream into chunks, and reading a file back: seekable, ranged, verified."""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from itertools import islice, pairwise
+from types import TracebackType
+from typing import Final, Self
+
+from cas.chunking import Chunker, choose_parameters
+from cas.chunkstore import ChunkStore, Reliance
+from cas.errors import IntegrityError, InvalidError
+from cas.file_nodes import FileNodeBuilder, FileNodeSource, pieces_from
+from cas.formats import KiB, MiB
+from cas.ids import ObjectId
+from cas.nodes import NodeStore, UploadNodes
+from cas.objects import Content
+
+SEGMENT_SIZE: Final = 4 * MiB
+"""Bytes that are gathered before they are cut, hashed and stored together."""
+_SEGMENTS_IN_FLIGHT: Final = 2
+_SMALL_SIZE: Final = 512 * KiB
+"""Bytes below which handing the work to another thread costs more than it brings."""
+_READ_AHEAD_SIZE: Final = 1 * MiB
+_READ_AHEAD_CHUNKS: Final = 32
+
+
+class FileWriter:
+    """Takes a file's bytes as they arrive and stores them in chunks; one thread at a time.
+
+    Nothing is visible before an edit puts the content that `finish` returns. Memory stays the
+    same whatever the size: at most three segments of 4 MiB. Leaving the `with` block without
+    `finish` gives the upload up.
+    """
+
+    def __init__(self, chunks: ChunkStore, nodes: NodeStore, workers: Executor) -> None:
+        self.relies = Reliance()
+        self.size = 0
+        self._chunks = chunks
+        self._workers = workers
+        self._builder = FileNodeBuilder(UploadNodes(nodes, self.relies))
+        self._chunker: Chunker | None = None
+        self._blocks: list[bytes] = []
+        self._gathered = 0
+        self._in_flight: deque[tuple[Future[list[ObjectId]], list[int]]] = deque()
+        self._is_open = True
+
+    def write(self, block: bytes | bytearray | memoryview) -> int:
+        """Take the next bytes; return how many.
+
+        Raises:
+            StoreError, StoreFullError: earlier bytes could not be stored.
+        """
+        if not self._is_open:
+            raise InvalidError("this upload has ended")
+        self._blocks.append(bytes(block))
+        self._gathered += len(block)
+        self.size += len(block)
+        if self._gathered >= SEGMENT_SIZE:
+            self._cut(final=False)
+        return len(block)
+
+    def finish(self) -> Content:
+        """Store what is left and return the content of all bytes.
+
+        Raises:
+            StoreError, StoreFullError: the bytes could not be stored.
+        """
+        if not self._is_open:
+            raise InvalidError("this upload has ended")
+        self._is_open = False
+        self._cut(final=True)
+        while self._in_flight:
+            self._collect()
+        return self._builder.finish()
+
+    def abort(self) -> None:
+        """Give the upload up; what was stored of it is garbage."""
+        self._is_open = False
+        self._blocks.clear()
+        while self._in_flight:
+            future, _ = self._in_flight.popleft()
+            future.cancel()
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give the upload up unless it was finished."""
+        if self._is_open:
+            self.abort()
+
+    def _cut(self, *, final: bool) -> None:
+        segment = self._blocks[0] if len(self._blocks) == 1 else b"".join(self._blocks)
+        if self._chunker is None:
+            self._chunker = Chunker(choose_parameters(segment))
+        view = memoryview(segment)
+        ends = self._chunker.cut(view, final=final)
+        pieces = [view[start:end] for start, end in pairwise([0, *ends])]
+        rest = view[ends[-1] :] if ends else view
+        self._blocks = [bytes(rest)] if rest else []
+        self._gathered = len(rest)
+        if not pieces:
+            return
+        lengths = [len(piece) for piece in pieces]
+        if final and len(segment) < _SMALL_SIZE:
+            while self._in_flight:
+                self._collect()
+            self._add(self._chunks.put_chunks(pieces, self.relies), lengths)
+            return
+        future = self._workers.submit(self._chunks.put_chunks, pieces, self.relies)
+        self._in_flight.append((future, lengths))
+        if len(self._in_flight) > _SEGMENTS_IN_FLIGHT:
+            self._collect()
+
+    def _collect(self) -> None:
+        future, lengths = self._in_flight.popleft()
+        self._add(future.result(), lengths)
+
+    def _add(self, ids: list[ObjectId], lengths: list[int]) -> None:
+        for chunk_id, length in zip(ids, lengths, strict=True):
+            self._builder.append(chunk_id, length)
+
+
+class FileReader(io.RawIOBase):
+    """Reads a file of a pinned state; every byte is checked against its hash. One thread."""
+
+    def __init__(
+        self, chunks: ChunkStore, nodes: FileNodeSource, content: Content, name: str
+    ) -> None:
+        super().__init__()
+        self.size = content.size
+        self._chunks = chunks
+        self._nodes = nodes
+        self._content = content
+        self._name = name
+        self._position = 0
+        self._block: bytes | memoryview = b""
+        self._block_start = 0
+
+    def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[bytes | memoryview]:
+        """Yield the bytes from `start` up to `stop` (the end, if None) in verified pieces.
+
+        Raises:
+            IntegrityError: a piece is missing or damaged; the message names the file.
+        """
+        stop = self.size if stop is None else min(stop, self.size)
+        try:
+            yield from self._clipped(start, stop)
+        except IntegrityError as error:
+            message = f"{self._name}: {error}"
+            raise IntegrityError(message) from error
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position in bytes from the start."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to another position and return it in bytes from the start."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        if base + offset < 0:
+            raise InvalidError("cannot seek before the start")
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fill the buffer as far as the chunk at the position reaches; 0 at the end."""
+        offset = self._position - self._block_start
+        if not 0 <= offset < len(self._block):
+            if self._position >= self.size:
+                return 0
+            self._block_start, self._block = self._block_at(self._position)
+            offset = self._position - self._block_start
+        target = memoryview(buffer)
+        part = self._block[offset : offset + len(target)]
+        target[: len(part)] = part
+        self._position += len(part)
+        return len(part)
+
+    def _block_at(self, position: int) -> tuple[int, bytes | memoryview]:
+        try:
+            start, chunk_id, _ = next(pieces_from(self._nodes, self._content, position))
+            return start, next(self._chunks.get_chunks([chunk_id]))
+        except IntegrityError as error:
+            message = f"{self._name}: {error}"
+            raise IntegrityError(message) from error
+
+    def _clipped(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
+        if start >= stop:
+            return
+        pieces = pieces_from(self._nodes, self._content, start)
+        position = start
+        while position < stop:
+            batch = list(_take(pieces, stop))
+            if not batch:
+                raise IntegrityError("the file ends before its size")
+            found = self._chunks.get_chunks([chunk_id for _, chunk_id, _ in batch])
+            for (offset, chunk_id, length), piece in zip(batch, found, strict=True):
+                if len(piece) != length:
+                    message = f"chunk {chunk_id.hex()} has another length than the file says"
+                    raise IntegrityError(message)
+                yield piece[max(0, start - offset) : stop - offset]
+                position = offset + length
+
+
+def _take(pieces: Iterator[tuple[int, bytes, int]], stop: int) -> Iterator[tuple[int, bytes, int]]:
+    """Yield the pieces of the next read: about 1 MiB, and none that begins at `stop` or later."""
+    size = 0
+    for piece in islice(pieces, _READ_AHEAD_CHUNKS):
+        yield piece
+        size += piece[2]
+        if size >= _READ_AHEAD_SIZE or piece[0] + piece[2] >= stop:
+            return

@@ -1,0 +1,115 @@
+"""Versions, limits and the repository's config document: what every reader must agree on.
+
+The numbers here are format: FORMAT.md explains each. A program refuses a repository with an
+incompatible feature that it does not know, and opens it for reading only where a
+write-compatible one is unknown.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+import msgspec
+
+from cas.errors import FormatError
+
+FORMAT_VERSION: Final = 1
+KiB: Final = 1024
+MiB: Final = 1024 * KiB
+
+PACK_SIZE_TARGET: Final = 32 * MiB
+"""Bytes after which a pack is sealed."""
+PACK_RECORD_LIMIT: Final = 8192
+"""Records after which a pack is sealed."""
+PLAIN_SIZE_LIMIT: Final = 16 * MiB
+"""Bytes that one record may hold once decompressed; a reader allocates no more than this."""
+NAME_SIZE_LIMIT: Final = 255
+"""Bytes of one name in a directory."""
+PATH_DEPTH_LIMIT: Final = 255
+"""Names in one path."""
+
+TREE_BORDER_BITS: Final = 5
+"""Low zero bits of a name's hash that end a tree node, once more for each level up."""
+TREE_NODE_LIMIT: Final = 512
+"""Names after which a tree node ends without a border."""
+FILE_BORDER_BITS: Final = 7
+"""Low zero bits of a chunk id that end a file node, once more for each level up."""
+FILE_NODE_LIMIT: Final = 512
+"""Pieces after which a file node ends without a border."""
+
+REGISTRY_ID: Final = bytes(16)
+"""Volume id of the registry, the reserved volume of users, tokens, volumes and grants."""
+
+
+class RepositoryConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The document `config` at a repository's root: JSON, written once, mode 0600.
+
+    `identity` names the repository (16 bytes). `secret` (32 bytes) keys the hashes of app
+    passwords and signs tokens; `tree_seed` seeds the hash that splits directories. Feature
+    names unknown to a program stop it: from reading (`incompatible`, `read_features`) or only
+    from writing (`write_features`).
+    """
+
+    format: str = "casdav"
+    version: int = FORMAT_VERSION
+    identity: bytes
+    secret: bytes
+    tree_seed: int
+    created: str
+    read_features: list[str] = []
+    write_features: list[str] = []
+    incompatible: list[str] = []
+
+
+def new_config(created: str) -> RepositoryConfig:
+    """Return the config of a new repository with fresh random secrets."""
+    return RepositoryConfig(
+        identity=secrets.token_bytes(16),
+        secret=secrets.token_bytes(32),
+        tree_seed=secrets.randbits(63),
+        created=created,
+    )
+
+
+def encode_config(config: RepositoryConfig) -> bytes:
+    """Return the config document's bytes."""
+    return msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
+
+
+def decode_config(document: bytes) -> RepositoryConfig:
+    """Return the config that the document holds, if this program can work with it.
+
+    Raises:
+        FormatError: it is not a casdav repository's, or needs a newer program.
+    """
+    try:
+        stamp = msgspec.json.decode(document, type=_Stamp)
+    except msgspec.DecodeError as error:
+        message = f"the repository's config is not readable: {error}"
+        raise FormatError(message) from error
+    if stamp.format != "casdav":
+        message = f"this is not a casdav repository: its config says {stamp.format!r}"
+        raise FormatError(message)
+    unknown = [*stamp.incompatible, *stamp.read_features]
+    if stamp.version > FORMAT_VERSION or unknown:
+        needs = f"features {', '.join(unknown)}" if unknown else f"format {stamp.version}"
+        message = (
+            f"the repository uses {needs}, this program knows format {FORMAT_VERSION}: "
+            "use a newer casdav"
+        )
+        raise FormatError(message)
+    try:
+        return msgspec.json.decode(document, type=RepositoryConfig)
+    except msgspec.DecodeError as error:
+        message = f"the repository's config is damaged: {error}"
+        raise FormatError(message) from error
+
+
+class _Stamp(msgspec.Struct):
+    """The part of the config that every version can read."""
+
+    format: str
+    version: int
+    read_features: list[str] = []
+    incompatible: list[str] = []

@@ -1,0 +1,180 @@
+"""Loading and saving tree and file nodes: a cache, the nursery, then the packs.
+
+Young tree nodes live in the catalog's nursery and move to packs at a checkpoint; file nodes go to
+the open tree pack at once, like chunks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Final, Generic, TypeVar
+
+from cas.catalog import Catalog, ReadTransaction, WriteTransaction
+from cas.chunkstore import ChunkStore, Reliance
+from cas.errors import ExpiredError, IntegrityError
+from cas.ids import Kind
+from cas.objects import FileNode, TreeNode, decode, encode
+
+_TREE_NODES_CACHED: Final = 1024
+_FILE_NODES_CACHED: Final = 128
+_Node = TypeVar("_Node")
+
+
+class _Cache(Generic[_Node]):
+    """The nodes used last, by id; an id's node never changes. Shared by threads."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._nodes: OrderedDict[bytes, _Node] = OrderedDict()
+
+    def get(self, node_id: bytes) -> _Node | None:
+        with self._lock:
+            node = self._nodes.get(node_id)
+            if node is not None:
+                self._nodes.move_to_end(node_id)
+            return node
+
+    def put(self, node_id: bytes, node: _Node) -> None:
+        with self._lock:
+            self._nodes[node_id] = node
+            if len(self._nodes) > self._size:
+                self._nodes.popitem(last=False)
+
+
+class NodeStore:
+    """The nodes of a repository, decoded and checked. Shared by threads."""
+
+    def __init__(self, catalog: Catalog, chunks: ChunkStore) -> None:
+        self._catalog = catalog
+        self._chunks = chunks
+        self._trees: _Cache[TreeNode] = _Cache(_TREE_NODES_CACHED)
+        self._files: _Cache[FileNode] = _Cache(_FILE_NODES_CACHED)
+
+    def tree_node(
+        self,
+        node_id: bytes,
+        transaction: ReadTransaction | None = None,
+        generation: int | None = None,
+    ) -> TreeNode:
+        """Return a tree node, seen by the transaction where one is given.
+
+        `generation` is that of the pinned state that names the node.
+
+        Raises:
+            ExpiredError: the node is gone because the pinned state is no longer kept.
+            IntegrityError: the node is missing or damaged.
+        """
+        node = self._trees.get(node_id)
+        if node is None:
+            if transaction is None:
+                with self._catalog.read() as reading:
+                    young = reading.young_node(node_id)
+            else:
+                young = transaction.young_node(node_id)
+            node = decode(self._checked(node_id, young, generation), TreeNode)
+            _check_tree_node(node)
+            self._trees.put(node_id, node)
+        return node
+
+    def save_tree_node(self, node: TreeNode, transaction: WriteTransaction) -> bytes:
+        """Keep a tree node, in the nursery unless a pack has it; return its id."""
+        encoded = encode(node)
+        node_id = self._chunks.identifier.identify(Kind.TREE_NODE, encoded)
+        if transaction.location(node_id) is None and not transaction.has_young_node(node_id):
+            transaction.put_young_node(node_id, encoded)
+        self._trees.put(node_id, node)
+        return node_id
+
+    def file_node(self, node_id: bytes) -> FileNode:
+        """Return a file node.
+
+        Raises:
+            IntegrityError: the node is missing or damaged.
+        """
+        node = self._files.get(node_id)
+        if node is None:
+            node = decode(self._chunks.get(Kind.FILE_NODE, node_id), FileNode)
+            if any(piece.length <= 0 or piece.repeat <= 0 for piece in node.pieces):
+                message = f"file node {node_id.hex()} has an empty piece"
+                raise IntegrityError(message)
+            self._files.put(node_id, node)
+        return node
+
+    def save_file_node(self, node: FileNode, relies: Reliance) -> bytes:
+        """Keep a file node and return its id."""
+        node_id = self._chunks.put_node(Kind.FILE_NODE, encode(node), relies)
+        self._files.put(node_id, node)
+        return node_id
+
+    def _checked(self, node_id: bytes, young: bytes | None, generation: int | None) -> bytes:
+        if young is not None:
+            if self._chunks.identifier.identify(Kind.TREE_NODE, young) != node_id:
+                message = f"tree node {node_id.hex()} is damaged in the catalog: rebuild it"
+                raise IntegrityError(message)
+            return young
+        try:
+            return self._chunks.get(Kind.TREE_NODE, node_id)
+        except IntegrityError as error:
+            if generation is not None:
+                with self._catalog.read() as transaction:
+                    if transaction.generation() > generation:
+                        raise ExpiredError(
+                            "this state of the volume is gone: look again"
+                        ) from error
+            raise
+
+
+class ReadNodes:
+    """The tree and file nodes of a pinned state."""
+
+    def __init__(self, store: NodeStore, generation: int | None = None) -> None:
+        self._store = store
+        self._generation = generation
+
+    def load_tree_node(self, node_id: bytes) -> TreeNode:
+        """Return the node with this id."""
+        return self._store.tree_node(node_id, generation=self._generation)
+
+    def load_file_node(self, node_id: bytes) -> FileNode:
+        """Return the node with this id."""
+        return self._store.file_node(node_id)
+
+
+class CommitNodes:
+    """The tree nodes as a commit sees and makes them, inside its transaction."""
+
+    def __init__(self, store: NodeStore, transaction: WriteTransaction) -> None:
+        self._store = store
+        self._transaction = transaction
+
+    def load_tree_node(self, node_id: bytes) -> TreeNode:
+        """Return the node with this id."""
+        return self._store.tree_node(node_id, self._transaction)
+
+    def save_tree_node(self, node: TreeNode) -> bytes:
+        """Keep the node and return its id."""
+        return self._store.save_tree_node(node, self._transaction)
+
+
+class UploadNodes:
+    """The file nodes of one upload."""
+
+    def __init__(self, store: NodeStore, relies: Reliance) -> None:
+        self._store = store
+        self._relies = relies
+
+    def load_file_node(self, node_id: bytes) -> FileNode:
+        """Return the node with this id."""
+        return self._store.file_node(node_id)
+
+    def save_file_node(self, node: FileNode) -> bytes:
+        """Keep the node and return its id."""
+        return self._store.save_file_node(node, self._relies)
+
+
+def _check_tree_node(node: TreeNode) -> None:
+    count = len(node.children) if node.level else len(node.entries)
+    if count != len(node.names) or not count:
+        raise IntegrityError("a tree node has names and entries that do not match")

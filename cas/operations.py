@@ -1,0 +1,168 @@
+"""The operations that an edit is made of, and the conditions they carry.
+
+Operations are plain values: a commit applies them to whatever the head is by then, and a lost
+race applies them again to a newer one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from cas.objects import Content, Entry
+from cas.paths import Names
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Nothing may be at the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """Something must be at the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentIs:
+    """The file or folder at the path must have this content id (empty: an empty one)."""
+
+    id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EntryIs:
+    """The entry at the path must have this id: content and attributes are all as expected."""
+
+    id: bytes
+
+
+Expectation: TypeAlias = Absent | Exists | ContentIs | EntryIs
+"""What must hold at an operation's path when it is committed."""
+
+ABSENT = Absent()
+EXISTS = Exists()
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """Encoded dead properties: in the entry itself, or the id of the chunk that holds them."""
+
+    inline: bytes = b""
+    id: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """Attributes to set; None keeps what is there, or takes the default for what is new."""
+
+    mtime_ns: int | None = None
+    mode: int | None = None
+    created_ns: int | None = None
+    content_type: str | None = None
+    properties: Properties | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Make the path a file with this content."""
+
+    path: Names
+    content: Content
+    attributes: Attributes = field(default_factory=Attributes)
+    expect: Expectation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutRecord:
+    """Make the path a record with these bytes."""
+
+    path: Names
+    record: bytes
+    expect: Expectation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MakeDirectory:
+    """Make an empty directory; with `parents`, those that are missing too, and none is an error."""
+
+    path: Names
+    attributes: Attributes = field(default_factory=Attributes)
+    parents: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MakeSymlink:
+    """Make a symbolic link, in place of a link or file that is there."""
+
+    path: Names
+    target: bytes
+    attributes: Attributes = field(default_factory=Attributes)
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove what is at the path with everything below it."""
+
+    path: Names
+    expect: Expectation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Move what is at `source` to `path`, in place of what is there if `overwrite`."""
+
+    source: Names
+    path: Names
+    overwrite: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Copy what is at `source` to `path`; without `recursive`, of a folder only itself."""
+
+    source: Names
+    path: Names
+    overwrite: bool = True
+    recursive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Put an entry of another volume, or of an older state, at the path."""
+
+    path: Names
+    entry: Entry
+    overwrite: bool = True
+    source: Names = ()
+    source_volume: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SetProperties:
+    """Set attributes of what is at the path; its content stays."""
+
+    path: Names
+    attributes: Attributes
+    expect: Expectation | None = None
+
+
+Operation: TypeAlias = (
+    Put | PutRecord | MakeDirectory | MakeSymlink | Remove | Move | Copy | Attach | SetProperties
+)
+"""One step of an edit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an operation did: the entry at its path before and after."""
+
+    operation: Operation
+    path: str
+    old: Entry | None
+    new: Entry | None
+
+    @property
+    def created(self) -> bool:
+        """Whether the path is new."""
+        return self.old is None and self.new is not None

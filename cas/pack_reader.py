@@ -1,0 +1,126 @@
+"""Reading records out of packs: open, sealed here, or sealed by another process meanwhile."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Final
+
+from cas.catalog import Catalog, PackRow, PackState
+from cas.disk import StoreErrors
+from cas.errors import IntegrityError, NotFoundError
+from cas.packs import open_pack_name
+from cas.stores.base import BlobStore, ByteRange
+
+_OPEN_FILES: Final = 256
+
+
+def pack_blob_name(pack_id: bytes) -> str:
+    """Return the name of a sealed pack in the blob store."""
+    name = pack_id.hex()
+    return f"packs/{name[:2]}/{name}"
+
+
+class _PackFile:
+    """A descriptor that is closed when the last reader has let go of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = -1
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+
+class PackReader:
+    """Reads byte ranges of packs by their ordinal; keeps the files open. Shared by threads."""
+
+    def __init__(self, catalog: Catalog, store: BlobStore, open_directory: Path) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._open_directory = open_directory
+        self._lock = threading.Lock()
+        self._files: OrderedDict[int, _PackFile] = OrderedDict()
+
+    def read(self, ordinal: int, offset: int, size: int) -> bytes:
+        """Return `size` bytes of the pack from `offset` on.
+
+        Raises:
+            IntegrityError: the pack is missing or shorter than that.
+            StoreError: the disk failed.
+        """
+        file = self._cached(ordinal)
+        if file is not None:
+            with StoreErrors():
+                found = os.pread(file.descriptor, size, offset)
+        else:
+            found = self._read_remote(ordinal, offset, size)
+        if len(found) < size:
+            message = f"pack {self._name(ordinal)} ends before byte {offset + size}"
+            raise IntegrityError(message)
+        return found
+
+    def close(self) -> None:
+        """Close the files that no reader is using."""
+        with self._lock:
+            self._files.clear()
+
+    def _cached(self, ordinal: int) -> _PackFile | None:
+        with self._lock:
+            file = self._files.get(ordinal)
+            if file is not None:
+                self._files.move_to_end(ordinal)
+                return file
+        file = self._open(ordinal)
+        if file is not None:
+            with self._lock:
+                self._files[ordinal] = file
+                if len(self._files) > _OPEN_FILES:
+                    self._files.popitem(last=False)
+        return file
+
+    def _open(self, ordinal: int) -> _PackFile | None:
+        """Open the pack's local file; None where the store has it elsewhere."""
+        pack = self._row(ordinal)
+        for _ in range(2):  # an open pack may be sealed, and so renamed, between look and open
+            pack = self._row(ordinal)
+            path = self._path(pack)
+            if path is None:
+                return None
+            try:
+                with StoreErrors():
+                    return _PackFile(path)
+            except NotFoundError:
+                continue
+        other = self._store.local_path(pack_blob_name(pack.id))
+        if pack.state is PackState.OPEN and other is not None and other.exists():
+            return _PackFile(other)  # sealed by a process that died before it could say so
+        message = f"pack {pack.id.hex()} is missing"
+        raise IntegrityError(message)
+
+    def _path(self, pack: PackRow) -> Path | None:
+        if pack.state is PackState.OPEN:
+            return self._open_directory / open_pack_name(pack.process, pack.id)
+        return self._store.local_path(pack_blob_name(pack.id))
+
+    def _read_remote(self, ordinal: int, offset: int, size: int) -> bytes:
+        name = pack_blob_name(self._row(ordinal).id)
+        try:
+            return self._store.get(name, ByteRange(offset, offset + size))
+        except NotFoundError as error:
+            message = f"pack {name} is missing"
+            raise IntegrityError(message) from error
+
+    def _row(self, ordinal: int) -> PackRow:
+        with self._catalog.read() as transaction:
+            pack = transaction.pack(ordinal)
+        if pack is None:
+            message = f"the catalog names pack number {ordinal}, which it does not know"
+            raise IntegrityError(message)
+        return pack
+
+    def _name(self, ordinal: int) -> str:
+        return self._row(ordinal).id.hex()

@@ -1,0 +1,219 @@
+"""The pack format: a header, self-describing records, a footer with a table of the records.
+
+A pack is written front to back and never changed afterwards. Each record carries its kind, sizes,
+id and a check over header and stored bytes, so that `scan` can read a pack that lost its footer
+or whose writer died; the footer lets a reader learn all records with one read of the end.
+Byte tables stand in FORMAT.md, "Packs".
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from blake3 import blake3
+from xxhash import xxh3_64_intdigest
+
+from cas.errors import FormatError, IntegrityError
+from cas.formats import FORMAT_VERSION, PACK_RECORD_LIMIT, PLAIN_SIZE_LIMIT
+from cas.ids import Kind, ObjectId
+
+HEADER_MAGIC: Final = b"casdavPK"
+RECORD_MAGIC: Final = b"cREC"
+FOOTER_MAGIC: Final = b"casdavFT"
+
+# magic, version, kind of pack, flags, reserved, pack id, salt (zeros unless records are sealed)
+_HEADER: Final = struct.Struct("<8sHBBI16s32s")
+# magic, kind, codec, flags, reserved, stored size, plain size, index in the pack, id
+_RECORD: Final = struct.Struct("<4sBBBBIII32s")
+_CHECK: Final = struct.Struct("<Q")
+# kind, codec, flags, reserved, offset of the record's header, stored size, plain size, id
+_ROW: Final = struct.Struct("<BBBBIII32s")
+# magic, version, flags, records, numbers of the first and last journal record (0: none), digest of
+# all bytes of table and trailer before it
+_TRAILER: Final = struct.Struct("<8sHHIQQ32s")
+
+HEADER_SIZE: Final = _HEADER.size
+RECORD_OVERHEAD: Final = _RECORD.size + _CHECK.size
+"""Bytes that a record adds before its stored bytes."""
+TRAILER_SIZE: Final = _TRAILER.size
+_DIGEST_SIZE: Final = 32
+_KINDS: Final = frozenset(int(kind) for kind in Kind)
+_STORED_SIZE_LIMIT: Final = PLAIN_SIZE_LIMIT + 64 * 1024
+_FOOTER_KEY: Final = blake3(b"", derive_key_context="casdav 2026-11-22 pack footer").digest()
+
+ReadAt = Callable[[int, int], bytes]
+"""Reads (offset, size) of a pack; fewer bytes at its end."""
+
+
+class PackKind(IntEnum):
+    """What a pack holds. The numbers are format."""
+
+    DATA = 1
+    TREE = 2
+    MIXED = 3
+
+
+class Record(NamedTuple):
+    """A record to be written: `stored` is what the codec made of `plain_size` bytes."""
+
+    kind: Kind
+    id: ObjectId
+    plain_size: int
+    codec: int
+    stored: bytes | memoryview
+
+
+class RecordPlace(NamedTuple):
+    """Where a record lies in its pack; `offset` is that of its header."""
+
+    kind: Kind
+    id: ObjectId
+    offset: int
+    stored_size: int
+    plain_size: int
+    codec: int
+
+    @property
+    def end(self) -> int:
+        """Offset of the first byte after the record."""
+        return self.offset + RECORD_OVERHEAD + self.stored_size
+
+
+def encode_header(kind: PackKind, pack_id: bytes) -> bytes:
+    """Return the first bytes of a pack."""
+    return _HEADER.pack(HEADER_MAGIC, FORMAT_VERSION, kind, 0, 0, pack_id, bytes(32))
+
+
+def decode_header(header: bytes) -> tuple[PackKind, bytes]:
+    """Return a pack's kind and id from its first bytes.
+
+    Raises:
+        FormatError: these are not the first bytes of a pack that this program can read.
+    """
+    if len(header) < HEADER_SIZE or header[:8] != HEADER_MAGIC:
+        raise FormatError("not a pack: the magic is missing")
+    _, version, kind, flags, _, pack_id, _ = _HEADER.unpack_from(header)
+    if version > FORMAT_VERSION or flags:
+        message = f"pack of version {version}, flags {flags:#x}: use a newer casdav"
+        raise FormatError(message)
+    return PackKind(kind), pack_id
+
+
+def encode_record_header(record: Record, index: int) -> bytes:
+    """Return the bytes that stand before the stored bytes of the pack's record number `index`."""
+    header = _RECORD.pack(
+        RECORD_MAGIC,
+        record.kind,
+        record.codec,
+        0,
+        0,
+        len(record.stored),
+        record.plain_size,
+        index,
+        record.id,
+    )
+    return header + _CHECK.pack(_check(header, record.stored))
+
+
+def decode_record(record: bytes | memoryview) -> tuple[RecordPlace, memoryview]:
+    """Return what a record says of itself, with offset 0, and its stored bytes.
+
+    Raises:
+        IntegrityError: the record is damaged or cut.
+    """
+    view = memoryview(record)
+    place = _read_record_header(view, 0)
+    if place is None or len(view) < RECORD_OVERHEAD + place.stored_size:
+        raise IntegrityError("a record is damaged or cut short")
+    stored = view[RECORD_OVERHEAD : RECORD_OVERHEAD + place.stored_size]
+    (check,) = _CHECK.unpack_from(view, _RECORD.size)
+    if check != _check(view[: _RECORD.size], stored):
+        raise IntegrityError("a record fails its check")
+    return place, stored
+
+
+class Footer(NamedTuple):
+    """What a footer says: the records, and the numbers of the first and last journal record.
+
+    The numbers are 0 where the pack holds no journal record.
+    """
+
+    places: list[RecordPlace]
+    first_journal: int = 0
+    last_journal: int = 0
+
+
+def encode_footer(footer: Footer) -> bytes:
+    """Return the bytes that end a pack."""
+    places, first_journal, last_journal = footer
+    table = b"".join(
+        _ROW.pack(p.kind, p.codec, 0, 0, p.offset, p.stored_size, p.plain_size, p.id)
+        for p in places
+    )
+    journal = (first_journal, last_journal)
+    empty = bytes(_DIGEST_SIZE)
+    trailer = _TRAILER.pack(FOOTER_MAGIC, FORMAT_VERSION, 0, len(places), *journal, empty)
+    digested = table + trailer[:-_DIGEST_SIZE]
+    return digested + blake3(digested, key=_FOOTER_KEY).digest()
+
+
+def read_footer(read_at: ReadAt, size: int) -> Footer:
+    """Return the footer of a sealed pack of `size` bytes, by reading its end.
+
+    Raises:
+        IntegrityError: the footer is missing or damaged; `scan` may still find the records.
+    """
+    trailer = read_at(size - TRAILER_SIZE, TRAILER_SIZE) if size >= TRAILER_SIZE else b""
+    if len(trailer) < TRAILER_SIZE or trailer[:8] != FOOTER_MAGIC:
+        raise IntegrityError("the pack has no footer")
+    _, version, flags, count, first_journal, last_journal, digest = _TRAILER.unpack(trailer)
+    if version > FORMAT_VERSION or flags:
+        message = f"pack footer of version {version}, flags {flags:#x}: use a newer casdav"
+        raise FormatError(message)
+    start = size - TRAILER_SIZE - count * _ROW.size
+    if count > PACK_RECORD_LIMIT or start < HEADER_SIZE:
+        raise IntegrityError("the pack's footer is damaged")
+    table = read_at(start, count * _ROW.size)
+    if digest != blake3(table + trailer[:-_DIGEST_SIZE], key=_FOOTER_KEY).digest():
+        raise IntegrityError("the pack's footer is damaged")
+    places = [
+        RecordPlace(Kind(kind), ObjectId(record_id), offset, stored_size, plain_size, codec)
+        for kind, codec, _, _, offset, stored_size, plain_size, record_id in _ROW.iter_unpack(table)
+    ]
+    return Footer(places, first_journal, last_journal)
+
+
+def scan(read_at: ReadAt, start: int = HEADER_SIZE) -> Iterator[tuple[RecordPlace, bytes]]:
+    """Yield the sound records from `start` on with their stored bytes; stop at the first other.
+
+    What follows the last sound record is a footer, a record that a crash cut short, or damage.
+    """
+    offset = start
+    while True:
+        header = read_at(offset, RECORD_OVERHEAD)
+        place = _read_record_header(memoryview(header), offset)
+        if place is None:
+            return
+        stored = read_at(offset + RECORD_OVERHEAD, place.stored_size)
+        (check,) = _CHECK.unpack_from(header, _RECORD.size)
+        if len(stored) < place.stored_size or check != _check(header[: _RECORD.size], stored):
+            return
+        yield place, stored
+        offset = place.end
+
+
+def _read_record_header(view: memoryview, offset: int) -> RecordPlace | None:
+    if len(view) < RECORD_OVERHEAD or bytes(view[:4]) != RECORD_MAGIC:
+        return None
+    _, kind, codec, flags, _, stored_size, plain_size, _, record_id = _RECORD.unpack_from(view)
+    sound = stored_size <= _STORED_SIZE_LIMIT and plain_size <= PLAIN_SIZE_LIMIT and not flags
+    if not sound or kind not in _KINDS:
+        return None
+    return RecordPlace(Kind(kind), ObjectId(record_id), offset, stored_size, plain_size, codec)
+
+
+def _check(header: bytes | memoryview, stored: bytes | memoryview) -> int:
+    return xxh3_64_intdigest(stored, seed=xxh3_64_intdigest(header))

@@ -1,0 +1,211 @@
+"""Open packs: the files that this process appends records to, and holds locked while it does.
+
+Appends go through one lock and are strictly sequential: a record is on the disk only if all
+before it are, so that a scan after a crash loses nothing that was synced.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from cas.catalog import Location
+from cas.disk import StoreErrors, sync_directory
+from cas.errors import StoreError
+from cas.formats import PACK_RECORD_LIMIT, PACK_SIZE_TARGET
+from cas.packfile import (
+    RECORD_OVERHEAD,
+    Footer,
+    PackKind,
+    Record,
+    RecordPlace,
+    encode_footer,
+    encode_header,
+    encode_record_header,
+)
+
+_BUFFERS_PER_CALL: Final = 512  # Linux takes 1024 in one writev
+
+
+def open_pack_name(process_id: bytes, pack_id: bytes) -> str:
+    """Return the file name of a pack while the process that made it appends to it."""
+    return f"{process_id.hex()}-{pack_id.hex()}.pack"
+
+
+class OpenPack:
+    """One growing pack file. Callers serialise `append` and `finish`; `sync` may come any time.
+
+    After a failed sync nothing of the file may be trusted: the pack has `failed` and stays so.
+    `announced` says whether the catalog knows of the pack.
+    """
+
+    def __init__(self, directory: Path, process_id: bytes, kind: PackKind, ordinal: int) -> None:
+        """Create the file and lock it.
+
+        Raises:
+            StoreError: the file cannot be made.
+        """
+        self.id = secrets.token_bytes(16)
+        self.kind = kind
+        self.ordinal = ordinal
+        self.path = directory / open_pack_name(process_id, self.id)
+        self.places: list[RecordPlace] = []
+        self.size = 0
+        self.failed = False
+        self.announced = False
+        self.first_journal = 0
+        self.last_journal = 0
+        self._synced_size = 0
+        self._sync_lock = threading.Lock()
+        with StoreErrors():
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._descriptor = os.open(self.path, flags, 0o600)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            self._write([encode_header(kind, self.id)])
+        except StoreError:
+            self.abandon()
+            self.path.unlink(missing_ok=True)
+            raise
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the pack has reached its size or number of records."""
+        return self.size >= PACK_SIZE_TARGET or len(self.places) >= PACK_RECORD_LIMIT
+
+    def append(self, records: Sequence[Record]) -> list[Location]:
+        """Write the records behind each other and return where they lie.
+
+        Raises:
+            StoreError: they could not be written; the pack is as it was.
+        """
+        buffers: list[bytes | memoryview] = []
+        locations: list[Location] = []
+        places: list[RecordPlace] = []
+        offset = self.size
+        for number, record in enumerate(records, len(self.places)):
+            stored_size = len(record.stored)
+            buffers += (encode_record_header(record, number), record.stored)
+            kind, record_id, plain_size, codec, _ = record
+            places.append(RecordPlace(kind, record_id, offset, stored_size, plain_size, codec))
+            locations.append(
+                Location(self.ordinal, offset, stored_size, plain_size, number, kind, codec)
+            )
+            offset += RECORD_OVERHEAD + stored_size
+        self._write(buffers)
+        self.places += places
+        return locations
+
+    def note_journal(self, number: int) -> None:
+        """Remember that the pack holds the journal record of this number."""
+        self.first_journal = self.first_journal or number
+        self.last_journal = number
+
+    def sync(self) -> None:
+        """Return once everything appended so far would survive a power cut.
+
+        Raises:
+            StoreError: it may not; the pack has failed.
+        """
+        with self._sync_lock:
+            if self.failed:
+                message = f"the pack {self.path.name} failed earlier: send the data again"
+                raise StoreError(message, transient=True)
+            size = self.size
+            if size == self._synced_size:
+                return
+            try:
+                with StoreErrors():
+                    os.fdatasync(self._descriptor)
+                    if self._synced_size == 0:
+                        sync_directory(self.path.parent)
+            except StoreError:
+                self.failed = True
+                raise
+            self._synced_size = size
+
+    def finish(self) -> None:
+        """Write the footer and sync; nothing may be appended afterwards."""
+        footer = Footer(self.places, self.first_journal, self.last_journal)
+        self._write([encode_footer(footer)])
+        self.sync()
+
+    def abandon(self) -> None:
+        """Close the file and give up its lock."""
+        os.close(self._descriptor)
+
+    def _write(self, buffers: list[bytes | memoryview]) -> None:
+        start = self.size
+        try:
+            with StoreErrors():
+                for first in range(0, len(buffers), _BUFFERS_PER_CALL):
+                    self._write_some(buffers[first : first + _BUFFERS_PER_CALL])
+        except StoreError:
+            self.size = start
+            with StoreErrors():
+                os.ftruncate(self._descriptor, start)
+            raise
+
+    def _write_some(self, buffers: list[bytes | memoryview]) -> None:
+        wanted = sum(map(len, buffers))
+        written = os.pwritev(self._descriptor, buffers, self.size)
+        if written < wanted:
+            rest = memoryview(b"".join(buffers))
+            while written < wanted:
+                written += os.pwrite(self._descriptor, rest[written:], self.size + written)
+        self.size += wanted
+
+
+class PackWriter:
+    """Appends records of one kind of pack, going on in a new pack when one is full.
+
+    Shared by threads. A full pack is handed to the caller, who seals it: that takes a sync and a
+    transaction, which must not happen under this lock.
+    """
+
+    def __init__(self, make_pack: Callable[[], OpenPack]) -> None:
+        self._make_pack = make_pack
+        self._lock = threading.Lock()
+        self._current: OpenPack | None = None
+
+    def append(
+        self, records: Sequence[Record]
+    ) -> tuple[list[tuple[OpenPack, list[Location]]], list[OpenPack]]:
+        """Write the records; return where they lie, pack by pack, and the packs now full."""
+        written: list[tuple[OpenPack, list[Location]]] = []
+        full: list[OpenPack] = []
+        with self._lock:
+            for batch in self._batches(records):
+                pack = self._current
+                if pack is None or pack.failed:
+                    pack = self._current = self._make_pack()
+                written.append((pack, pack.append(batch)))
+                if pack.is_full:
+                    full.append(pack)
+                    self._current = None
+        return written, full
+
+    def take_current(self) -> OpenPack | None:
+        """Return the pack that is being filled and go on in another one."""
+        with self._lock:
+            pack, self._current = self._current, None
+        return pack
+
+    def _batches(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+        """Yield slices, each of which ends where the pack that takes it is full."""
+        start = 0
+        while start < len(records):
+            pack = self._current
+            size, count = (pack.size, len(pack.places)) if pack and not pack.failed else (0, 0)
+            stop = start
+            while stop < len(records) and size < PACK_SIZE_TARGET and count < PACK_RECORD_LIMIT:
+                size += RECORD_OVERHEAD + len(records[stop].stored)
+                count += 1
+                stop += 1
+            yield records[start:stop]
+            start = stop

@@ -1,0 +1,103 @@
+"""The processes at work on a repository, and how to tell that one has died.
+
+Each process holds a lock on a file of its own for as long as it lives; the kernel gives it up
+when the process ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cas.catalog import Catalog, ProcessRow, ReadTransaction, WriteTransaction
+from cas.clock import Clock
+from cas.disk import StoreErrors
+
+
+class Process:
+    """This process's presence in the catalog."""
+
+    def __init__(self, catalog: Catalog, directory: Path, clock: Clock) -> None:
+        """Register; the caller may then lean on the nursery's current generation."""
+        self.id = secrets.token_bytes(16)
+        self._catalog = catalog
+        self._directory = directory
+        self._clock = clock
+        self._pins: Counter[int] = Counter()
+        self._pins_lock = threading.Lock()
+        self._path = directory / f"{self.id.hex()}.lock"
+        with StoreErrors():
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o600)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with catalog.write() as transaction:
+            self.generation = transaction.generation()
+            self._put(transaction)
+
+    @contextmanager
+    def pin(self) -> Iterator[ReadTransaction]:
+        """Look at the catalog and keep the nursery's generation of now until `unpin`."""
+        with self._pins_lock, self._catalog.read() as transaction:
+            self._pins[transaction.generation()] += 1
+            yield transaction
+
+    def unpin(self, generation: int) -> None:
+        """Give up a pin of this generation."""
+        with self._pins_lock:
+            self._pins[generation] -= 1
+            if not self._pins[generation]:
+                del self._pins[generation]
+
+    def advance(self, transaction: WriteTransaction) -> None:
+        """Say in the catalog on which generations nothing here leans any more."""
+        with self._pins_lock:
+            oldest = min(self._pins, default=transaction.generation())
+        if oldest > self.generation:
+            self.generation = oldest
+            self._put(transaction)
+
+    def others(self, transaction: ReadTransaction) -> list[tuple[bytes, ProcessRow]]:
+        """Return the other processes, dead ones that nobody has tidied up after among them."""
+        return [(key, row) for key, row in transaction.processes() if key != self.id]
+
+    def is_alive(self, process_id: bytes) -> bool:
+        """Return whether the process still runs."""
+        return is_locked(self._directory / f"{process_id.hex()}.lock")
+
+    def forget(self, transaction: WriteTransaction, process_id: bytes) -> None:
+        """Remove what a dead process left here."""
+        transaction.delete_process(process_id)
+        (self._directory / f"{process_id.hex()}.lock").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Sign off."""
+        with self._catalog.write() as transaction:
+            transaction.delete_process(self.id)
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+    def _put(self, transaction: WriteTransaction) -> None:
+        row = ProcessRow(os.getpid(), self.generation, self._clock.now_ns())
+        transaction.put_process(self.id, row)
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a live process holds the lock on this file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

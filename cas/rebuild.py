@@ -1,0 +1,122 @@
+"""Building the catalog anew from packs and refs, where it is missing.
+
+The footers of all packs say where each object lies; each ref names its volume's head; the
+journal records behind the refs hold what was acknowledged since.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+from cas.catalog import Catalog, Head, WriteTransaction
+from cas.checkpoint import ref_name
+from cas.chunkstore import ChunkStore
+from cas.disk import StoreErrors
+from cas.errors import IntegrityError, NotFoundError
+from cas.formats import REGISTRY_ID
+from cas.ids import Kind
+from cas.journal import Commit, Ref
+from cas.objects import decode
+from cas.processes import is_locked
+from cas.recovery import FoundPack, JournalEntry, Recovery
+from cas.stores.base import BlobStore
+
+_logger = logging.getLogger(__name__)
+
+
+def rebuild_if_needed(
+    catalog: Catalog,
+    store: BlobStore,
+    chunks: ChunkStore,
+    recovery: Recovery,
+    local: Path,
+    identity: bytes,
+) -> None:
+    """Fill an empty catalog from the store; return at once where it is complete.
+
+    Raises:
+        IntegrityError: the catalog is another repository's, or something acknowledged is missing.
+    """
+    with catalog.read() as transaction:
+        found = transaction.identity()
+    if found == identity:
+        return
+    if found is not None:
+        message = f"the catalog in {local} belongs to another repository: move it away"
+        raise IntegrityError(message)
+    with StoreErrors():
+        descriptor = os.open(local / "rebuild.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with catalog.read() as transaction:
+            if transaction.identity() == identity:
+                return
+        _rebuild(catalog, store, chunks, recovery, local)
+        with catalog.write() as writing:
+            writing.set_identity(identity)
+    finally:
+        os.close(descriptor)
+
+
+def _rebuild(
+    catalog: Catalog, store: BlobStore, chunks: ChunkStore, recovery: Recovery, local: Path
+) -> None:
+    journal: list[JournalEntry] = []
+    covered = _ref(store, REGISTRY_ID)
+    for path in sorted((local / "open").glob("*.pack")):
+        owner = path.name.partition("-")[0]
+        if is_locked(local / "processes" / f"{owner}.lock"):
+            message = f"another process still has {path.name} open: stop it, then try again"
+            raise IntegrityError(message)
+        pack = recovery.seal_file(path)
+        if pack is not None:
+            _logger.info("sealed the open pack %s", pack.id.hex())
+    for name, _ in store.list("packs"):
+        path_of_pack = store.local_path(name)
+        pack = None if path_of_pack is None else recovery.read_pack(path_of_pack)
+        if pack is None:
+            _logger.error("pack %s cannot be read: what only it holds is lost", name)
+            continue
+        with catalog.write() as transaction:
+            recovery.enter(transaction, pack)
+        journal += _beyond(pack, covered)
+    with catalog.write() as transaction:
+        for ref in _refs(store):
+            _set_head(transaction, chunks, ref)
+        if covered is not None:
+            transaction.set_journal_end(covered.journal, covered.journal_id)
+    with catalog.write() as transaction:
+        recovery.replay_all(transaction, journal)
+
+
+def _beyond(pack: FoundPack, covered: Ref | None) -> list[JournalEntry]:
+    return [e for e in pack.journal if covered is None or e.record.number > covered.journal]
+
+
+def _set_head(transaction: WriteTransaction, chunks: ChunkStore, ref: Ref) -> None:
+    commit = decode(chunks.get(Kind.COMMIT, ref.commit), Commit)
+    transaction.put_head(
+        ref.volume_id,
+        Head(
+            commit.root,
+            commit.last_sequence,
+            ref.commit,
+            commit.last_sequence,
+            commit.time_ns,
+            commit.snapshots,
+        ),
+    )
+
+
+def _refs(store: BlobStore) -> list[Ref]:
+    return [decode(store.read(name)[0], Ref) for name, _ in store.list("refs")]
+
+
+def _ref(store: BlobStore, volume_id: bytes) -> Ref | None:
+    try:
+        return decode(store.read(ref_name(volume_id))[0], Ref)
+    except NotFoundError:
+        return None

@@ -1,0 +1,119 @@
+"""The registry: a reserved volume whose records say which volumes there are, and much else.
+
+`volumes/<name>` is a volume; what other parts keep there (users, tokens, grants) is theirs to
+define. Being a tree like any other it is versioned, checked and recovered by the same machinery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from cas.catalog import Head, ReadTransaction
+from cas.errors import InvalidError
+from cas.formats import NAME_SIZE_LIMIT, REGISTRY_ID
+from cas.nodes import NodeStore
+from cas.objects import Entry, EntryKind, TreeNode, decode
+from cas.paths import Names
+from cas.trees import TreeNodeSource, iterate, lookup
+
+VOLUMES: Final = b"volumes"
+EMPTY_ROOT: Final = Entry(EntryKind.DIRECTORY, 0, 0, 0o755, b"")
+"""The root of a volume before its first change."""
+
+
+class VolumeRecord(msgspec.Struct, array_like=True, frozen=True):
+    """The registry's record of a volume: id, owner's name, quota in bytes or None, birth."""
+
+    id: bytes
+    owner: str
+    quota: int | None
+    created_ns: int
+
+
+class VolumeInfo(msgspec.Struct, frozen=True):
+    """What is known of a volume: `quota` in bytes, None for none; `created_ns` since 1970."""
+
+    name: str
+    id: bytes
+    owner: str
+    quota: int | None
+    created_ns: int
+
+
+class Registry:
+    """The volumes, as any transaction sees them; decoded once per state. Shared by threads."""
+
+    def __init__(self, nodes: NodeStore) -> None:
+        self._nodes = nodes
+        self._cached: tuple[bytes, dict[str, VolumeInfo], dict[bytes, VolumeInfo]] = (b"", {}, {})
+
+    def volumes(self, transaction: ReadTransaction) -> Mapping[str, VolumeInfo]:
+        """Return all volumes by name."""
+        return self._volumes(transaction)[0]
+
+    def quota(self, transaction: ReadTransaction, volume_id: bytes) -> int | None:
+        """Return the volume's quota in bytes, or None where it has none."""
+        volume = self._volumes(transaction)[1].get(volume_id)
+        return volume.quota if volume else None
+
+    def _volumes(
+        self, transaction: ReadTransaction
+    ) -> tuple[dict[str, VolumeInfo], dict[bytes, VolumeInfo]]:
+        head = transaction.head(REGISTRY_ID)
+        root = head.root.content if head else b""
+        known, by_name, by_id = self._cached
+        if known != root:
+            by_name = self._load(_Nodes(self._nodes, transaction), root)
+            by_id = {volume.id: volume for volume in by_name.values()}
+            self._cached = (root, by_name, by_id)
+        return by_name, by_id
+
+    def _load(self, nodes: TreeNodeSource, root: bytes) -> dict[str, VolumeInfo]:
+        folder = lookup(nodes, root, VOLUMES)
+        if folder is None:
+            return {}
+        return {
+            name.decode(): _info(name.decode(), entry)
+            for name, entry in iterate(nodes, folder.content)
+        }
+
+
+class _Nodes:
+    """Tree nodes as one transaction sees them."""
+
+    def __init__(self, store: NodeStore, transaction: ReadTransaction) -> None:
+        self._store = store
+        self._transaction = transaction
+
+    def load_tree_node(self, node_id: bytes) -> TreeNode:
+        return self._store.tree_node(node_id, self._transaction)
+
+
+def head_of(transaction: ReadTransaction, volume_id: bytes) -> Head:
+    """Return the volume's head, that of an empty volume where nothing was ever written."""
+    return transaction.head(volume_id) or Head(EMPTY_ROOT)
+
+
+def volume_path(name: str) -> Names:
+    """Return the path of a volume's record.
+
+    Raises:
+        InvalidError: the name cannot be a volume's.
+    """
+    encoded = name.encode(errors="surrogateescape")
+    bad = not name or name.startswith(".") or "/" in name or not name.isprintable()
+    if bad or name != name.strip() or len(encoded) > NAME_SIZE_LIMIT or ":" in name or "@" in name:
+        message = (
+            f"{name!r} cannot be a volume's name: take printable characters without / : @, "
+            "not beginning with a dot, 255 bytes at most"
+        )
+        raise InvalidError(message)
+    return (VOLUMES, encoded)
+
+
+def _info(name: str, entry: Entry) -> VolumeInfo:
+    record = decode(entry.content, VolumeRecord)
+    return VolumeInfo(name, record.id, record.owner, record.quota, record.created_ns)

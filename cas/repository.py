@@ -1,0 +1,351 @@
+"""Repositories and volumes: the handles that people hold."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from blake3 import blake3
+
+from cas.applying import entry_id
+from cas.catalog import Catalog
+from cas.checkpoint import Checkpointer
+from cas.chunkstore import ChunkStore
+from cas.clock import Clock, SystemClock
+from cas.commit import Committer
+from cas.edits import Edit
+from cas.errors import AlreadyExistsError, CasError, NotFoundError
+from cas.files import FileWriter
+from cas.formats import (
+    REGISTRY_ID,
+    MiB,
+    RepositoryConfig,
+    decode_config,
+    encode_config,
+    new_config,
+)
+from cas.ids import Identifier
+from cas.locks import LockKeys, LockTable
+from cas.nodes import NodeStore
+from cas.objects import Entry, EntryKind, encode
+from cas.operations import ABSENT, EXISTS
+from cas.paths import join_names
+from cas.processes import Process
+from cas.rebuild import rebuild_if_needed
+from cas.recovery import Recovery
+from cas.registry import Registry, VolumeInfo, VolumeRecord, head_of, volume_path
+from cas.scratch import Scratch
+from cas.stores.base import BlobStore
+from cas.stores.opening import open_store
+from cas.trees import TreeShape
+from cas.views import View
+
+CONFIG_NAME: Final = "config"
+CHECKPOINT_SECONDS: Final = 30.0
+NURSERY_LIMIT: Final = 32 * MiB
+_UPKEEP_SECONDS: Final = 5.0
+_logger = logging.getLogger(__name__)
+
+
+def create(location: str | Path, *, clock: Clock | None = None) -> Repository:
+    """Make a new repository at a path, `file:///path` or `memory:` and open it.
+
+    Raises:
+        AlreadyExistsError: there is one already, or other files are in the way.
+        InvalidError: the location is not understood.
+        StoreError: it cannot be written.
+    """
+    store = open_store(location, create=True)
+    clock = clock or SystemClock()
+    try:
+        store.read(CONFIG_NAME)
+    except NotFoundError:
+        created = datetime.fromtimestamp(clock.now_ns() / 1e9, UTC).isoformat(timespec="seconds")
+        store.replace(CONFIG_NAME, encode_config(new_config(created)), None)
+        return Repository(store, clock)
+    message = f"there is a repository at {store.location} already"
+    raise AlreadyExistsError(message)
+
+
+def open_repository(location: str | Path, *, clock: Clock | None = None) -> Repository:
+    """Open the repository at a location.
+
+    Raises:
+        NotFoundError: there is none.
+        FormatError: it was made by a newer program.
+        StoreError: it cannot be read or written.
+    """
+    return Repository(open_store(location), clock or SystemClock())
+
+
+class Repository:
+    """An open repository. Shared by threads; several processes may have the same one open.
+
+    Close it, or use it in a `with` block. After a fork the child must open its own.
+    """
+
+    def __init__(self, store: BlobStore, clock: Clock) -> None:
+        self.config: RepositoryConfig = _read_config(store)
+        self.location = store.location
+        self._store = store
+        self._clock = clock
+        self._local, self._is_temporary = _local_directory(store)
+        open_directory = self._local / "open"
+        open_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        identifier = Identifier()
+        shape = TreeShape(self.config.tree_seed)
+        self._catalog = Catalog(self._local / "catalog")
+        self._process = Process(self._catalog, self._local / "processes", clock)
+        chunks = ChunkStore(self._catalog, store, identifier, open_directory, self._process.id)
+        self._chunks = chunks
+        self._nodes = NodeStore(self._catalog, chunks)
+        self._registry = Registry(self._nodes)
+        self._workers = ThreadPoolExecutor(os.cpu_count() or 1, "casdav-chunks")
+        recovery = Recovery(store, self._nodes, shape, identifier, self._process, open_directory)
+        rebuild_if_needed(self._catalog, store, chunks, recovery, self._local, self.config.identity)
+        with self._catalog.write() as transaction:
+            recovery.adopt_dead(transaction)
+            chunks.refill_ordinals(transaction)
+        self.locks = LockTable(self._catalog, LockKeys(self.config.secret), clock)
+        self.scratch = Scratch(self._catalog, clock)
+        self._committer = Committer(
+            self._catalog,
+            chunks,
+            self._nodes,
+            shape,
+            self.locks,
+            self._registry,
+            self._process,
+            clock,
+            recovery.adopt_dead,
+        )
+        self._checkpointer = Checkpointer(
+            self._catalog, store, chunks, self._process, clock, self._local / "checkpoint.lock"
+        )
+        self._stopping = threading.Event()
+        self._upkeep = threading.Thread(target=self._run_upkeep, name="casdav-upkeep", daemon=True)
+        self._upkeep.start()
+
+    @property
+    def identity(self) -> bytes:
+        """The repository's random id, 16 bytes."""
+        return self.config.identity
+
+    @property
+    def registry(self) -> Volume:
+        """The reserved volume of users, tokens, volumes and grants; its files are records."""
+        return Volume(self, VolumeInfo("", REGISTRY_ID, "", None, 0))
+
+    def secret(self, purpose: str) -> bytes:
+        """Return a 32-byte key for one purpose, derived from the repository's secret."""
+        context = f"casdav 2026-11-22 {purpose}"
+        return blake3(self.config.secret, derive_key_context=context).digest()
+
+    def volumes(self) -> list[VolumeInfo]:
+        """Return the volumes, by name."""
+        with self._catalog.read() as transaction:
+            return sorted(self._registry.volumes(transaction).values(), key=lambda v: v.name)
+
+    def volume(self, name: str) -> Volume:
+        """Return the volume of this name.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        with self._catalog.read() as transaction:
+            info = self._registry.volumes(transaction).get(name)
+        if info is None:
+            message = f"there is no volume {name!r}"
+            raise NotFoundError(message)
+        return Volume(self, info)
+
+    def create_volume(
+        self, name: str, *, owner: str = "", quota: int | None = None, author: str = ""
+    ) -> Volume:
+        """Make an empty volume; `quota` is in bytes, None for none.
+
+        Raises:
+            AlreadyExistsError: there is one of this name.
+            InvalidError: the name cannot be a volume's.
+        """
+        path = volume_path(name)
+        record = VolumeRecord(secrets.token_bytes(16), owner, quota, self._clock.now_ns())
+        with self.registry.edit(author=author) as edit:
+            edit.require(lambda state: _refuse_existing(state.get(join_names(path)), name))
+            edit.make_directory(join_names(path[:1]), parents=True)
+            edit.put_record(join_names(path), encode(record), expect=ABSENT)
+        volume = self.volume(name)
+        with volume.edit(author=author) as edit:
+            edit.set_properties("", mtime_ns=record.created_ns, created_ns=record.created_ns)
+        return volume
+
+    def delete_volume(self, name: str, *, author: str = "") -> None:
+        """Remove a volume with all that is in it; its history stays for the retention period.
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+        self.volume(name)
+        with self.registry.edit(author=author) as edit:
+            edit.remove(join_names(volume_path(name)))
+
+    def set_quota(self, name: str, quota: int | None, *, author: str = "") -> None:
+        """Set a volume's quota in bytes, or lift it (None).
+
+        Raises:
+            NotFoundError: there is no volume of this name.
+        """
+        info = self.volume(name).info
+        record = VolumeRecord(info.id, info.owner, quota, info.created_ns)
+        with self.registry.edit(author=author) as edit:
+            edit.put_record(join_names(volume_path(name)), encode(record), expect=EXISTS)
+
+    def checkpoint(self) -> bool:
+        """Write what is young to packs and refs; done by itself every half minute.
+
+        Returns whether there was something to write and no other process was at it.
+        """
+        return self._checkpointer.checkpoint()
+
+    def last_transaction(self) -> int:
+        """Return a number that grows with every change by any process: a cheap sign of news."""
+        return self._catalog.last_transaction()
+
+    def close(self) -> None:
+        """Write what is young, seal the open packs and let go of everything."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self._upkeep.join()
+        self._workers.shutdown()
+        try:
+            self._checkpointer.checkpoint()
+            self._chunks.close()
+            self._process.close()
+        finally:
+            self._catalog.close()
+            if self._is_temporary:
+                shutil.rmtree(self._local)
+
+    def __enter__(self) -> Self:
+        """Return the repository."""
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the repository."""
+        self.close()
+
+    def _run_upkeep(self) -> None:
+        waited = 0.0
+        while not self._stopping.wait(_UPKEEP_SECONDS):
+            waited += _UPKEEP_SECONDS
+            try:
+                if waited >= CHECKPOINT_SECONDS or self._checkpointer.is_due(NURSERY_LIMIT):
+                    waited = 0.0
+                    self._checkpointer.checkpoint()
+                    self._catalog.remove_dead_readers()
+                    self.scratch.remove_expired()
+                    self.locks.remove_expired()
+            except CasError:
+                _logger.exception("upkeep failed; it is tried again")
+
+
+class Volume:
+    """One versioned tree of a repository: a home or a shared space. Shared by threads."""
+
+    def __init__(self, repository: Repository, info: VolumeInfo) -> None:
+        self.info = info
+        self._repository = repository
+
+    @property
+    def name(self) -> str:
+        """The volume's name."""
+        return self.info.name
+
+    @property
+    def id(self) -> bytes:
+        """The volume's id, 16 bytes, which no other volume ever has."""
+        return self.info.id
+
+    def view(self) -> View:
+        """Return the volume as it is now."""
+        repository = self._repository
+        with repository._process.pin() as transaction:  # noqa: SLF001 - handles of one module
+            head = head_of(transaction, self.info.id)
+            generation = transaction.generation()
+        return View(
+            repository._nodes,  # noqa: SLF001
+            repository._chunks,  # noqa: SLF001
+            repository._process,  # noqa: SLF001
+            head,
+            generation,
+        )
+
+    def upload(self) -> FileWriter:
+        """Return a writer for a new file's bytes; an edit then puts the content at a path."""
+        repository = self._repository
+        return FileWriter(repository._chunks, repository._nodes, repository._workers)  # noqa: SLF001
+
+    def edit(
+        self, *, author: str = "", device: str = "", lock_tokens: frozenset[str] = frozenset()
+    ) -> Edit:
+        """Return an edit; `lock_tokens` are those of locks that its author holds."""
+        return Edit(
+            self._repository._committer,  # noqa: SLF001
+            self._repository._chunks,  # noqa: SLF001
+            self.info.id,
+            author=author,
+            device=device,
+            lock_tokens=lock_tokens,
+        )
+
+    def entry_id(self, entry: Entry) -> bytes:
+        """Return the id of an entry: a hash of its content and attributes."""
+        return entry_id(self._repository._chunks.identifier, entry)  # noqa: SLF001
+
+    def etag(self, entry: Entry) -> str:
+        """Return the strong entity tag of an entry's content, without quotes: 64 hex digits.
+
+        It is the content id: of a folder its tree's, of an empty file the id of no bytes.
+        """
+        content = entry.content
+        if entry.kind in {EntryKind.SYMLINK, EntryKind.RECORD} or not content:
+            content = self._repository._chunks.identifier.chunk(content)  # noqa: SLF001
+        return content.hex()
+
+
+def _read_config(store: BlobStore) -> RepositoryConfig:
+    try:
+        document, _ = store.read(CONFIG_NAME)
+    except NotFoundError as error:
+        message = f"there is no repository at {store.location}: make one with `casdav init`"
+        raise NotFoundError(message) from error
+    return decode_config(document)
+
+
+def _local_directory(store: BlobStore) -> tuple[Path, bool]:
+    """Return where this machine keeps its part, and whether that ends with the process."""
+    root = store.local_path("packs/00/00")
+    if root is None:
+        return Path(tempfile.mkdtemp(prefix="casdav-")), True
+    return root.parents[2] / "local", False
+
+
+def _refuse_existing(entry: Entry | None, name: str) -> None:
+    if entry is not None:
+        message = f"there is a volume {name!r} already"
+        raise AlreadyExistsError(message)

@@ -1,0 +1,145 @@
+"""Views: a volume pinned to one root, read without locks however long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from cas.catalog import Head
+from cas.chunkstore import ChunkStore
+from cas.errors import ConflictError, NotFoundError
+from cas.files import FileReader
+from cas.ids import Kind
+from cas.nodes import NodeStore, ReadNodes
+from cas.objects import Content, Entry, decode_properties
+from cas.paths import Names, join_names, split_path
+from cas.processes import Process
+from cas.trees import iterate, lookup
+
+
+class View:
+    """One state of a volume. Shared by threads; close it, or use it in a `with` block.
+
+    An open view keeps its state's tree readable; a file opened from it stays readable after the
+    view is closed.
+    """
+
+    def __init__(
+        self, nodes: NodeStore, chunks: ChunkStore, process: Process, head: Head, generation: int
+    ) -> None:
+        self.root = head.root
+        self.sequence = head.sequence
+        self._nodes = ReadNodes(nodes, generation)
+        self._chunks = chunks
+        self._process = process
+        self._generation: int | None = generation
+
+    def get(self, path: str) -> Entry | None:
+        """Return the entry at the path, or None.
+
+        Raises:
+            InvalidError: this cannot be a path.
+        """
+        return self._find(split_path(path))
+
+    def entry(self, path: str) -> Entry:
+        """Return the entry at the path.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        entry = self.get(path)
+        if entry is None:
+            message = f"{path!r} does not exist"
+            raise NotFoundError(message)
+        return entry
+
+    def list(self, path: str = "", after: str | None = None) -> Iterator[tuple[str, Entry]]:
+        """Yield names and entries of a folder by name, those beyond `after` where it is given.
+
+        Raises:
+            NotFoundError: there is no such folder.
+            ConflictError: it is not a folder.
+        """
+        entry = self.entry(path)
+        if not entry.is_directory:
+            message = f"{path!r} is not a folder"
+            raise ConflictError(message)
+        beyond = None if after is None else split_path(after)[0]
+        return self._named(entry, beyond)
+
+    def walk(self, path: str = "") -> Iterator[tuple[str, Entry]]:
+        """Yield paths and entries of everything below a folder, folders before their content."""
+        entry = self.entry(path)
+        waiting = [(split_path(path), iterate(self._nodes, entry.content))]
+        while waiting:
+            folder, names = waiting[-1]
+            found = next(names, None)
+            if found is None:
+                waiting.pop()
+                continue
+            below = (*folder, found[0])
+            yield join_names(below), found[1]
+            if found[1].is_directory:
+                waiting.append((below, iterate(self._nodes, found[1].content)))
+
+    def open(self, path: str | Entry, name: str = "") -> FileReader:
+        """Return a reader of a file, by path or by its entry; `name` is for messages.
+
+        Raises:
+            NotFoundError: there is no such file.
+            ConflictError: it is not a file.
+        """
+        if isinstance(path, str):
+            name = name or path
+            entry = self.entry(path)
+        else:
+            entry = path
+        if not entry.is_file:
+            message = f"{name!r} is not a file"
+            raise ConflictError(message)
+        content = Content(entry.kind, entry.size, entry.content)
+        return FileReader(self._chunks, self._nodes, content, name)
+
+    def properties(self, entry: Entry) -> dict[str, str]:
+        """Return an entry's dead properties: values by name."""
+        return load_properties(self._chunks, entry)
+
+    def close(self) -> None:
+        """Give up the pin; the view must not be used afterwards."""
+        generation, self._generation = self._generation, None
+        if generation is not None:
+            self._process.unpin(generation)
+
+    def __enter__(self) -> Self:
+        """Return the view."""
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the view."""
+        self.close()
+
+    def _find(self, names: Names) -> Entry | None:
+        entry: Entry | None = self.root
+        for name in names:
+            if entry is None or not entry.is_directory:
+                return None
+            entry = lookup(self._nodes, entry.content, name)
+        return entry
+
+    def _named(self, folder: Entry, after: bytes | None) -> Iterator[tuple[str, Entry]]:
+        for name, entry in iterate(self._nodes, folder.content, after):
+            yield join_names((name,)), entry
+
+
+def load_properties(chunks: ChunkStore, entry: Entry) -> dict[str, str]:
+    """Return an entry's dead properties."""
+    if entry.properties_id:
+        return decode_properties(chunks.get(Kind.CHUNK, entry.properties_id))
+    return decode_properties(entry.properties)
