@@ -1,0 +1,1 @@
+"""The command line `casdav`: one file per noun, over the public names of cas and dav."""

@@ -1,0 +1,84 @@
+"""The entry point of `casdav`: the table of commands, and how every run ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+import click
+
+import cas
+from tools.exits import Exit, Failure, exit_code
+from tools.framework import LazyGroup, PipeClosed, Place
+from tools.session import Session
+
+COMMANDS: Final[dict[str, Place]] = {
+    "init": Place("tools.init", "init", "Make a repository."),
+    "serve": Place("tools.serve", "serve", "Serve the drive over WebDAV."),
+    "import": Place("tools.imports", "import_", "Copy a directory into a volume."),
+    "export": Place("tools.exports", "export", "Copy a folder of a volume to a directory."),
+    "ls": Place("tools.listing", "ls", "List a folder, or the volumes."),
+    "cat": Place("tools.contents", "cat", "Print files."),
+    "stat": Place("tools.contents", "stat", "Show all that is known of a file or folder."),
+    "du": Place("tools.listing", "du", "Show how much folders hold."),
+    "find": Place("tools.finding", "find", "Find files by name, kind, size or age."),
+    "volume": Place("tools.volumes", "volume", "Volumes: create, list, delete, share, limit."),
+    "user": Place("tools.users", "user", "Users: add, list, password, quota, delete."),
+    "token": Place("tools.tokens", "token", "App passwords and tokens: create, list, revoke."),
+    "lock": Place("tools.locks", "lock", "WebDAV locks: list, break."),
+    "stats": Place("tools.stats", "stats", "Show sizes and numbers of the repository."),
+    "config": Place("tools.config", "config", "Show the effective settings."),
+    "completion": Place("tools.completion", "completion", "Print a completion script."),
+}
+"""Every command: where it is, and its line in `casdav --help`."""
+
+
+@click.group(cls=LazyGroup, places=COMMANDS)
+@click.version_option(package_name="casdav", message="casdav %(version)s")
+def casdav() -> None:
+    """A self-hosted file store that you mount, sync and rewind.
+
+    `casdav COMMAND --help` explains a command with examples. The common options may stand before
+    or after the command.
+    """
+
+
+def main(args: Sequence[str] | None = None, prog_name: str = "casdav") -> NoReturn:
+    """Run the command line and end the process with a code of `tools.exits`."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    session = Session()
+    sys.exit(_run(args, prog_name, session))
+
+
+def _run(args: Sequence[str] | None, prog_name: str, session: Session) -> int:
+    try:
+        # Without standalone mode, click returns the code of what ended early, as `--help` does.
+        code = casdav.main(args, prog_name, standalone_mode=False, obj=session)
+    except click.Abort:
+        session.output.failure(KeyboardInterrupt())
+        return Exit.INTERRUPTED
+    except click.UsageError as error:
+        return _usage(error, session)
+    except PipeClosed:
+        _silence_stdout()
+        return Exit.BROKEN_PIPE
+    except (cas.CasError, Failure, OSError, KeyboardInterrupt) as error:
+        session.output.failure(error)
+        return exit_code(error)
+    return code or Exit.OK
+
+
+def _usage(error: click.UsageError, session: Session) -> int:
+    hint = f" (try `{error.ctx.command_path} --help`)" if error.ctx else ""
+    session.output.failure(Failure(f"{error.format_message()}{hint}", Exit.USAGE))
+    return Exit.USAGE
+
+
+def _silence_stdout() -> None:
+    """Keep the interpreter from complaining at its end about what nobody reads."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

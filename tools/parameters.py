@@ -1,0 +1,123 @@
+"""The kinds of words that commands take: `VOLUME:/PATH`, sizes, and moments."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+import click
+
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE)
+_SPAN: Final = re.compile(r"(\d+)\s*([smhdwy])")
+_UNIT_BYTES: Final = {unit: 1024**power for power, unit in enumerate(("", "K", "M", "G", "T", "P"))}
+_UNIT_SECONDS: Final = {
+    "s": 1,
+    "m": 60,
+    "h": 3600,
+    "d": 86400,
+    "w": 7 * 86400,
+    "y": 365 * 86400,
+}
+_NANOSECONDS: Final = 1_000_000_000
+
+
+class Location(NamedTuple):
+    """A place in a volume: its name, and a path without slashes at the ends; "" is the root."""
+
+    volume: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.volume}:/{self.path}"
+
+    def below(self, name: str) -> Location:
+        """Return the place of a name in this folder."""
+        return Location(self.volume, f"{self.path}/{name}" if self.path else name)
+
+
+class LocationType(click.ParamType[Location]):
+    """`VOLUME:/PATH`; the slash may be left out, and `VOLUME:` is the volume's root."""
+
+    name = "VOLUME:/PATH"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Location:
+        """Return the place that the word names."""
+        if isinstance(value, Location):
+            return value
+        volume, colon, path = str(value).partition(":")
+        if not colon or not volume or "/" in volume:
+            self.fail(f"{value!r} is not VOLUME:/PATH, as in alice:/photos", param, ctx)
+        return Location(volume, path.strip("/"))
+
+
+class SizeType(click.ParamType[int]):
+    """A number of bytes with an optional unit: `500M`, `1.5TiB`. Units are powers of 1024."""
+
+    name = "SIZE"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the bytes."""
+        if isinstance(value, int):
+            return value
+        match = _SIZE.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is not a size, as 500M or 1.5T are", param, ctx)
+        return int(float(match[1]) * _UNIT_BYTES[match[2].upper()])
+
+
+class LimitType(SizeType):
+    """A size, or `none` for no limit, which is -1: None means to click that nothing was said."""
+
+    name = "SIZE|none"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the bytes, or -1."""
+        return -1 if value == "none" else super().convert(value, param, ctx)
+
+
+class MomentType(click.ParamType[int]):
+    """A moment, as nanoseconds since the epoch: a span ahead of now, or a date in ISO 8601.
+
+    A date without a zone is meant in local time.
+    """
+
+    name = "WHEN"
+
+    def __init__(self, *, past: bool = False) -> None:
+        self._direction = -1 if past else 1
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the moment."""
+        if isinstance(value, int):
+            return value
+        text = str(value).strip()
+        match = _SPAN.fullmatch(text)
+        if match:
+            span = int(match[1]) * _UNIT_SECONDS[match[2]]
+            now = datetime.now(UTC).timestamp()
+            return int((now + self._direction * span) * _NANOSECONDS)
+        try:
+            return int(datetime.fromisoformat(text).timestamp() * _NANOSECONDS)
+        except (ValueError, OverflowError, OSError):
+            self.fail(f"{value!r} is neither a span, as 30d, nor a date, as 2026-12-31", param, ctx)
+
+
+LOCATION: Final = LocationType()
+SIZE: Final = SizeType()
+LIMIT: Final = LimitType()
+FUTURE: Final = MomentType()
+PAST: Final = MomentType(past=True)
+
+
+def limit_of(size: int | None) -> int | None:
+    """Return a quota in bytes, None for no limit, of what `LIMIT` made or of nothing said."""
+    return None if size is None or size < 0 else size
