@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from xxhash import xxh3_64_intdigest
 
 from cas.formats import TREE_BORDER_BITS, TREE_NODE_LIMIT
-from cas.objects import Child, Entry, TreeNode
+from cas.objects import Child, Entry, EntryKind, TreeNode
 
 Edits: TypeAlias = Mapping[bytes, Entry | None]
 """New entries by name; None removes the name."""
@@ -103,16 +103,21 @@ def _feed(builder: _Builder, node: TreeNode, names: Sequence[bytes], edits: Edit
     if node.level == 0:
         _feed_leaf(builder, node, names, edits)
         return
-    position = 0
+    position = index = 0
     last = len(node.names) - 1
-    for index, child in enumerate(node.children):
-        upto = len(names) if index == last else bisect_right(names, node.names[index], position)
-        if position == upto and builder.is_at_border(node.level):
-            builder.add_child(node.level, node.names[index], child)
-        else:
-            below = builder.nodes.load_tree_node(child.id)
-            _feed(builder, below, names[position:upto], edits)
-        position = upto
+    while index <= last:
+        if builder.is_at_border(node.level):
+            untouched = last + 1
+            if position < len(names):
+                untouched = min(bisect_left(node.names, names[position]), last)
+            builder.add_children(node, index, untouched)
+            index = untouched
+        if index <= last:
+            stop = len(names) if index == last else bisect_right(names, node.names[index], position)
+            below = builder.nodes.load_tree_node(node.children[index].id)
+            _feed(builder, below, names[position:stop], edits)
+            position = stop
+            index += 1
 
 
 def _feed_leaf(builder: _Builder, leaf: TreeNode, names: Sequence[bytes], edits: Edits) -> None:
@@ -159,11 +164,21 @@ class _Builder:
         for index in range(start, stop):
             self.add_entry(leaf.names[index], leaf.entries[index])
 
+    def add_children(self, node: TreeNode, start: int, stop: int) -> None:
+        """Take a slice of an old inner node; only its last name can be a border."""
+        level = node.level
+        self._grow(level)
+        within = min(stop, len(node.names) - 1)
+        if len(self._names[level]) + within - start < self._shape.node_limit:
+            self._names[level] += node.names[start:within]
+            self._children[level] += node.children[start:within]
+            start = max(start, within)
+        for index in range(start, stop):
+            self.add_child(level, node.names[index], node.children[index])
+
     def add_child(self, level: int, name: bytes, child: Child) -> None:
         """Take the next node below `level`, whose last name is `name`."""
-        while len(self._names) <= level:
-            self._names.append([])
-            self._children.append([])
+        self._grow(level)
         self._names[level].append(name)
         self._children[level].append(child)
         self._end_if_border(level, name)
@@ -179,6 +194,11 @@ class _Builder:
                 self._end(level)
             level += 1
         return None
+
+    def _grow(self, level: int) -> None:
+        while len(self._names) <= level:
+            self._names.append([])
+            self._children.append([])
 
     def _lowest_root(self, root: Child) -> Child:
         node = self.nodes.load_tree_node(root.id)
@@ -212,9 +232,12 @@ class _Builder:
 def _sum_entries(entries: list[Entry]) -> tuple[int, int, int, int]:
     files = folders = size = 0
     for entry in entries:
-        files += entry.file_count
-        folders += entry.folder_count
         size += entry.size
+        if entry.kind is EntryKind.DIRECTORY:
+            files += entry.files
+            folders += entry.folders + 1
+        else:
+            files += 1
     return len(entries), files, folders, size
 
 
