@@ -29,6 +29,7 @@ The bytes on disk are specified in FORMAT.md.
 from cas.chunking import ChunkParameters
 from cas.clock import Clock, SystemClock
 from cas.commit import TreeState
+from cas.diff import Difference, diff
 from cas.edits import Edit
 from cas.errors import (
     AlreadyExistsError,
@@ -73,6 +74,7 @@ __all__ = [
     "ConflictingLocksError",
     "Content",
     "ContentIs",
+    "Difference",
     "Edit",
     "Entry",
     "EntryIs",
@@ -105,5 +107,6 @@ __all__ = [
     "VolumeInfo",
     "WrongKeyError",
     "create",
+    "diff",
     "open",
 ]

@@ -21,6 +21,9 @@ from cas.trees import iterate, lookup
 class View:
     """One state of a volume. Shared by threads; close it, or use it in a `with` block.
 
+    `root` is the root directory's entry, `sequence` the number of the volume's last change,
+    `nodes` where `diff` reads the tree's nodes.
+
     An open view keeps its state's tree readable; a file opened from it stays readable after the
     view is closed.
     """
@@ -30,7 +33,7 @@ class View:
     ) -> None:
         self.root = head.root
         self.sequence = head.sequence
-        self._nodes = ReadNodes(nodes, generation)
+        self.nodes = ReadNodes(nodes, generation)
         self._chunks = chunks
         self._process = process
         self._generation: int | None = generation
@@ -72,7 +75,7 @@ class View:
     def walk(self, path: str = "") -> Iterator[tuple[str, Entry]]:
         """Yield paths and entries of everything below a folder, folders before their content."""
         entry = self.entry(path)
-        waiting = [(split_path(path), iterate(self._nodes, entry.content))]
+        waiting = [(split_path(path), iterate(self.nodes, entry.content))]
         while waiting:
             folder, names = waiting[-1]
             found = next(names, None)
@@ -82,7 +85,7 @@ class View:
             below = (*folder, found[0])
             yield join_names(below), found[1]
             if found[1].is_directory:
-                waiting.append((below, iterate(self._nodes, found[1].content)))
+                waiting.append((below, iterate(self.nodes, found[1].content)))
 
     def open(self, path: str | Entry, name: str = "") -> FileReader:
         """Return a reader of a file, by path or by its entry; `name` is for messages.
@@ -100,7 +103,7 @@ class View:
             message = f"{name!r} is not a file"
             raise ConflictError(message)
         content = Content(entry.kind, entry.size, entry.content)
-        return FileReader(self._chunks, self._nodes, content, name)
+        return FileReader(self._chunks, self.nodes, content, name)
 
     def properties(self, entry: Entry) -> dict[str, str]:
         """Return an entry's dead properties: values by name."""
@@ -130,11 +133,11 @@ class View:
         for name in names:
             if entry is None or not entry.is_directory:
                 return None
-            entry = lookup(self._nodes, entry.content, name)
+            entry = lookup(self.nodes, entry.content, name)
         return entry
 
     def _named(self, folder: Entry, after: bytes | None) -> Iterator[tuple[str, Entry]]:
-        for name, entry in iterate(self._nodes, folder.content, after):
+        for name, entry in iterate(self.nodes, folder.content, after):
             yield join_names((name,)), entry
 
 
