@@ -110,11 +110,6 @@ class Supervisor:
         self._pause = _FIRST_PAUSE
         self._announced = False
         self._stop_until: float | None = None
-        self._selector = selectors.DefaultSelector()
-        self._wake_receiver, self._wake_sender = socket.socketpair()
-        for end in (self._wake_receiver, self._wake_sender):
-            end.setblocking(False)
-        self._selector.register(self._wake_receiver, selectors.EVENT_READ)
 
     def run(self) -> None:
         """Serve until told to stop, then wait for running requests.
@@ -122,7 +117,7 @@ class Supervisor:
         Raises ListenError when the port cannot be had; what the factory raised, or
         WorkerStartError, when a worker fails before all have served once.
         """
-        with self._reserved_port(), self._signals():
+        with self._reserved_port(), self._wake_up(), self._signals():
             try:
                 for _ in range(self._count):
                     self._start_worker()
@@ -130,9 +125,6 @@ class Supervisor:
                     self._turn()
             finally:
                 self._kill_all()
-                self._selector.close()
-                self._wake_receiver.close()
-                self._wake_sender.close()
 
     def stop(self) -> None:
         """Let the workers finish what runs, then end. Any thread or signal handler."""
@@ -245,6 +237,17 @@ class Supervisor:
         finally:
             for holder in holders:
                 holder.close()
+
+    @contextmanager
+    def _wake_up(self) -> Iterator[None]:
+        """A selector that a signal handler can wake."""
+        receiver, sender = socket.socketpair()
+        with selectors.DefaultSelector() as self._selector, receiver, sender:
+            receiver.setblocking(False)
+            sender.setblocking(False)
+            self._wake_receiver, self._wake_sender = receiver, sender
+            self._selector.register(receiver, selectors.EVENT_READ)
+            yield
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

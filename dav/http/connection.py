@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from cheroot.server import HTTPConnection
 
 from dav.http.access import AccessRecord
-from dav.http.errors import ClientGoneError, RefusedError
+from dav.http.errors import RefusedError
 from dav.http.head import find_head_end, parse_head
 from dav.http.proxy import plain_address
 from dav.http.request import Request
@@ -63,6 +63,7 @@ class Connection(HTTPConnection):
     Attributes:
         stage: What is waited for, when it is parked.
         deadline: When (time.monotonic) it has waited for too long.
+        wants_turn: Whether it can go on at once, and only made room for others.
         tls_session: TLS version and cipher once the handshake is done, else None.
         stream: The bytes that come and go.
     """
@@ -76,6 +77,7 @@ class Connection(HTTPConnection):
         self.remote_addr = plain_address(address[0])
         self.remote_port = address[1]
         self.requests_seen = 0
+        self.wants_turn = False
         self.tls_session: tuple[str, str] | None = None
         self._timeouts = server.settings.timeouts
         self._plain = PlainTransport(sock)
@@ -94,6 +96,11 @@ class Connection(HTTPConnection):
         }
 
     @property
+    def is_half_head(self) -> bool:
+        """Whether a request head has begun and not ended: a late one is worth an answer."""
+        return self.stage is Stage.HEAD and self.stream.buffered > 0
+
+    @property
     def idle(self) -> bool:
         """Whether nothing of a request has come: closing it now loses nothing."""
         return self.stage is Stage.HEAD and not self.stream.buffered
@@ -104,6 +111,7 @@ class Connection(HTTPConnection):
 
     def communicate(self) -> bool:
         """Go as far as what has come allows. True to park the connection, False to close it."""
+        self.wants_turn = False
         try:
             for _ in range(_PIPELINE_BURST):
                 outcome = self._steps[self.stage]()
@@ -113,14 +121,8 @@ class Connection(HTTPConnection):
                     return False
         except OSError:
             return False  # the client is gone, or speaks broken TLS
+        self.wants_turn = True
         return True
-
-    def expire(self) -> None:
-        """Close a parked connection whose deadline is over; a half-sent head is answered 408."""
-        if self.stage is Stage.HEAD and self.stream.buffered:
-            with suppress(OSError):
-                self._answer("408 Request Timeout", "The request head did not come in time.")
-        self.close()
 
     def abort(self) -> None:
         """Break the connection under the thread that works on it."""
@@ -163,33 +165,39 @@ class Connection(HTTPConnection):
         return self._enter(Stage.HEAD, self._timeouts.head)
 
     def _read_head(self) -> Outcome:
-        stream = self.stream
-        limits = self.server.settings.limits
         try:
-            while True:
-                data = stream.peek()
-                end = find_head_end(data, self._scanned, limits) if data else 0
-                if end:
-                    break
-                self._scanned = len(data)
-                received = self.transport.receive_now(_RECEIVE_SIZE)
-                if received is None:
-                    if data or not self._expect_soon():
-                        return Outcome.WAIT
-                    continue
-                if not received:
-                    return Outcome.END
-                if not data:
-                    self.deadline = time.monotonic() + self._timeouts.head
-                stream.feed(received)
-            self._scanned = 0
-            head = parse_head(stream.take(end), limits)
+            raw = self._receive_head()
+            if not isinstance(raw, bytes):
+                return raw
+            head = parse_head(raw, self.server.settings.limits)
         except RefusedError as refusal:
             return self._refuse(refusal)
         request = Request(self.server, self, head)
         self.requests_seen += 1
         request.respond()
         return self._follow(request)
+
+    def _receive_head(self) -> bytes | Outcome:
+        """A whole request head, or what to do for want of one. Raises RefusedError."""
+        stream = self.stream
+        while True:
+            data = stream.peek()
+            end = find_head_end(data, self._scanned, self.server.settings.limits) if data else 0
+            if end:
+                self._scanned = 0
+                return stream.take(end)
+            self._scanned = len(data)
+            received = self.transport.receive_now(_RECEIVE_SIZE)
+            if received:
+                if not data:
+                    self.deadline = time.monotonic() + self._timeouts.head
+                stream.feed(received)
+            elif received is not None:
+                return Outcome.END
+            elif data and time.monotonic() >= self.deadline:
+                raise RefusedError("408 Request Timeout", "The request head is too slow.")
+            elif data or not self._expect_soon():
+                return Outcome.WAIT
 
     def _expect_soon(self) -> bool:
         return self.server.has_spare_threads() and self.transport.wait_readable(
@@ -262,5 +270,6 @@ class Connection(HTTPConnection):
         return self._begin_linger()
 
     def _answer(self, status: str, reason: str) -> None:
-        with suppress(ClientGoneError):
-            self.stream.write([render_error(status, reason)])
+        # One try, no pace: who does not take so short an answer at once is not waited for.
+        with suppress(OSError):
+            self.transport.send([render_error(status, reason)])

@@ -136,7 +136,9 @@ class StrictServer(HTTPServer):
         except BaseException:  # noqa: BLE001 - a thread of the pool lives on, whatever happens
             self.error_log("A connection failed.", traceback=True)
         try:
-            if keep:
+            if keep and connection.wants_turn:
+                self.requests.put(connection)
+            elif keep:
                 self._connections.put(connection)
             else:
                 connection.close()

@@ -117,7 +117,10 @@ class Reception:
         for connection in self._parked():
             if connection.deadline <= now:
                 self._release(connection)
-                connection.expire()
+                if connection.is_half_head:
+                    self._server.process_conn(connection)
+                else:
+                    connection.close()
         if self._accept_again and self._accept_again <= now and not self._stopping:
             self._accept_again = 0.0
             for listener in self._listeners:

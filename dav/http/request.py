@@ -157,13 +157,8 @@ class Request(HTTPRequest):
 
     def _make_head(self, first: int) -> bytes:
         """Decide framing and persistence, and render the head before `first` bytes of body."""
+        self._settle_length(first)
         fields = self._fields
-        if self._declared is None and not self._bodiless:
-            self._declared = self.whole_length
-        if self._code == 204:  # noqa: PLR2004 - RFC 9110, 8.6: no Content-Length in a 204
-            self._declared = None
-        if not self._bodiless and self._declared is not None and first > self._declared:
-            raise ResponseError("The answer is longer than its Content-Length.")
         if self._declared is not None:
             fields.append(("Content-Length", str(self._declared)))
         elif not self._bodiless:
@@ -180,6 +175,17 @@ class Request(HTTPRequest):
         elif self.head.version < (1, 1):
             fields.append(("Connection", "keep-alive"))
         return render_head(self.status, fields)
+
+    def _settle_length(self, first: int) -> None:
+        """Find the answer's length if it can be known. Raises ResponseError if it is wrong."""
+        if self._code == 204:  # noqa: PLR2004 - RFC 9110, 8.6: no Content-Length in a 204
+            self._declared = None
+        if self._bodiless:
+            return
+        if self._declared is None:
+            self._declared = self.whole_length
+        elif first > self._declared or self.whole_length not in {None, self._declared}:
+            raise ResponseError("The answer's length is not its Content-Length.")
 
     def _can_persist(self) -> bool:
         """Whether the next request can follow: what is left of this one is known and small."""

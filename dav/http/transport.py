@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
-SLICE_SECONDS: Final = 2
+SLICE_SECONDS: Final = 1
 _JOIN_LIMIT: Final = 64 * 1024
 
 

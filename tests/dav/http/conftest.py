@@ -18,7 +18,7 @@ def serve() -> Iterator[Serve]:
     """Start a server for an application, with settings by keyword; all are stopped at the end."""
     with ExitStack() as servers:
 
-        def start(app: Any, access_log: Any = None, **settings: Any) -> Server:
+        def start(app: Any, access_log: Any = None, **settings: Any) -> Server:  # noqa: ANN401
             made = replace(ServerSettings(port=0, timeouts=QUICK), **settings)
             return servers.enter_context(Server(app, made, access_log=access_log))
 

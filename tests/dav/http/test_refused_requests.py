@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from dav.server import Server
+from dav.server import Limits, Server, ServerSettings
 from tests.dav.http.wire import HOST, Wire, echo
 
 Serve = Callable[..., Server]
@@ -43,7 +43,10 @@ CODINGS = {
     "coding_identity": (PUT + b"Transfer-Encoding: identity\r\n\r\n", 501),
     "coding_misspelt": (PUT + b"Transfer-Encoding: xchunked\r\n\r\n", 501),
     "chunked_not_last": (PUT + b"Transfer-Encoding: chunked, gzip\r\n\r\n", 400),
-    "chunked_twice": (PUT + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    "chunked_twice": (
+        PUT + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+        400,
+    ),
     "coding_empty": (PUT + b"Transfer-Encoding:\r\n\r\n", 400),
     "coding_with_vertical_tab": (PUT + b"Transfer-Encoding: \x0bchunked\r\n\r\n", 400),
     "coding_imitated": (PUT + b"Transfer_Encoding: chunked\r\n\r\n", 400),
@@ -109,9 +112,7 @@ ALL = HOSTS | LENGTHS | CODINGS | FIELDS | LINES
 
 
 @pytest.fixture(scope="module")
-def server() -> object:
-    from dav.server import ServerSettings
-
+def server() -> Iterator[Server]:
     with Server(echo, ServerSettings(port=0)) as running:
         yield running
 
@@ -191,8 +192,6 @@ def test_a_field_with_underscore_never_reaches_the_application(serve: Serve) -> 
 
 
 def test_a_body_over_the_bound_is_refused_at_once(serve: Serve) -> None:
-    from dav.server import Limits
-
     server = serve(echo, limits=Limits(body=10))
     with Wire(server) as wire:
         wire.send(PUT, b"Content-Length: 11\r\nExpect: 100-continue\r\n\r\n")
