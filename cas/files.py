@@ -10,7 +10,7 @@ from itertools import islice, pairwise
 from types import TracebackType
 from typing import Final, Self
 
-from cas.chunking import Chunker, choose_parameters
+from cas.chunking import SIGNATURE_SIZE, Chunker, choose_parameters
 from cas.chunkstore import ChunkStore, Reliance
 from cas.errors import IntegrityError, InvalidError
 from cas.file_nodes import FileNodeBuilder, FileNodeSource, pieces_from
@@ -41,7 +41,8 @@ class FileWriter:
         self.size = 0
         self._chunks = chunks
         self._workers = workers
-        self._builder = FileNodeBuilder(UploadNodes(nodes, self.relies))
+        self._nodes = UploadNodes(nodes, self.relies)
+        self._builder = FileNodeBuilder(self._nodes)
         self._chunker: Chunker | None = None
         self._blocks: list[bytes] = []
         self._gathered = 0
@@ -63,6 +64,27 @@ class FileWriter:
             self._cut(final=False)
         return len(block)
 
+    def append(self, content: Content) -> None:
+        """Take the bytes of stored content; only chunks around its borders are stored anew.
+
+        The chunks come out as if all bytes had been written: cutting starts over at every
+        border of a chunk, so once it meets a border of the stored content it goes on the same.
+
+        Raises:
+            IntegrityError: the stored content is damaged.
+        """
+        pieces = deque((i, length) for _, i, length in pieces_from(self._nodes, content))
+        if content.size >= SIGNATURE_SIZE and self._is_cut_alike(pieces[0][0]):
+            self._drain()
+            if self._gathered:
+                self._meet_border(pieces)
+            while len(pieces) > 1:
+                chunk_id, length = pieces.popleft()
+                self._builder.append(chunk_id, length)
+                self.size += length
+        for chunk_id, _ in pieces:  # where the last one ends depends on what follows
+            self.write(self._read(chunk_id))
+
     def finish(self) -> Content:
         """Store what is left and return the content of all bytes.
 
@@ -73,8 +95,7 @@ class FileWriter:
             raise InvalidError("this upload has ended")
         self._is_open = False
         self._cut(final=True)
-        while self._in_flight:
-            self._collect()
+        self._drain()
         return self._builder.finish()
 
     def abort(self) -> None:
@@ -101,25 +122,71 @@ class FileWriter:
 
     def _cut(self, *, final: bool) -> None:
         segment = self._blocks[0] if len(self._blocks) == 1 else b"".join(self._blocks)
+        ends = self._ends(segment, final=final)
+        self._store(segment, ends, at_once=final and len(segment) < _SMALL_SIZE)
+
+    def _ends(self, segment: bytes, *, final: bool) -> list[int]:
         if self._chunker is None:
             self._chunker = Chunker(choose_parameters(segment))
+        return self._chunker.cut(segment, final=final)
+
+    def _store(self, segment: bytes, ends: list[int], *, at_once: bool = True) -> None:
+        """Store the chunks of the segment that end there; keep the rest."""
         view = memoryview(segment)
-        ends = self._chunker.cut(view, final=final)
-        pieces = [view[start:end] for start, end in pairwise([0, *ends])]
         rest = view[ends[-1] :] if ends else view
         self._blocks = [bytes(rest)] if rest else []
         self._gathered = len(rest)
-        if not pieces:
+        if not ends:
             return
+        pieces = [view[start:end] for start, end in pairwise([0, *ends])]
         lengths = [len(piece) for piece in pieces]
-        if final and len(segment) < _SMALL_SIZE:
-            while self._in_flight:
-                self._collect()
+        if at_once:
+            self._drain()
             self._add(self._chunks.put_chunks(pieces, self.relies), lengths)
             return
         future = self._workers.submit(self._chunks.put_chunks, pieces, self.relies)
         self._in_flight.append((future, lengths))
         if len(self._in_flight) > _SEGMENTS_IN_FLIGHT:
+            self._collect()
+
+    def _read(self, chunk_id: bytes) -> bytes:
+        return bytes(next(self._chunks.get_chunks([chunk_id])))
+
+    def _is_cut_alike(self, first_chunk: bytes) -> bool:
+        """Whether stored content that begins with this chunk is cut as this stream is."""
+        parameters = choose_parameters(self._read(first_chunk))
+        if self._chunker is None:
+            if not self._gathered:
+                self._chunker = Chunker(parameters)
+            elif self._gathered >= SIGNATURE_SIZE:
+                self._chunker = Chunker(choose_parameters(b"".join(self._blocks)))
+        return self._chunker is not None and self._chunker.parameters == parameters
+
+    def _meet_border(self, pieces: deque[tuple[bytes, int]]) -> None:
+        """Go on behind the bytes at hand until a cut falls on a border of the stored pieces."""
+        read: deque[tuple[int, tuple[bytes, int]]] = deque()  # pieces by where they end
+        while pieces:
+            piece = pieces.popleft()
+            self._blocks.append(self._read(piece[0]))
+            self._gathered += piece[1]
+            self.size += piece[1]
+            read.append((self._gathered, piece))
+            segment = b"".join(self._blocks)
+            ends = self._ends(segment, final=False)
+            borders = {end for end, _ in read}
+            met = next((cut for cut in ends if cut in borders), None)
+            if met is not None:
+                beyond = [p for end, p in read if end > met]
+                pieces.extendleft(reversed(beyond))
+                self.size -= sum(length for _, length in beyond)
+                self._store(segment[:met], [cut for cut in ends if cut <= met])
+                return
+            self._store(segment, ends)
+            cut = ends[-1] if ends else 0
+            read = deque((end - cut, p) for end, p in read if end > cut)
+
+    def _drain(self) -> None:
+        while self._in_flight:
             self._collect()
 
     def _collect(self) -> None:
