@@ -15,6 +15,7 @@ from typing import Final
 
 from cas.catalog import Catalog, Location, PackRow, PackState, WriteTransaction
 from cas.compression import Codec, compress, decompress
+from cas.disk import require_free_space
 from cas.errors import CasError, FormatError, IntegrityError, StoreError
 from cas.formats import PLAIN_SIZE_LIMIT, KiB, MiB
 from cas.ids import Identifier, Kind, ObjectId
@@ -24,6 +25,9 @@ from cas.packs import OpenPack, PackWriter
 from cas.stores.base import BlobStore
 
 _ORDINALS_KEPT: Final = 256
+UPLOAD_RESERVE: Final = 32 * MiB
+"""Bytes of the disk that uploads leave free, so that on a full disk one can still look, remove
+and restart."""
 _READ_TARGET: Final = 1 * MiB
 """Bytes that neighbouring chunks are read in at once."""
 _READ_GAP: Final = 64 * KiB
@@ -98,6 +102,8 @@ class ChunkStore:
                 Record(Kind.CHUNK, object_id, len(piece), *compress(piece))
                 for object_id, piece in unique.items()
             ]
+            stored_size = sum(len(record.stored) for record in records)
+            require_free_space(self._directory, stored_size, UPLOAD_RESERVE)
             self._append(PackKind.DATA, records, relies)
         return ids
 

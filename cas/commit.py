@@ -12,15 +12,16 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 
 from cas.applying import Applier
-from cas.catalog import Catalog, Head, WriteTransaction
+from cas.catalog import COMMIT_RESERVE, Catalog, Head, WriteTransaction
 from cas.chunkstore import ChunkStore, Reliance
 from cas.clock import Clock
-from cas.errors import CasError, NotFoundError, QuotaError, StoreError
-from cas.formats import REGISTRY_ID
+from cas.errors import CasError, InvalidError, NotFoundError, QuotaError, StoreError
+from cas.formats import PLAIN_SIZE_LIMIT, REGISTRY_ID
 from cas.journal import Batch, Change, JournalRecord
 from cas.locks import LockTable, LockView
 from cas.nodes import CommitNodes, NodeStore
@@ -32,6 +33,7 @@ from cas.registry import Registry, head_of
 from cas.trees import TreeShape
 from cas.working_tree import WorkingTree
 
+_GROUP_OPERATIONS: Final = 2000
 _logger = logging.getLogger(__name__)
 
 
@@ -125,6 +127,8 @@ class Committer:
         self._queue_lock = threading.Lock()
         self._commit_lock = threading.Lock()
         self._given_up: JournalRecord | None = None
+        self.has_committed = False
+        """Whether this process has changed anything."""
 
     def commit(self, request: Request) -> None:
         """Return once the request's operations are durable and visible.
@@ -136,11 +140,20 @@ class Committer:
             self._queue.append(request)
         with self._commit_lock:
             if not request.is_done:
-                with self._queue_lock:
-                    group, self._queue = self._queue, []
-                self._commit_group(group)
+                while not request.is_done:
+                    self._commit_group(self._take_group())
         if request.error is not None:
             raise request.error
+
+    def _take_group(self) -> list[Request]:
+        """Take what waits, as far as one journal record should hold it."""
+        with self._queue_lock:
+            size = count = 0
+            while count < len(self._queue) and (not count or size < _GROUP_OPERATIONS):
+                size += len(self._queue[count].operations)
+                count += 1
+            group, self._queue = self._queue[:count], self._queue[count:]
+        return group
 
     def _commit_group(self, group: list[Request]) -> None:
         try:
@@ -158,7 +171,7 @@ class Committer:
     def _write_group(self, group: list[Request]) -> None:
         record: JournalRecord | None = None
         try:
-            with self._catalog.write() as transaction:
+            with self._catalog.write(reserve=COMMIT_RESERVE) as transaction:
                 self._recover(transaction)
                 volumes = self._apply_group(transaction, group)
                 if not volumes:
@@ -166,6 +179,9 @@ class Committer:
                 record = self._make_record(transaction, volumes)
                 relies = Reliance()
                 encoded = encode(record)
+                if len(encoded) > PLAIN_SIZE_LIMIT:
+                    record = None
+                    raise InvalidError("too many operations for one edit: make it several")
                 record_id = self._chunks.append_journal(record.number, encoded, relies)
                 reliances = [request.relies for request in group if request.error is None]
                 flushed = self._chunks.flush(transaction, [relies, *reliances])
@@ -174,6 +190,7 @@ class Committer:
             self._given_up = record
             self._try_to_void()
             raise
+        self.has_committed = True
         try:
             self._chunks.confirm(flushed)
         except CasError:

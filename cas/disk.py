@@ -11,7 +11,22 @@ from types import TracebackType
 from cas.errors import CasError, NotFoundError, StoreError, StoreFullError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_SMALL_DISK = 640 * 1024 * 1024
+"""Bytes of a disk below which reserves shrink in proportion."""
 _TRANSIENT = frozenset({errno.EAGAIN, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.EBUSY})
+
+
+def require_free_space(directory: Path, size: int, reserve: int) -> None:
+    """Raise unless `size` more bytes leave the disk its reserve: less on a small disk.
+
+    Raises:
+        StoreFullError: they do not.
+    """
+    state = os.statvfs(directory)
+    kept = min(reserve, state.f_blocks * state.f_frsize * reserve // _SMALL_DISK)
+    if state.f_bavail * state.f_frsize < kept + size:
+        message = f"no room left on the disk that holds {directory}: free some space"
+        raise StoreFullError(message)
 
 
 class StoreErrors(AbstractContextManager[None]):

@@ -54,15 +54,18 @@ def rebuild_if_needed(
         with catalog.read() as transaction:
             if transaction.identity() == identity:
                 return
-        _rebuild(catalog, store, chunks, recovery, local)
-        with catalog.write() as writing:
-            writing.set_identity(identity)
+        _rebuild(catalog, store, chunks, recovery, local, identity)
     finally:
         os.close(descriptor)
 
 
 def _rebuild(
-    catalog: Catalog, store: BlobStore, chunks: ChunkStore, recovery: Recovery, local: Path
+    catalog: Catalog,
+    store: BlobStore,
+    chunks: ChunkStore,
+    recovery: Recovery,
+    local: Path,
+    identity: bytes,
 ) -> None:
     journal: list[JournalEntry] = []
     covered = _ref(store, REGISTRY_ID)
@@ -83,21 +86,22 @@ def _rebuild(
         with catalog.write() as transaction:
             recovery.enter(transaction, pack)
         journal += _beyond(pack, covered)
+    commits = [(ref, decode(chunks.get(Kind.COMMIT, ref.commit), Commit)) for ref in _refs(store)]
+    # In one transaction: a rebuild that is cut off leaves nothing that the next one trips over.
     with catalog.write() as transaction:
-        for ref in _refs(store):
-            _set_head(transaction, chunks, ref)
+        for ref, commit in commits:
+            _set_head(transaction, ref, commit)
         if covered is not None:
             transaction.set_journal_end(covered.journal, covered.journal_id)
-    with catalog.write() as transaction:
         recovery.replay_all(transaction, journal)
+        transaction.set_identity(identity)
 
 
 def _beyond(pack: FoundPack, covered: Ref | None) -> list[JournalEntry]:
     return [e for e in pack.journal if covered is None or e.record.number > covered.journal]
 
 
-def _set_head(transaction: WriteTransaction, chunks: ChunkStore, ref: Ref) -> None:
-    commit = decode(chunks.get(Kind.COMMIT, ref.commit), Commit)
+def _set_head(transaction: WriteTransaction, ref: Ref, commit: Commit) -> None:
     transaction.put_head(
         ref.volume_id,
         Head(

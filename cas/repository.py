@@ -228,7 +228,8 @@ class Repository:
         self._upkeep.join()
         self._workers.shutdown()
         try:
-            self._checkpointer.checkpoint()
+            if self._committer.has_committed:
+                self._checkpointer.checkpoint()
             self._chunks.close()
             self._process.close()
         finally:

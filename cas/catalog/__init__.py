@@ -7,11 +7,12 @@ loses locks and scratch values; everything acknowledged is rebuilt from packs an
 No read transaction outlives a request or a batch, and no value is a view into LMDB's memory.
 """
 
-from cas.catalog.environment import Catalog
+from cas.catalog.environment import COMMIT_RESERVE, Catalog
 from cas.catalog.rows import Head, Location, PackRow, PackState, ProcessRow
 from cas.catalog.transactions import ReadTransaction, WriteTransaction
 
 __all__ = [
+    "COMMIT_RESERVE",
     "Catalog",
     "Head",
     "Location",

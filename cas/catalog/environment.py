@@ -13,15 +13,16 @@ from typing import Final
 import lmdb
 
 from cas.catalog.transactions import TABLE_NAMES, ReadTransaction, Tables, WriteTransaction
+from cas.disk import require_free_space
 from cas.errors import IntegrityError, StoreError, StoreFullError
 from cas.formats import MiB
 
 _MAP_SIZE: Final = 256 * 1024 * MiB
 """Address space, not disk: the file grows with what is in it."""
 _MAX_READERS: Final = 1024
-FREE_SPACE_RESERVE: Final = 8 * MiB
-"""Bytes that must be free on the catalog's disk before a write begins: LMDB reports a full disk
-only as an input/output error in the middle of a commit."""
+COMMIT_RESERVE: Final = 8 * MiB
+"""Bytes that stay free on the disk when the catalog grows: LMDB reports a full disk only as an
+input/output error in the middle of a commit."""
 
 
 class _Shared:
@@ -84,15 +85,18 @@ class Catalog:
             yield ReadTransaction(transaction, self._tables)
 
     @contextmanager
-    def write(self) -> Iterator[WriteTransaction]:
+    def write(self, *, reserve: int = 0) -> Iterator[WriteTransaction]:
         """Change the catalog; one writer at a time over all processes. An exception undoes it.
+
+        With `reserve` it is not begun unless that many bytes are free on the disk.
 
         Raises:
             StoreFullError: there is no room on the disk.
         """
         if os.getpid() != self._pid:
             raise StoreError("a repository cannot be used in a forked process: open it there")
-        self._check_free_space()
+        if reserve:
+            require_free_space(self._directory, 0, reserve)
         with _mapped_errors(), self._environment.begin(write=True) as transaction:
             yield WriteTransaction(transaction, self._tables)
 
@@ -104,12 +108,6 @@ class Catalog:
         """Free the reader slots of processes that died, so that their old pages are used again."""
         with _mapped_errors():
             self._environment.reader_check()
-
-    def _check_free_space(self) -> None:
-        state = os.statvfs(self._directory)
-        if state.f_bavail * state.f_frsize < FREE_SPACE_RESERVE:
-            message = f"no room left on the disk that holds {self._directory}: free some space"
-            raise StoreFullError(message)
 
 
 @contextmanager
