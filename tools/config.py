@@ -42,6 +42,6 @@ def show(session: Session) -> None:
         name, origin = settings.key_name(key), loaded.origin(key)
         variable = settings.variable_name(key)
         members[name] = {"value": shown, "origin": origin, "variable": variable}
-        rows.append([name, json.dumps(shown), origin, variable])
+        rows.append([name, variable, origin, json.dumps(shown)])
     session.output.document(members)
-    session.output.table(["SETTING", "VALUE", "ORIGIN", "VARIABLE"], rows)
+    session.output.table(["SETTING", "VARIABLE", "ORIGIN", "VALUE"], rows)

@@ -15,7 +15,7 @@ import cas
 from tools.entries import link_target
 from tools.exits import explain
 from tools.output import Progress
-from tools.target_tree import TargetTree, concerns_all, finish_directory, check_name
+from tools.target_tree import TargetTree, check_name, concerns_all, finish_directory
 
 
 class Reporter(Protocol):

@@ -6,6 +6,7 @@ The file is TOML with the sections below; in the environment `[server] port` is
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tomllib
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 import platformdirs
 
+from dav.http.settings import ServerSettings as ServerDefaults
+from dav.settings import DriveSettings
 from tools.exits import Exit, Failure
 
 _PREFIX: Final = "CASDAV__"
@@ -31,14 +34,19 @@ Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where and how the drive is served. `behind_proxy` trusts the headers of a reverse proxy."""
+    """Where and how the drive is served; see `dav.http.settings.ServerSettings`.
+
+    `insecure` lets passwords cross the network unencrypted.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8080
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    threads: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
     tls_cert: str = ""
     tls_key: str = ""
     behind_proxy: bool = False
+    trusted_proxies: tuple[str, ...] = ServerDefaults().trusted_proxies
     insecure: bool = False
 
 
@@ -49,12 +57,8 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class QuickstartSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The admin that `serve --quickstart` makes in a new repository.
+    """What `serve --quickstart` gives the admin of a new repository beside an app password."""
 
-    Without a password, only an app password is made, and printed once.
-    """
-
-    admin: str = "admin"
     admin_password: str = ""
 
 
@@ -64,8 +68,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store: str = ""
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
+    drive: DriveSettings = DriveSettings()
     quickstart: QuickstartSettings = QuickstartSettings()
 
+
+_SECTIONS: Final = {
+    field.name: field.default for field in msgspec.structs.fields(Settings) if field.name != "store"
+}
 
 SECRETS: Final[frozenset[Key]] = frozenset({("quickstart", "admin_password")})
 """What `config show` masks and a `..._FILE` variable may carry."""
@@ -86,10 +95,8 @@ class Loaded:
         """Return every effective value, in the order of the sections."""
         found: dict[Key, object] = {}
         for name, value in msgspec.structs.asdict(self.settings).items():
-            if isinstance(value, msgspec.Struct):
-                found |= {
-                    (name, inner): item for inner, item in msgspec.structs.asdict(value).items()
-                }
+            if name in _SECTIONS:
+                found |= {(name, inner): item for inner, item in _members(value).items()}
             else:
                 found["", name] = value
         return found
@@ -152,10 +159,12 @@ def variable_name(key: Key) -> str:
 
 
 def _convert(values: Mapping[Key, object], origin: str) -> Settings:
-    """Check the types. Strings are accepted for numbers and booleans: variables hold no others."""
+    """Check names and types. Strings pass for numbers and booleans: variables hold no others."""
     document: dict[str, object] = {}
     for (section, name), value in values.items():
         if section:
+            if name not in _members(_SECTIONS.get(section)):
+                raise Failure(f"{origin}: there is no setting {section}.{name}", Exit.USAGE)
             inner = document.setdefault(section, {})
             assert isinstance(inner, dict)  # noqa: S101 - made by the line before
             inner[name] = value
@@ -198,8 +207,21 @@ def _environment_values(environment: Mapping[str, str]) -> dict[Key, tuple[objec
         if name.endswith(_FILE_SUFFIX.lower()) and secret in SECRETS:
             values[secret] = (_secret_file(variable, value), f"environment {variable}")
         else:
-            values[section, name] = (value, f"environment {variable}")
+            values[section, name] = (_split(section, name, value), f"environment {variable}")
     return values
+
+
+def _split(section: str, name: str, value: str) -> object:
+    """Return the items of a list, which a variable holds with commas between; or the value."""
+    if isinstance(_members(_SECTIONS.get(section)).get(name), tuple):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    return value
+
+
+def _members(section: object) -> dict[str, object]:
+    if isinstance(section, msgspec.Struct):
+        return msgspec.structs.asdict(section)
+    return dataclasses.asdict(section) if isinstance(section, DriveSettings) else {}
 
 
 def _secret_file(variable: str, path: str) -> str:
