@@ -8,6 +8,7 @@ since nobody can guess 160 bits, and so the guessing of app passwords needs no t
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -34,6 +35,7 @@ _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _SLIPS: Final = str.maketrans("oil", "011", " -")
 _LENGTH: Final = RANDOM_SIZE * 8 // 5
 _GROUP: Final = 4
+_logger = logging.getLogger(__name__)
 
 
 def has_prefix(typed: str) -> bool:
@@ -170,7 +172,10 @@ class LastUse:
             return
         self._written[token.id] = now
         value = now.to_bytes(8, "big")
-        self._scratch.put(_used_key(token.id), value, expires_ns=now + USED_KEPT_NS)
+        try:
+            self._scratch.put(_used_key(token.id), value, expires_ns=now + USED_KEPT_NS)
+        except cas.StoreError as error:  # A full disk must not keep anybody from reading.
+            _logger.warning("the last use of an app password is not noted: %s", error)
 
 
 def _check(

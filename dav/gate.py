@@ -9,10 +9,12 @@ pages for browsers, OPTIONS of somebody unknown, and everybody who must sign in 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+import cas
 from dav.auth import Authenticator
 from dav.challenge import Challenge, Reason
 from dav.identity import Method, Principal
@@ -29,6 +31,7 @@ METHODS: Final = (
 )
 _SESSION_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND"})
 _PAGE_METHODS: Final = frozenset({"GET", "HEAD"})
+_logger = logging.getLogger(__name__)
 
 
 class Gate:
@@ -41,7 +44,11 @@ class Gate:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or pass it on with its principal."""
-        response = self._answer(environ)
+        try:
+            response = self._answer(environ)
+        except cas.CasError:
+            _logger.exception("a request cannot be authenticated")
+            response = _FAILED
         if response is None:
             return self._app(environ, start_response)
         length = ("Content-Length", str(len(response.body)))
@@ -85,6 +92,13 @@ def _wants_page(environ: WSGIEnvironment) -> bool:
 # same for every path, so it tells nothing of what there is.
 _OPTIONS: Final = Response(
     "200 OK", [("DAV", "1, 2, 3"), ("MS-Author-Via", "DAV"), ("Allow", METHODS)]
+)
+
+
+_FAILED: Final = Response(
+    "503 Service Unavailable",
+    [("Content-Type", "text/plain"), ("Retry-After", "10")],
+    b"The store of accounts cannot be read or written. The server's log says why.\n",
 )
 
 

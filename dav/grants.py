@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import cas
 from dav import records
-from dav.identity import Principal, Right
+from dav.identity import Method, Principal, Right
 from dav.records import Grant
 from dav.registry import Registry, State, ensure_directory, read_state
 
@@ -74,7 +74,8 @@ def right(state: State, principal: Principal, volume: cas.VolumeInfo, path: str 
         grant = state.grants.get(volume.id, {}).get(user.name)
         if grant is not None and grant.user_id == user.id:
             granted = grant.right
-    return min(granted, Right.READ) if scope.read_only else granted
+    only_reads = scope.read_only or principal.method is Method.SESSION
+    return min(granted, Right.READ) if only_reads else granted
 
 
 def is_inside(path: str, folder: str) -> bool:

@@ -7,10 +7,12 @@ from typing import Final
 from urllib.parse import quote
 from wsgiref.types import WSGIEnvironment
 
+import msgspec
+
 import cas
 from dav.auth import is_secure
 from dav.grants import Rights, VisibleVolume
-from dav.identity import Principal
+from dav.identity import Method, Principal
 from dav.markup import Html, render
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
@@ -30,9 +32,11 @@ def home_page(environ: WSGIEnvironment, principal: Principal, rights: Rights) ->
     if not secure and not _LOOPBACK.fullmatch(authority):
         text = "This address has no TLS: everybody on the way can read passwords and files."
         warning = render("message.html", text=text)
+    # The session itself only reads; what counts for a drive is the right of the user.
+    mounted = msgspec.structs.replace(principal, method=Method.APP_PASSWORD)
     return render(
         "home.html",
-        volumes=_volumes(rights.visible(principal), rights),
+        volumes=_volumes(rights.visible(mounted), rights),
         user=principal.name,
         url=f"{'https' if secure else 'http'}://{authority}{path}",
         gnome_url=f"{'davs' if secure else 'dav'}://{authority}{path}",

@@ -63,6 +63,7 @@ class Principal(msgspec.Struct, frozen=True):
     def is_admin(self) -> bool:
         """Whether the user may administer the repository with this credential.
 
-        A narrowed credential never administers, whatever its user's role.
+        A narrowed credential never administers, and a session, which only reads, neither.
         """
-        return self.role is Role.ADMIN and self.scope == Scope()
+        is_whole = self.scope == Scope() and self.method is not Method.SESSION
+        return is_whole and self.role is Role.ADMIN

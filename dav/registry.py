@@ -8,7 +8,7 @@ by any other process is seen by the next request.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 import cas
@@ -36,7 +36,7 @@ class Registry:
         self.repository = repository
         self._lock = threading.Lock()
         self._root: bytes | None = None
-        self._parts: dict[str, bytes] = {}
+        self._contents: dict[str, bytes] = {}
         self._state = State({}, {}, {}, ())
 
     def state(self) -> State:
@@ -52,44 +52,42 @@ class Registry:
     def _decode(self, view: cas.View) -> State:
         """Decode the parts that have changed; the others are shared with the last state."""
         state = self._state
-        changed = {part for part in _PARTS if self._has_changed(view, part)}
+        contents = {part: _content(view, part) for part in _PARTS}
+        changed = {part for part in _PARTS if contents[part] != self._contents.get(part)}
         if records.USERS in changed:
-            users = (record for _, record in _records(view, records.USERS, User))
+            users = _records(view, records.USERS, User)
             state = state._replace(users={user.name: user for user in users})
         if records.TOKENS in changed:
-            tokens = (record for _, record in _records(view, records.TOKENS, AppPassword))
+            tokens = _records(view, records.TOKENS, AppPassword)
             state = state._replace(app_passwords={token.digest: token for token in tokens})
         if records.GRANTS in changed:
             grants: dict[bytes, dict[str, Grant]] = {}
-            for _, grant in _records(view, records.GRANTS, Grant):
+            for grant in _records(view, records.GRANTS, Grant):
                 grants.setdefault(grant.volume_id, {})[grant.user] = grant
             state = state._replace(grants=grants)
-        volumes = sorted(self.repository.volumes(), key=lambda volume: volume.name)
-        return state._replace(volumes=tuple(volumes))
-
-    def _has_changed(self, view: cas.View, part: str) -> bool:
-        """Return whether a part differs from the one decoded last, and note the new one."""
-        entry = view.get(part)
-        content = entry.content if entry is not None else b""
-        if self._parts.get(part, b"") == content:
-            return False
-        self._parts[part] = content
-        return True
+        state = state._replace(volumes=tuple(self.repository.volumes()))
+        # Last, so that a record that cannot be decoded is met again and never passed over.
+        self._contents = contents
+        return state
 
 
 _PARTS = (records.USERS, records.TOKENS, records.GRANTS)
 _Record = TypeVar("_Record", User, AppPassword, Grant)
 
 
-def _records(view: cas.View, directory: str, expected: type[_Record]) -> list[tuple[str, _Record]]:
-    """Return the records below a directory with their paths; none where there is no directory."""
-    if view.get(directory) is None:
-        return []
-    return [
-        (path, records.decode(entry.content, expected))
-        for path, entry in view.walk(directory)
-        if not entry.is_directory
-    ]
+def _content(view: cas.View, part: str) -> bytes:
+    """Return what stands for all that is below a part, empty where nothing is."""
+    entry = view.get(part)
+    return entry.content if entry is not None else b""
+
+
+def _records(view: cas.View, part: str, expected: type[_Record]) -> Iterator[_Record]:
+    """Yield the records below a part; none where there is no such directory."""
+    if view.get(part) is None:
+        return
+    for _, entry in view.walk(part):
+        if not entry.is_directory:
+            yield records.decode(entry.content, expected)
 
 
 def read_state(repository: cas.Repository) -> State:

@@ -1,12 +1,15 @@
 """Sessions of browsers: a random cookie, its state in the scratch table under a keyed hash.
 
 A session ends after 2 hours without a request, after 24 hours in any case, at logout, and when
-its user's epoch is drawn anew or the app password behind it is revoked. It only ever reads: a
-cookie goes along with requests that other sites make a browser send, so it must change nothing.
+its user's epoch is drawn anew or the app password behind it is revoked.
+
+It only ever reads, as `dav.grants` has it: a cookie goes along with requests that other sites make
+a browser send, so it must change nothing.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 from hmac import compare_digest
@@ -24,6 +27,8 @@ ABSOLUTE_NS: Final = 24 * 3600 * 1_000_000_000
 SEEN_PRECISION_NS: Final = 60 * 1_000_000_000
 """The time of the last request is written down at most this often."""
 TOKEN_SIZE: Final = 32
+
+_logger = logging.getLogger(__name__)
 
 
 class _Session(msgspec.Struct, array_like=True, frozen=True):
@@ -80,12 +85,12 @@ class Sessions:
             self.end(token)
             return None
         if now - session.seen_ns >= SEEN_PRECISION_NS:
-            self._store(token, msgspec.structs.replace(session, seen_ns=now))
+            self._keep_awake(token, msgspec.structs.replace(session, seen_ns=now))
         return Principal(
             name=user.name,
             role=user.role,
             method=Method.SESSION,
-            scope=msgspec.structs.replace(session.scope, read_only=True),
+            scope=session.scope,
             token_id=app.id if app is not None else "",
         )
 
@@ -109,6 +114,12 @@ class Sessions:
             return None
         session = msgspec.msgpack.decode(stored, type=_Session)
         return session if self._clock() < _end_ns(session) else None
+
+    def _keep_awake(self, token: str, session: _Session) -> None:
+        try:
+            self._store(token, session)
+        except cas.StoreError as error:  # A full disk must not keep anybody from reading.
+            _logger.warning("a session cannot be kept awake: %s", error)
 
     def _store(self, token: str, session: _Session) -> None:
         value = msgspec.msgpack.encode(session)

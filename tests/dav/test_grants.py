@@ -124,6 +124,12 @@ def test_a_read_only_credential_only_reads(repository: cas.Repository, rights: R
     assert [visible.right for visible in rights.visible(reader)] == [Right.READ]
 
 
+def test_a_browsers_session_only_reads(repository: cas.Repository, rights: Rights) -> None:
+    session = Principal("alice", Role.USER, Method.SESSION)
+    assert right(rights, repository, "alice", session) is Right.READ
+    assert right(rights, repository, "bob", session) is Right.NONE
+
+
 def test_a_credential_for_a_volume_opens_no_other(
     repository: cas.Repository, rights: Rights
 ) -> None:
@@ -170,6 +176,7 @@ def test_a_narrowed_credential_does_not_administer() -> None:
     assert not principal("root", Role.ADMIN, read_only=True).is_admin
     assert not principal("root", Role.ADMIN, volume="root").is_admin
     assert not principal("alice").is_admin
+    assert not Principal("root", Role.ADMIN, Method.SESSION).is_admin
 
 
 @given(PATHS, PATHS)

@@ -114,6 +114,12 @@ def browser(repository: cas.Repository, clock: FakeClock) -> Iterator[Browser]:
         yield Browser(server.port)
 
 
+def _break_registry(repository: cas.Repository) -> None:
+    """Write a record that this program cannot read, as a newer one might."""
+    with repository.registry.edit(author="test") as edit:
+        edit.put_record("users/alice", b"\xc1")
+
+
 def basic(user: str, password: str) -> dict[str, str]:
     encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
     return {"Authorization": f"Basic {encoded}"}
@@ -162,6 +168,17 @@ def test_guessing_is_told_to_wait(browser: Browser) -> None:
 def test_a_malformed_header_is_a_401(browser: Browser, header: str) -> None:
     answer = browser.send("GET", "/dav/", {"Authorization": header, **HTML})
     assert answer.status == 401
+
+
+def test_a_store_that_fails_is_told_without_a_detail(
+    repository: cas.Repository, browser: Browser
+) -> None:
+    _break_registry(repository)
+    for _ in range(2):
+        answer = browser.send("GET", "/dav/", basic("alice", PASSWORD))
+        assert answer.status == 503
+        assert "alice" not in answer.text
+        assert "Traceback" not in answer.text
 
 
 # --- browsers -----------------------------------------------------------------------------------
@@ -356,6 +373,8 @@ def test_the_home_page_shows_the_volumes_one_may_see_and_how_to_mount(
     assert '<a href="/dav/alice/">alice</a>' in text
     assert '<a href="/dav/Team%20Docs%20%26%20%3Cmore%3E/">Team Docs &amp; &lt;more&gt;</a>' in text
     assert "5.0 GiB" in text
+    assert "<td>manage</td>" in text
+    assert "<td>read</td>" in text
     assert "not-for-alice" not in text
     assert "/dav/bob/" not in text
     assert f"http://127.0.0.1:{browser.port}/dav/alice/" in text
