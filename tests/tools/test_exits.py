@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import cas
-from dav.server import ListenError
+from dav.http.errors import ListenError
 from tools.exits import ERROR_CODES, MEANINGS, Exit, Failure, error_kind, exit_code, explain
 
 if TYPE_CHECKING:
