@@ -68,8 +68,9 @@ _NONE: Final = _Counter(0, 0, 0)
 
 
 class Ticket(NamedTuple):
-    """An attempt that was counted and may go on: the counters' keys, for `Throttle.succeeded`."""
+    """An attempt that was counted and may go on: when, and the keys for `Throttle.succeeded`."""
 
+    began_ns: int
     resets: bytes
     refunds: tuple[bytes, ...]
     known: bytes
@@ -101,16 +102,16 @@ class Throttle:
         Returns:
             the ticket, or the seconds to wait where another attempt came first.
         """
-        counters = self._counters(account, address)
+        now = self._clock()
         counted: list[bytes] = []
-        for limit, key in counters:
-            wait = self._count(limit, key)
+        for limit, key in self._counters(account, address):
+            wait = self._count(limit, key, now)
             if wait:
                 for earlier in counted:
-                    self._refund(earlier)
+                    self._refund(earlier, now)
                 return -(-wait // SECOND_NS)
             counted.append(key)
-        return Ticket(counted[0], tuple(counted[1:]), self._known_key(account, address))
+        return Ticket(now, counted[0], tuple(counted[1:]), self._known_key(account, address))
 
     def succeeded(self, ticket: Ticket) -> None:
         """Take the attempt back: its password was right, and the address is known from now on.
@@ -120,7 +121,7 @@ class Throttle:
         """
         self._scratch.delete(ticket.resets)
         for key in ticket.refunds:
-            self._refund(key)
+            self._refund(key, ticket.began_ns)
         expires = self._clock() + KNOWN_NS
         self._scratch.put(ticket.known, expires.to_bytes(8, "big"), expires_ns=expires)
 
@@ -135,9 +136,8 @@ class Throttle:
             (ADDRESS, self._name("address", network)),
         ]
 
-    def _count(self, limit: Limit, key: bytes) -> int:
+    def _count(self, limit: Limit, key: bytes, now: int) -> int:
         """Count a failure unless the counter says wait; return that wait in nanoseconds."""
-        now = self._clock()
         waits: list[int] = []
 
         def add(stored: bytes | None) -> bytes | None:
@@ -151,15 +151,16 @@ class Throttle:
         self._scratch.update(key, add, expires_ns=now + FORGET_NS)
         return waits[0]
 
-    def _refund(self, key: bytes) -> None:
-        """Take one failure back; what was waited for is waited for no longer."""
+    def _refund(self, key: bytes, began_ns: int) -> None:
+        """Take a failure back, and the wait that it brought unless a later one brought its own."""
         now = self._clock()
 
         def subtract(stored: bytes | None) -> bytes | None:
             counter = _current(stored, now)
             if counter.failures <= 1:
                 return None
-            return msgspec.msgpack.encode(_Counter(counter.failures - 1, counter.last_ns, 0))
+            next_ns = 0 if counter.last_ns == began_ns else counter.next_ns
+            return msgspec.msgpack.encode(_Counter(counter.failures - 1, counter.last_ns, next_ns))
 
         self._scratch.update(key, subtract, expires_ns=now + FORGET_NS)
 

@@ -197,3 +197,15 @@ def test_odd_names_are_counted_like_others(throttle: Throttle) -> None:
 )
 def test_one_guesser_is_an_ipv4_address_or_a_64_of_ipv6(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+def test_a_success_takes_no_wait_back_that_a_later_failure_brought(
+    throttle: Throttle, clock: FakeClock
+) -> None:
+    for number in range(ADDRESS.free - 1):
+        begin(throttle, f"user{number}", AWAY)
+    own = begin(throttle, "eve", AWAY)
+    clock.advance(1)
+    fail(throttle, "alice", AWAY, 1)
+    throttle.succeeded(own)
+    assert throttle.wait_seconds("bob", AWAY) == 1
