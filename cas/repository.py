@@ -8,6 +8,7 @@ import secrets
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -169,9 +170,17 @@ class Repository:
         return Volume(self, info)
 
     def create_volume(
-        self, name: str, *, owner: str = "", quota: int | None = None, author: str = ""
+        self,
+        name: str,
+        *,
+        owner: str = "",
+        quota: int | None = None,
+        author: str = "",
+        alongside: Callable[[Edit], None] | None = None,
     ) -> Volume:
         """Make an empty volume; `quota` is in bytes, None for none.
+
+        `alongside` may add operations on the registry that are committed with it, or not at all.
 
         Raises:
             AlreadyExistsError: there is one of this name.
@@ -183,6 +192,8 @@ class Repository:
             edit.require(lambda state: _refuse_existing(state.get(join_names(path)), name))
             edit.make_directory(join_names(path[:1]), parents=True)
             edit.put_record(join_names(path), encode(record), expect=ABSENT)
+            if alongside is not None:
+                alongside(edit)
         volume = self.volume(name)
         with volume.edit(author=author) as edit:
             edit.set_properties("", mtime_ns=record.created_ns, created_ns=record.created_ns)

@@ -61,19 +61,14 @@ def create_user(
     )
     _check_volumes(repository, name)
     ensure_directory(repository, records.USERS, author)
-    path = records.user_path(name)
+
+    def put_user(edit: cas.Edit) -> None:
+        edit.put_record(records.user_path(name), records.encode(user), expect=cas.ABSENT)
+
     try:
-        with repository.registry.edit(author=author) as edit:
-            edit.put_record(path, records.encode(user), expect=cas.ABSENT)
+        repository.create_volume(name, owner=name, quota=quota, author=author, alongside=put_user)
     except cas.PreconditionError:
         raise cas.AlreadyExistsError(f"there is a user {name!r} already") from None
-    try:
-        repository.create_volume(name, owner=name, quota=quota, author=author)
-    except cas.CasError:
-        # Somebody made a volume of this name in between, or the store failed: no half user stays.
-        with repository.registry.edit(author=author) as edit:
-            edit.remove(path, expect=cas.EXISTS)
-        raise
     return user
 
 
