@@ -1,0 +1,1 @@
+"""The methods of WebDAV, one module each: functions from a request to an answer."""

@@ -1,0 +1,113 @@
+"""GET and HEAD (RFC 9110, sections 9.3.1, 9.3.2, 13 and 14)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Final
+
+import cas
+from dav import media_types
+from dav.answers import Answer
+from dav.browse import folder_page, places_page
+from dav.conditions import if_range_holds
+from dav.dates import http_date
+from dav.locations import Place
+from dav.properties import content_type
+from dav.ranges import ByteRange, MultipartRanges, UnsatisfiableError, parse_ranges
+from dav.request import Request, Resource, representation_headers, state_of
+from dav.status import HttpError
+
+_SAFETY: Final = (
+    # Files are their owners' words, not ours: nothing in them may act on this origin.
+    ("X-Content-Type-Options", "nosniff"),
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox",
+    ),
+)
+
+
+def get(request: Request) -> Answer:
+    """Answer GET and HEAD of a file, or of a folder with a page for people."""
+    place = request.location.place
+    if place in {Place.ROOT, Place.VOLUMES}:
+        return places_page(request)
+    if place is Place.UPLOADS:
+        raise HttpError(405, "parts of an upload cannot be read back")
+    resource = request.resource
+    entry = resource.visible_entry()
+    request.check_conditions(resource)
+    if entry.is_directory:
+        return folder_page(request, resource)
+    return _file(request, resource, entry)
+
+
+def _file(request: Request, resource: Resource, entry: cas.Entry) -> Answer:
+    media_type = content_type(resource.location.names[-1], entry)
+    headers = [
+        *representation_headers(resource),
+        ("Last-Modified", http_date(entry.mtime_ns)),
+        ("Accept-Ranges", "bytes"),
+        ("Cache-Control", "private, no-cache"),
+        *_SAFETY,
+    ]
+    if request.target.query == "download" or not media_types.is_shown_inline(media_type):
+        headers.append(("Content-Disposition", "attachment"))
+    ranges = _ranges(request, resource, entry)
+    if ranges is None:
+        headers += [("Content-Type", media_type), ("Content-Length", str(entry.size))]
+        return Answer(200, headers, _body(request, resource, entry, ByteRange(0, entry.size)))
+    if len(ranges) == 1:
+        [one] = ranges
+        headers += [
+            ("Content-Type", media_type),
+            ("Content-Range", one.content_range(entry.size)),
+            ("Content-Length", str(one.stop - one.start)),
+        ]
+        return Answer(206, headers, _body(request, resource, entry, one))
+    parts = MultipartRanges(ranges, entry.size, media_type)
+    headers += [("Content-Type", parts.content_type), ("Content-Length", str(parts.length))]
+    reader = _open(request, resource, entry)
+    return Answer(206, headers, _begun(parts.stream(lambda *one: _pieces(reader, *one))))
+
+
+def _ranges(request: Request, resource: Resource, entry: cas.Entry) -> tuple[ByteRange, ...] | None:
+    """Return the ranges to send, None for the whole file. HEAD has no ranges (section 14.2)."""
+    value = request.header("Range")
+    if value is None or request.method != "GET":
+        return None
+    if not if_range_holds(request.header("If-Range"), state_of(resource), time.time()):
+        return None
+    try:
+        return parse_ranges(value, entry.size)
+    except UnsatisfiableError as error:
+        raise HttpError(
+            416,
+            f"the file has {entry.size} bytes",
+            headers=[("Content-Range", f"bytes */{entry.size}"), ("Accept-Ranges", "bytes")],
+        ) from error
+
+
+def _body(
+    request: Request, resource: Resource, entry: cas.Entry, wanted: ByteRange
+) -> Iterable[bytes]:
+    if request.method == "HEAD" or wanted.start == wanted.stop:
+        return []
+    return _begun(_pieces(_open(request, resource, entry), wanted.start, wanted.stop))
+
+
+def _open(request: Request, resource: Resource, entry: cas.Entry) -> cas.FileReader:
+    _, view = request.view(resource.info.name)
+    return view.open(entry, f"{resource.info.name}:/{resource.path}")
+
+
+def _pieces(reader: cas.FileReader, start: int, stop: int) -> Iterator[bytes]:
+    """Yield the bytes of a range; WSGI wants `bytes`, so what is a view is copied."""
+    return (bytes(piece) for piece in reader.chunks(start, stop))
+
+
+def _begun(pieces: Iterator[bytes]) -> Iterable[bytes]:
+    """Return the pieces with the first one read: damage there is answered with an error."""
+    return chain((next(pieces),), pieces)

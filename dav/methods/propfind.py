@@ -1,0 +1,144 @@
+"""PROPFIND (RFC 4918, section 9.1), streamed from the tree's own nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import Final
+
+import cas
+from dav import answers, transfers
+from dav.answers import Answer
+from dav.identity import Right
+from dav.locations import Location, Place
+from dav.lock_xml import LockIndex
+from dav.locked import lock_root
+from dav.paths import is_representable, quote_name
+from dav.properties import Context, Item, Renderer
+from dav.request import Request, Resource
+from dav.room import free_bytes
+from dav.status import HttpError
+from dav.xml_requests import parse_propfind
+
+_LISTED: Final = cas.Entry(cas.EntryKind.DIRECTORY, 0, 0, 0o755, b"")
+"""Stands for the collections that no volume holds."""
+_OUTSIDE: Final = Context(
+    None, None, LockIndex((), (), str), can_write=False, free_bytes=lambda: None
+)
+"""Where those collections are: no volume, no locks, no quota."""
+
+
+def propfind(request: Request) -> Answer:
+    """Answer with the properties of a resource and, by Depth, of what is below it."""
+    depth = request.depth("infinity")
+    wanted = parse_propfind(request.xml_body())
+    renderer = Renderer(wanted, is_minimal=request.is_minimal)
+    headers = [("Preference-Applied", "return=minimal")] if request.is_minimal else []
+    items = _items(request, depth)
+    return answers.multistatus((renderer.response(item) for item in items), headers)
+
+
+def _items(request: Request, depth: int | None) -> Iterable[Item]:
+    match request.location.place:
+        case Place.ROOT:
+            return _root_items(request, depth)
+        case Place.VOLUMES:
+            return _volumes_items(request, depth)
+        case Place.UPLOADS:
+            return _transfer_items(request, depth)
+        case _:
+            resource = request.resource
+            resource.visible_entry()
+            request.check_conditions(resource)
+            return _volume_items(request, resource, depth)
+
+
+def _root_items(request: Request, depth: int | None) -> Iterator[Item]:
+    yield Item("/", "casdav", "", _LISTED, _OUTSIDE)
+    if depth != 0:
+        volumes = Location(Place.VOLUMES, ("dav",))
+        below = islice(_volumes_items(request, depth, volumes), 1 if depth == 1 else None)
+        yield from below
+
+
+def _volumes_items(
+    request: Request, depth: int | None, location: Location | None = None
+) -> Iterable[Item]:
+    here = (location or request.location).href(is_collection=True)
+    own = Item(here, "dav", "", _LISTED, _OUTSIDE)
+    if depth == 0:
+        return [own]
+    resources = []
+    for visible in request.volumes():
+        where = Location(Place.VOLUME, ("dav", visible.volume.name), (), visible.volume.name)
+        resources.append(request.resolve(where))
+    if depth is None:
+        _check_finite(request, resources)
+    below = depth if depth is None else depth - 1
+    return chain([own], *(_volume_items(request, resource, below) for resource in resources))
+
+
+def _transfer_items(request: Request, depth: int | None) -> Iterator[Item]:
+    registry, view = request.pin(request.repository.registry)
+    context = Context(
+        registry, view, LockIndex((), (), str), can_write=True, free_bytes=lambda: None
+    )
+    for location, path, entry in transfers.listing(request, depth):
+        href = location.href(is_collection=entry.is_directory)
+        yield Item(href, location.names[-1], path, entry, context)
+
+
+def _volume_items(request: Request, resource: Resource, depth: int | None) -> Iterable[Item]:
+    """Return the items of a resource in a volume; the engine is asked nothing per item."""
+    entry = resource.visible_entry()
+    context = _context(request, resource, has_members=depth != 0)
+    names = resource.location.names
+    name = names[-1] if names else resource.info.name
+    own = Item(resource.href, name, resource.path, entry, context)
+    if depth == 0 or not entry.is_directory:
+        return [own]
+    _, view = request.view(resource.info.name)
+    if depth is None:
+        _check_finite(request, [resource])
+        return chain([own], _descendants(view, resource, context))
+    return chain([own], _children(view, resource, context))
+
+
+def _children(view: cas.View, resource: Resource, context: Context) -> Iterator[Item]:
+    href, path = resource.href, resource.path
+    below = path + "/" if path else ""
+    for name, entry in view.list(path):
+        if (entry.is_directory or entry.is_file) and is_representable(name):
+            quoted = quote_name(name)
+            end = "/" if entry.is_directory else ""
+            yield Item(f"{href}{quoted}{end}", name, below + name, entry, context)
+
+
+def _descendants(view: cas.View, resource: Resource, context: Context) -> Iterator[Item]:
+    for path, entry in view.walk(resource.path):
+        if (entry.is_directory or entry.is_file) and is_representable(path):
+            href = resource.location.href_of(path, is_collection=entry.is_directory)
+            yield Item(href, path.rpartition("/")[2], path, entry, context)
+
+
+def _check_finite(request: Request, resources: list[Resource]) -> None:
+    entries = (resource.visible_entry() for resource in resources)
+    if sum(entry.files + entry.folders for entry in entries) > request.settings.infinity_limit:
+        raise HttpError(
+            403, "the folder is too large for Depth infinity", condition="propfind-finite-depth"
+        )
+
+
+def _context(request: Request, resource: Resource, *, has_members: bool) -> Context:
+    _, view = request.view(resource.info.name)
+    table, volume_id = request.repository.locks, resource.info.id
+    covering = table.covering(volume_id, resource.path)
+    below = table.below(volume_id, resource.path) if has_members else []
+    roots = {lock.path: lock_root(request, resource.location, lock) for lock in (*covering, *below)}
+    return Context(
+        resource.volume,
+        view,
+        LockIndex(covering, below, lambda path: roots[path]),
+        can_write=resource.right >= Right.WRITE,
+        free_bytes=lambda: free_bytes(request.repository),
+    )

@@ -1,0 +1,380 @@
+"""One WebDAV request: who asks, for what, under which conditions, on which state of the trees.
+
+All views that a request needs are pinned at its first look at a volume and stay until its answer
+is sent, so everything it reads is of one moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from http import HTTPStatus
+from typing import Final, NamedTuple, Protocol
+from urllib.parse import quote
+from wsgiref.types import WSGIEnvironment
+
+import cas
+from dav.conditions import ABSENT, Conditions, EntityTag, State
+from dav.dates import NANOSECONDS
+from dav.etags import etag
+from dav.gate import principal_of
+from dav.grants import Rights, VisibleVolume
+from dav.identity import Principal, Right
+from dav.if_header import IfHeader, ResourceState, parse_if
+from dav.locations import Location, Place, locate
+from dav.paths import TargetPath, parse_destination, parse_target
+from dav.settings import DriveSettings
+from dav.status import HttpError
+from dav.xml_reader import Readable, read_body
+
+DEPTHS: Final = {"0": 0, "1": 1, "infinity": None}
+"""Values of the Depth header; None stands for infinity."""
+
+
+class Services(NamedTuple):
+    """What all requests share."""
+
+    repository: cas.Repository
+    rights: Rights
+    settings: DriveSettings
+
+
+class Resource(NamedTuple):
+    """A path of a volume with what is there: `entry` is None where nothing is.
+
+    `info` and `volume` are the volume's, `right` is what the principal may do there.
+    """
+
+    location: Location
+    volume: cas.Volume
+    info: cas.VolumeInfo
+    right: Right
+    entry: cas.Entry | None
+
+    @property
+    def path(self) -> str:
+        """The path inside the volume."""
+        return self.location.path
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether a folder is there."""
+        return self.entry is not None and self.entry.is_directory
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether something is there that WebDAV cannot show, such as a symbolic link."""
+        return self.entry is not None and not (self.entry.is_directory or self.entry.is_file)
+
+    @property
+    def href(self) -> str:
+        """The percent-encoded absolute path; a folder's ends in a slash."""
+        return self.location.href(is_collection=self.is_directory)
+
+    def visible_entry(self) -> cas.Entry:
+        """Return the entry.
+
+        Raises:
+            HttpError: 404 where nothing is there or nothing that can be shown, or where a file is
+                addressed as if it were a folder.
+        """
+        entry = self.entry
+        if entry is None or self.is_hidden:
+            raise HttpError(404, f"there is no {self.path!r} in {self.info.name!r}")
+        if entry.is_file and self.location.is_collection_form:
+            raise HttpError(404, f"{self.path!r} is a file; its address has no slash at the end")
+        return entry
+
+    def etag(self) -> EntityTag | None:
+        """Return the strong entity tag, None where nothing is there."""
+        return None if self.entry is None else EntityTag(etag(self.volume, self.entry))
+
+    def check_writable(self) -> None:
+        """Raise unless the principal may write here.
+
+        Raises:
+            HttpError: 403.
+        """
+        if self.right < Right.WRITE:
+            raise HttpError(
+                403, f"you may read {self.info.name!r}, not change it", condition="need-privileges"
+            )
+
+
+class TreeReader(Protocol):
+    """A view or the state inside a commit: what conditions are evaluated on."""
+
+    def get(self, path: str, /) -> cas.Entry | None:
+        """Return the entry at a path, None where nothing is."""
+
+
+class Request:
+    """One request. Belongs to one thread.
+
+    Args:
+        services: what all requests share.
+        environ: the WSGI environment, with the principal in it.
+    """
+
+    def __init__(self, services: Services, environ: WSGIEnvironment) -> None:
+        self.services = services
+        self.repository = services.repository
+        self.settings = services.settings
+        self.environ = environ
+        self.method: str = environ["REQUEST_METHOD"]
+        self._views: dict[str, tuple[cas.Volume, cas.View]] = {}
+        self._tagged: dict[str, ResourceState] = {}
+
+    # --- who and what -----------------------------------------------------------------------
+
+    @cached_property
+    def principal(self) -> Principal:
+        """Who asks."""
+        return principal_of(self.environ)
+
+    def header(self, name: str) -> str | None:
+        """Return a header's value, None where it is absent."""
+        key = name.upper().replace("-", "_")
+        if key not in {"CONTENT_TYPE", "CONTENT_LENGTH"}:
+            key = "HTTP_" + key
+        value = self.environ.get(key)
+        return None if value is None or (value == "" and key[:5] != "HTTP_") else str(value)
+
+    @cached_property
+    def target(self) -> TargetPath:
+        """The path of the request line."""
+        raw = self.environ.get("REQUEST_URI") or self.environ.get("RAW_URI")
+        if raw is None:
+            raw = raw_target(self.environ)
+        return parse_target(raw)
+
+    @cached_property
+    def location(self) -> Location:
+        """The place that the request line names."""
+        return locate(self.target, self.principal.name)
+
+    @cached_property
+    def resource(self) -> Resource:
+        """What the request line names.
+
+        Raises:
+            HttpError: 404 where that is not in a volume that the principal may see.
+        """
+        return self.resolve(self.location)
+
+    @cached_property
+    def content_length(self) -> int | None:
+        """Bytes of the request body, None where a chunked body does not tell."""
+        value = self.environ.get("CONTENT_LENGTH")
+        return int(value) if value else None
+
+    @property
+    def body(self) -> Readable:
+        """The request body."""
+        stream: Readable = self.environ["wsgi.input"]
+        return stream
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a request body is announced."""
+        return (
+            bool(self.content_length)
+            or "chunked" in (self.header("Transfer-Encoding") or "").lower()
+        )
+
+    def xml_body(self) -> bytes:
+        """Return the whole body, within the bounds for XML."""
+        return read_body(self.body, self.content_length) if self.has_body else b""
+
+    def depth(self, default: str) -> int | None:
+        """Return the Depth header's value, None for infinity.
+
+        Raises:
+            HttpError: 400 where it has no valid value.
+        """
+        value = (self.header("Depth") or default).strip().lower()
+        if value not in DEPTHS:
+            raise HttpError(400, "Depth must be 0, 1 or infinity")
+        return DEPTHS[value]
+
+    @cached_property
+    def is_minimal(self) -> bool:
+        """Whether the client wants no more than necessary (RFC 8144; Microsoft's Brief)."""
+        wishes = (self.header("Prefer") or "").replace(" ", "").lower().split(",")
+        return "return=minimal" in wishes or (self.header("Brief") or "").strip().lower() == "t"
+
+    # --- where ------------------------------------------------------------------------------
+
+    def view(self, volume_name: str) -> tuple[cas.Volume, cas.View]:
+        """Return a volume and its pinned view.
+
+        Raises:
+            NotFoundError: there is no such volume.
+        """
+        pinned = self._views.get(volume_name)
+        return pinned if pinned is not None else self.pin(self.repository.volume(volume_name))
+
+    def pin(self, volume: cas.Volume) -> tuple[cas.Volume, cas.View]:
+        """Return the volume and its view, the same one throughout the request."""
+        if volume.name not in self._views:
+            self._views[volume.name] = (volume, volume.view())
+        return self._views[volume.name]
+
+    def close(self) -> None:
+        """Let go of all pinned views."""
+        for _, view in self._views.values():
+            view.close()
+        self._views.clear()
+
+    def resolve(self, location: Location) -> Resource:
+        """Return what is at a place in a volume.
+
+        Raises:
+            HttpError: 404 where there is no such volume, or none that the principal may see.
+        """
+        nothing = HttpError(404, "there is nothing at this address")
+        if location.place is not Place.VOLUME:
+            raise nothing
+        try:
+            volume, view = self.view(location.volume)
+        except (cas.NotFoundError, cas.InvalidError) as error:
+            raise nothing from error
+        info = volume.info
+        right = self.services.rights.right(self.principal, info, location.path)
+        if right < Right.READ:
+            raise nothing
+        return Resource(location, volume, info, right, view.get(location.path))
+
+    def destination(self) -> Location:
+        """Return the place that the Destination header names.
+
+        Raises:
+            HttpError: 400 where it is missing or malformed, 502 for another server.
+        """
+        value = self.header("Destination")
+        if value is None:
+            raise HttpError(400, f"{self.method} needs a Destination")
+        return locate(parse_destination(value, self._authorities), self.principal.name)
+
+    @cached_property
+    def _authorities(self) -> list[str]:
+        environ = self.environ
+        served = f"{environ.get('SERVER_NAME', '')}:{environ.get('SERVER_PORT', '')}"
+        known = [environ.get("HTTP_HOST"), environ.get("HTTP_X_FORWARDED_HOST"), served]
+        return [name for name in known if name] + list(self.settings.authorities)
+
+    def volumes(self) -> list[VisibleVolume]:
+        """Return the volumes that the principal may see, by name."""
+        return self.services.rights.visible(self.principal)
+
+    # --- under which conditions -------------------------------------------------------------
+
+    @cached_property
+    def conditions(self) -> Conditions:
+        """The conditional headers of HTTP."""
+        return Conditions.parse(self.header)
+
+    @cached_property
+    def if_header(self) -> IfHeader:
+        """The If header of WebDAV."""
+        return parse_if(self.header("If"))
+
+    @cached_property
+    def lock_tokens(self) -> frozenset[str]:
+        """Tokens that the request submits, of locks that the principal holds (section 6.4)."""
+        return frozenset(
+            token
+            for token in self.if_header.tokens
+            if (lock := self.repository.locks.get(token)) is not None
+            and lock.principal == self.principal.name
+        )
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether there is any condition that has to hold inside the commit too."""
+        return bool(self.conditions) or bool(self.if_header.lists)
+
+    def check_conditions(
+        self,
+        resource: Resource,
+        tree: TreeReader | None = None,
+        tokens: Callable[[str], Iterable[cas.Lock]] | None = None,
+    ) -> None:
+        """Raise unless the request's conditions hold.
+
+        Args:
+            resource: what the request line names.
+            tree: the state of that volume to look at, the pinned view by default.
+            tokens: returns the locks that cover a path of that volume.
+
+        Raises:
+            HttpError: 304 or 412.
+        """
+        if not self.is_conditional:
+            return
+        entry = resource.entry if tree is None else tree.get(resource.path)
+        now = resource._replace(entry=entry)
+        if self.if_header.lists and not self.if_header.holds(
+            lambda tag: self._state_of(tag, resource, tree, tokens)
+        ):
+            raise HttpError(412, "the If header does not hold")
+        status = self.conditions.evaluate(self.method, state_of(now))
+        if status == HTTPStatus.NOT_MODIFIED:
+            raise HttpError(304, headers=representation_headers(now))
+        if status:
+            raise HttpError(status, "a precondition of the request does not hold")
+
+    def recheck(self, resource: Resource) -> Callable[[cas.TreeState], None]:
+        """Return the check of the same conditions for inside a commit on the resource's volume."""
+        return lambda state: self.check_conditions(resource, state, state.locks.covering)
+
+    def _state_of(
+        self,
+        tag: str | None,
+        resource: Resource,
+        tree: TreeReader | None,
+        covering: Callable[[str], Iterable[cas.Lock]] | None,
+    ) -> ResourceState:
+        """Return the state of the resource that a tag of the If header names.
+
+        Inside a commit, what lies in other volumes is as it was at the request's beginning.
+        """
+        try:
+            tagged = resource if tag is None else self._resource_of_tag(tag)
+        except HttpError:
+            return ResourceState(None, frozenset())
+        if tagged.info.id != resource.info.id and tag in self._tagged:
+            return self._tagged[tag]
+        if tree is not None:
+            tagged = tagged._replace(entry=tree.get(tagged.path))
+        if covering is not None:
+            locks = covering(tagged.path)
+        else:
+            locks = self.repository.locks.covering(tagged.info.id, tagged.path)
+        state = ResourceState(tagged.etag(), frozenset(lock.token for lock in locks))
+        if tag is not None and tree is None:
+            self._tagged[tag] = state
+        return state
+
+    def _resource_of_tag(self, tag: str) -> Resource:
+        return self.resolve(locate(parse_destination(tag, self._authorities), self.principal.name))
+
+
+def state_of(resource: Resource) -> State:
+    """Return a resource as HTTP's conditions see it."""
+    entry = resource.entry
+    if entry is None or resource.is_hidden:
+        return ABSENT
+    return State(EntityTag(etag(resource.volume, entry)), entry.mtime_ns // NANOSECONDS)
+
+
+def representation_headers(resource: Resource) -> list[tuple[str, str]]:
+    """Return ETag and OC-ETag of what is there."""
+    tag = resource.etag()
+    return [] if tag is None else [("ETag", f'"{tag.opaque}"'), ("OC-ETag", f'"{tag.opaque}"')]
+
+
+def raw_target(environ: WSGIEnvironment) -> str:
+    """Return the request target for a server that does not keep it: rebuilt from PATH_INFO."""
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return quote(path.encode("latin-1", "replace"))

@@ -1,0 +1,69 @@
+"""How much may still be stored: asked before a body is read, and by quota properties."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from threading import Lock
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import cas
+from dav.request import Request, Resource
+from dav.status import HttpError
+
+_FRESH_S: Final = 2.0
+
+
+class _FreeBytes:
+    """Free bytes by location, asked of the disk at most every two seconds."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, int | None]] = {}
+        self._lock = Lock()
+
+    def get(self, location: str) -> int | None:
+        with self._lock:
+            asked_s, free = self._known.get(location, (-_FRESH_S, None))
+            if time.monotonic() - asked_s >= _FRESH_S:
+                free = _ask(location)
+                self._known[location] = (time.monotonic(), free)
+            return free
+
+
+_free_bytes: Final = _FreeBytes()
+
+
+def free_bytes(repository: cas.Repository) -> int | None:
+    """Return the bytes free on the repository's disk, None where that cannot be told."""
+    return _free_bytes.get(str(repository.location))
+
+
+def check_room(request: Request, resource: Resource, size: int) -> None:
+    """Raise if a file of `size` bytes in place of what is there would exceed the quota.
+
+    The commit checks it again; this refuses before the body is sent.
+
+    Raises:
+        HttpError: 507 (RFC 4331, section 6).
+    """
+    quota = resource.info.quota
+    if quota is None:
+        return
+    _, view = request.view(resource.info.name)
+    replaced = resource.entry.size if resource.entry is not None else 0
+    if view.root.size - replaced + size > quota:
+        raise HttpError(
+            507,
+            f"{size} bytes do not fit within the quota of {resource.info.name!r}",
+            condition="quota-not-exceeded",
+        )
+
+
+def _ask(location: str) -> int | None:
+    parts = urlsplit(location)
+    if parts.scheme not in {"", "file"}:
+        return None
+    path = Path(unquote(parts.path) if parts.scheme else location)
+    return shutil.disk_usage(path).free if path.exists() else None

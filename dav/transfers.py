@@ -1,0 +1,237 @@
+"""Resumable uploads as Nextcloud's clients make them (chunked upload, version 2).
+
+    MKCOL /remote.php/dav/uploads/<user>/<transfer>          begins one
+    PUT   /remote.php/dav/uploads/<user>/<transfer>/<part>   stores a part, in any order, again too
+    MOVE  /remote.php/dav/uploads/<user>/<transfer>/.file    makes the file at the Destination
+    DELETE /remote.php/dav/uploads/<user>/<transfer>         gives it up
+
+Parts are entries of the reserved volume, below `transfers/<user>/<transfer>`: durable, counted,
+and gone when the transfer ends or expires. A file is made by running its parts through the
+chunker again: only chunks at the joints are new, all others are there already.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+import cas
+from dav.answers import Answer
+from dav.checksums import Checksums
+from dav.client_times import read_times
+from dav.creation import check_creatable, creatable
+from dav.dates import NANOSECONDS
+from dav.etags import etag
+from dav.locations import Location, Place
+from dav.locked import check_unlocked
+from dav.paths import is_representable
+from dav.request import Request, Resource
+from dav.room import check_room
+from dav.status import HttpError
+from dav.storing import commit_file, receive, stored
+
+FOLDER: Final = "transfers"
+"""Where transfers are kept in the reserved volume."""
+ASSEMBLED: Final = ".file"
+"""The name that stands for the whole file."""
+PART_LIMIT: Final = 10_000
+"""Parts in one transfer."""
+
+_DIGITS: Final = re.compile(r"(\d+)")
+
+
+def begin(request: Request) -> Answer:
+    """Answer MKCOL: begin a transfer, and drop those that have expired."""
+    user, transfer, part = _names(request)
+    if not transfer or part:
+        raise HttpError(405 if not transfer else 403, "a transfer is one folder")
+    _check_scope(request)
+    remove_expired(request.repository, request.settings.transfer_seconds)
+    folder = f"{FOLDER}/{user}"
+    with request.repository.registry.edit(author=user) as edit:
+        edit.make_directory(folder, parents=True)
+        edit.make_directory(f"{folder}/{transfer}")
+    return Answer(201)
+
+
+def put_part(request: Request) -> Answer:
+    """Answer PUT: store one part."""
+    user, transfer, part = _names(request)
+    if not part or part == ASSEMBLED:
+        raise HttpError(405, "PUT the parts of a transfer, each under a name of its own")
+    _check_scope(request)
+    with request.repository.registry.view() as view:
+        parts = dict(_parts(request, view, transfer))
+    if part not in parts and len(parts) >= PART_LIMIT:
+        raise HttpError(409, f"a transfer may have {PART_LIMIT} parts")
+    already = sum(entry.size for name, entry in parts.items() if name != part)
+    _check_home_room(request, already + (request.content_length or 0))
+    checksums = Checksums(request.header)
+    registry = request.repository.registry
+    with registry.upload() as upload:
+        receive(request, upload.write, checksums)
+        with registry.edit(author=user) as edit:
+            edit.put(_path(user, transfer, part), upload)
+    [applied] = edit.outcome
+    headers = []
+    if applied.new is not None:
+        headers = [("ETag", f'"{etag(registry, applied.new)}"')]
+    return Answer(201 if applied.created else 204, headers)
+
+
+def assemble(request: Request) -> Answer:
+    """Answer MOVE of `.file`: make the file at the Destination of all parts, in their order.
+
+    The request's conditions are those of the destination. The parts go only when the file is
+    there, so a failed MOVE can be sent again.
+    """
+    user, transfer, part = _names(request)
+    if part != ASSEMBLED:
+        raise HttpError(403, f"only {ASSEMBLED} can be moved out of a transfer")
+    _check_scope(request)
+    resource = creatable(request, request.destination())
+    if resource.is_directory:
+        raise HttpError(409, f"{resource.path!r} is a folder")
+    check_creatable(request, resource)
+    if resource.entry is not None and (request.header("Overwrite") or "T").strip() == "F":
+        raise HttpError(412, f"{resource.path!r} is there already")
+    request.check_conditions(resource)
+    check_unlocked(request, resource)
+    answer = _join(request, resource, transfer)
+    with suppress(cas.NotFoundError), request.repository.registry.edit(author=user) as edit:
+        edit.remove(_path(user, transfer))
+    return answer
+
+
+def abandon(request: Request) -> Answer:
+    """Answer DELETE: give a transfer or one part up."""
+    user, transfer, part = _names(request)
+    if not transfer:
+        raise HttpError(405, "delete one transfer at a time")
+    _check_scope(request)
+    with request.repository.registry.edit(author=user) as edit:
+        edit.remove(_path(user, transfer, part))
+    return Answer(204)
+
+
+def remove_expired(repository: cas.Repository, seconds: int) -> int:
+    """Remove the transfers that got nothing for this many seconds; return how many."""
+    oldest_ns = time.time_ns() - seconds * NANOSECONDS
+    with repository.registry.view() as view:
+        expired = [
+            (_path(user, transfer), cas.EntryIs(repository.registry.entry_id(entry)))
+            for user, _ in _listed(view, FOLDER)
+            for transfer, entry in _listed(view, f"{FOLDER}/{user}")
+            if entry.mtime_ns < oldest_ns
+        ]
+    removed = 0
+    for path, unchanged in expired:
+        # Another process may have removed it, or its client may have come back.
+        with suppress(cas.NotFoundError, cas.PreconditionError):
+            with repository.registry.edit() as edit:
+                edit.remove(path, expect=unchanged)
+            removed += 1
+    return removed
+
+
+def listing(request: Request, depth: int | None) -> Iterator[tuple[Location, str, cas.Entry]]:
+    """Yield place, path in the reserved volume and entry of a transfer and, for Depth 1, its parts.
+
+    Raises:
+        HttpError: 404 where there is none.
+    """
+    user, transfer, part = _names(request)
+    if not transfer or part:
+        raise HttpError(404, "there is no such transfer")
+    _, view = _pinned(request)
+    path = _path(user, transfer)
+    yield request.location, path, _folder(request, view, transfer)
+    if depth != 0:
+        for name, entry in view.list(path):
+            names = (*request.location.names, name)
+            yield request.location._replace(names=names), f"{path}/{name}", entry
+
+
+def _join(request: Request, resource: Resource, transfer: str) -> Answer:
+    times, checksums = read_times(request.header), Checksums(request.header)
+    with request.repository.registry.view() as view, resource.volume.upload() as upload:
+        parts = sorted(_parts(request, view, transfer), key=lambda part: _order(part[0]))
+        size = sum(entry.size for _, entry in parts)
+        announced = request.header("OC-Total-Length")
+        if announced is not None and announced.strip() != str(size):
+            raise HttpError(400, f"the parts have {size} bytes, OC-Total-Length is {announced}")
+        check_room(request, resource, size)
+        for name, entry in parts:
+            with view.open(entry, name) as reader:
+                for piece in reader.chunks():
+                    checksums.update(piece)
+                    upload.write(piece)
+        checksums.verify()
+        applied = commit_file(request, resource, upload, times, checksums)
+    return stored(resource, applied, times)
+
+
+def _names(request: Request) -> tuple[str, str, str]:
+    """Return user, transfer and part of the target, empty where it has none.
+
+    Raises:
+        HttpError: 404 where the user is not the principal, or the path is too deep.
+    """
+    location = request.location
+    transfer, part, *rest = (*location.names, "", "")
+    if location.volume != request.principal.name or any(rest):
+        raise HttpError(404, "there is no such transfer")
+    return location.volume, transfer, part
+
+
+def _check_scope(request: Request) -> None:
+    if request.principal.scope.read_only:
+        raise HttpError(403, "this password only reads", condition="need-privileges")
+
+
+def _path(user: str, transfer: str, part: str = "") -> str:
+    return f"{FOLDER}/{user}/{transfer}/{part}".rstrip("/")
+
+
+def _pinned(request: Request) -> tuple[cas.Volume, cas.View]:
+    return request.pin(request.repository.registry)
+
+
+def _folder(request: Request, view: cas.View, transfer: str) -> cas.Entry:
+    entry = view.get(_path(request.principal.name, transfer))
+    life_ns = request.settings.transfer_seconds * NANOSECONDS
+    if entry is None or entry.mtime_ns + life_ns < time.time_ns():
+        raise HttpError(404, "there is no such transfer; begin it with MKCOL")
+    return entry
+
+
+def _parts(request: Request, view: cas.View, transfer: str) -> list[tuple[str, cas.Entry]]:
+    _folder(request, view, transfer)
+    return list(view.list(_path(request.principal.name, transfer)))
+
+
+def _listed(view: cas.View, path: str) -> list[tuple[str, cas.Entry]]:
+    entry = view.get(path)
+    return [] if entry is None else [pair for pair in view.list(path) if is_representable(pair[0])]
+
+
+def _order(name: str) -> list[tuple[int, int, str]]:
+    """Sort key for parts: runs of digits count as numbers, so that 10 follows 9."""
+    return [
+        (0, int(piece), "") if piece.isdecimal() else (1, 0, piece)
+        for piece in _DIGITS.split(name)
+        if piece
+    ]
+
+
+def _check_home_room(request: Request, size: int) -> None:
+    """Refuse parts that cannot become a file in the user's home, before they are sent."""
+    home = Location(Place.VOLUME, ("dav", request.principal.name), (), request.principal.name)
+    try:
+        resource = request.resolve(home)
+    except HttpError:
+        return  # There is no home; the destination's room is checked when the file is made.
+    check_room(request, resource._replace(entry=None), size)
