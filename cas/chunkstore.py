@@ -228,6 +228,9 @@ class ChunkStore:
         try:
             if not pack.failed:
                 pack.finish()
+                # Recovery looks for journal records in open packs only: once this one is moved
+                # away the catalog must hold them for good.
+                self._catalog.sync()
                 self._store.put_file(pack_blob_name(pack.id), pack.path)
                 self._announce_sealed(pack)
         except CasError:

@@ -20,6 +20,7 @@ from cas.formats import REGISTRY_ID
 from cas.ids import Kind
 from cas.journal import Commit, Ref
 from cas.objects import decode
+from cas.pack_reader import pack_blob_name
 from cas.processes import is_locked
 from cas.recovery import FoundPack, JournalEntry, Recovery
 from cas.stores.base import BlobStore
@@ -76,6 +77,7 @@ def _rebuild(
             raise IntegrityError(message)
         pack = recovery.seal_file(path)
         if pack is not None:
+            store.put_file(pack_blob_name(pack.id), path)
             _logger.info("sealed the open pack %s", pack.id.hex())
     for name, _ in store.list("packs"):
         path_of_pack = store.local_path(name)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +36,7 @@ from cas.packfile import (
     read_footer,
     scan,
 )
+from cas.packs import open_pack_name
 from cas.processes import Process
 from cas.registry import head_of
 from cas.stores.base import BlobStore
@@ -55,13 +55,15 @@ class JournalEntry(NamedTuple):
 
 
 class FoundPack(NamedTuple):
-    """What a pack file holds."""
+    """What a pack file holds. `end` is where its records end, `is_sealed` that it has a footer."""
 
     id: bytes
     kind: PackKind
     size: int
     places: list[RecordPlace]
     journal: list[JournalEntry]
+    end: int
+    is_sealed: bool
 
 
 class Recovery:
@@ -84,31 +86,62 @@ class Recovery:
         self._directory = open_directory
 
     def adopt_dead(self, transaction: WriteTransaction) -> None:
-        """Tidy up after every registered process that has died.
+        """Enter what every process that has died left behind, and replay its journal records.
+
+        All of them together, since each may hold the record that another's follows from. Their
+        packs are sealed where they are; `move_adopted` moves them once this is committed.
 
         Raises:
             IntegrityError: the journal does not continue what the catalog holds.
         """
-        for process_id, _ in self._process.others(transaction):
-            if not self._process.is_alive(process_id):
-                self._adopt(transaction, process_id)
-
-    def adopt_files(self, transaction: WriteTransaction, paths: Iterable[Path]) -> None:
-        """Seal open packs whose processes are gone, and replay their journal records."""
-        found = [pack for path in paths if (pack := self.seal_file(path)) is not None]
-        for pack in found:
-            self.enter(transaction, pack)
+        dead = [
+            (process_id, row)
+            for process_id, row in self._process.others(transaction)
+            if not row.is_adopted and not self._process.is_alive(process_id)
+        ]
+        if not dead:
+            return
+        _logger.warning("recovering from %d processes that ended without closing", len(dead))
+        found = [pack for process_id, _ in dead for pack in self._find(transaction, process_id)]
         self.replay_all(transaction, [entry for pack in found for entry in pack.journal])
+        for process_id, row in dead:
+            transaction.put_process(process_id, msgspec.structs.replace(row, is_adopted=True))
 
-    def enter(self, transaction: WriteTransaction, pack: FoundPack) -> None:
-        """Tell the catalog of a sealed pack and where its records lie."""
+    def move_adopted(self, transaction: WriteTransaction) -> None:
+        """Move the packs of adopted processes to the blob store and forget the processes."""
+        adopted = {p for p, row in self._process.others(transaction) if row.is_adopted}
+        if not adopted:
+            return
+        for ordinal, pack in list(transaction.packs()):
+            if pack.state is PackState.OPEN and pack.process in adopted:
+                path = self._directory / open_pack_name(pack.process, pack.id)
+                if path.exists():
+                    self._store.put_file(pack_blob_name(pack.id), path)
+                transaction.put_pack(
+                    ordinal, msgspec.structs.replace(pack, state=PackState.SEALED, process=b"")
+                )
+        for process_id in adopted:
+            self._process.forget(transaction, process_id)
+
+    def enter(self, transaction: WriteTransaction, pack: FoundPack, process: bytes = b"") -> None:
+        """Tell the catalog of a sealed pack and where its records lie.
+
+        `process` is that of the pack's open file, where it is still there.
+        """
         ordinal = transaction.pack_ordinal(pack.id)
         if ordinal is None:
             ordinal = transaction.reserve_ordinals(1)
         records = len(pack.places)
         transaction.put_pack(
             ordinal,
-            PackRow(pack.id, pack.kind, PackState.SEALED, size=pack.size, records=records),
+            PackRow(
+                pack.id,
+                pack.kind,
+                PackState.OPEN if process else PackState.SEALED,
+                process,
+                pack.size,
+                records,
+            ),
         )
         rows = [
             (
@@ -148,7 +181,11 @@ class Recovery:
             _logger.info("replayed journal record %d", record.number)
 
     def read_pack(self, path: Path) -> FoundPack | None:
-        """Return what a pack file holds, by its footer if it has one; None if it is no pack."""
+        """Return what a pack file holds, by its footer if it has a sound one; None if no pack.
+
+        Raises:
+            IntegrityError: a journal record in it is damaged.
+        """
         with StoreErrors(), path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             descriptor = file.fileno()
@@ -173,37 +210,57 @@ class Recovery:
                 for place in places
                 if place.kind is Kind.JOURNAL
             ]
-        if not is_sealed:
-            size = _cut_and_end(path, places, journal)
-        return FoundPack(pack_id, kind, size, places, journal)
-
-    def _adopt(self, transaction: WriteTransaction, process_id: bytes) -> None:
-        _logger.warning("a process ended without closing the repository: recovering")
-        self.adopt_files(transaction, sorted(self._directory.glob(f"{process_id.hex()}-*.pack")))
-        for ordinal, pack in list(transaction.packs()):
-            if pack.state is PackState.OPEN and pack.process == process_id:
-                self._enter_renamed(transaction, ordinal, pack)
-        self._process.forget(transaction, process_id)
-
-    def _enter_renamed(self, transaction: WriteTransaction, ordinal: int, pack: PackRow) -> None:
-        """Enter a pack that its process sealed, but could not say so."""
-        path = self._store.local_path(pack_blob_name(pack.id))
-        found = self.read_pack(path) if path is not None and path.exists() else None
-        if found is None:
-            message = f"pack {pack.id.hex()} (number {ordinal}) of a dead process is missing"
-            _logger.error(message)
-            return
-        self.enter(transaction, found)
-        self.replay_all(transaction, found.journal)
+        end = places[-1].end if places else HEADER_SIZE
+        return FoundPack(pack_id, kind, size, places, journal, end, is_sealed)
 
     def seal_file(self, path: Path) -> FoundPack | None:
-        """Seal an open pack whose process is gone; return what it holds, None if nothing."""
+        """Seal an open pack whose process is gone, where it is; None, and no file, if empty.
+
+        Everything behind the last sound record goes: it was never synced, so nobody was told
+        that it is stored.
+        """
         found = self.read_pack(path)
         if found is None or not found.places:
             path.unlink()
             return None
-        self._store.put_file(pack_blob_name(found.id), path)
-        return found
+        if found.is_sealed:
+            return found
+        numbers = [entry.record.number for entry in found.journal]
+        footer = encode_footer(
+            Footer(found.places, min(numbers, default=0), max(numbers, default=0))
+        )
+        with StoreErrors(), path.open("r+b") as file:
+            file.truncate(found.end)
+            file.seek(found.end)
+            file.write(footer)
+            file.flush()
+            os.fsync(file.fileno())
+            sync_directory(path.parent)
+        return found._replace(size=found.end + len(footer), is_sealed=True)
+
+    def _find(self, transaction: WriteTransaction, process_id: bytes) -> list[FoundPack]:
+        """Seal and enter the packs of a dead process, wherever it left them."""
+        packs = []
+        for path in sorted(self._directory.glob(f"{process_id.hex()}-*.pack")):
+            pack = self.seal_file(path)
+            if pack is not None:
+                self.enter(transaction, pack, process_id)
+                packs.append(pack)
+        seen = {pack.id for pack in packs}
+        for _, row in list(transaction.packs()):
+            if row.state is PackState.OPEN and row.process == process_id and row.id not in seen:
+                packs += self._find_moved(transaction, row)
+        return packs
+
+    def _find_moved(self, transaction: WriteTransaction, row: PackRow) -> list[FoundPack]:
+        """Enter a pack that its process moved to the blob store, but could not say so."""
+        path = self._store.local_path(pack_blob_name(row.id))
+        found = self.read_pack(path) if path is not None and path.exists() else None
+        if found is None:
+            _logger.error("pack %s of a process that died is missing", row.id.hex())
+            return []
+        self.enter(transaction, found)
+        return [found]
 
     def _journal_entry(self, place: RecordPlace, stored: bytes) -> JournalEntry:
         encoded = decompress(place.codec, stored, place.plain_size, limit=PLAIN_SIZE_LIMIT)
@@ -228,18 +285,3 @@ class Recovery:
             transaction.put_head(
                 batch.volume_id, msgspec.structs.replace(head, root=root, sequence=sequence)
             )
-
-
-def _cut_and_end(path: Path, places: list[RecordPlace], journal: list[JournalEntry]) -> int:
-    """Cut a pack behind its last sound record, write its footer, sync; return its size."""
-    end = places[-1].end if places else HEADER_SIZE
-    numbers = [entry.record.number for entry in journal]
-    footer = encode_footer(Footer(places, min(numbers, default=0), max(numbers, default=0)))
-    with StoreErrors(), path.open("r+b") as file:
-        file.truncate(end)
-        file.seek(end)
-        file.write(footer)
-        file.flush()
-        os.fsync(file.fileno())
-        sync_directory(path.parent)
-    return end + len(footer)

@@ -116,6 +116,8 @@ class Repository:
         with self._catalog.write() as transaction:
             recovery.adopt_dead(transaction)
             chunks.refill_ordinals(transaction)
+        self._recovery = recovery
+        self._move_adopted()
         self.locks = LockTable(self._catalog, LockKeys(self.config.secret), clock)
         self.scratch = Scratch(self._catalog, clock)
         self._committer = Committer(
@@ -269,11 +271,20 @@ class Repository:
                 if waited >= CHECKPOINT_SECONDS or self._checkpointer.is_due(NURSERY_LIMIT):
                     waited = 0.0
                     self._checkpointer.checkpoint()
+                    self._move_adopted()
                     self._catalog.remove_dead_readers()
                     self.scratch.remove_expired()
                     self.locks.remove_expired()
             except CasError:
                 _logger.exception("upkeep failed; it is tried again")
+
+    def _move_adopted(self) -> None:
+        with self._catalog.read() as reading:
+            if not any(row.is_adopted for _, row in reading.processes()):
+                return
+        self._catalog.sync()  # first what was replayed must be there for good
+        with self._catalog.write() as transaction:
+            self._recovery.move_adopted(transaction)
 
 
 class Volume:

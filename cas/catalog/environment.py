@@ -100,6 +100,15 @@ class Catalog:
         with _mapped_errors(), self._environment.begin(write=True) as transaction:
             yield WriteTransaction(transaction, self._tables)
 
+    def sync(self) -> None:
+        """Return once all transactions so far would survive a power cut.
+
+        A commit alone syncs its data, not the page that names them: a power cut may take the
+        newest transaction back. Whatever makes good for that must still be where it was.
+        """
+        with _mapped_errors():
+            self._environment.sync(force=True)
+
     def last_transaction(self) -> int:
         """Return the number of the newest transaction of any process: a cheap sign of news."""
         return int(self._environment.info()["last_txnid"])

@@ -85,11 +85,16 @@ class Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class ProcessRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A process at work on the repository. It may lean on nursery nodes since `generation`."""
+    """A process at work on the repository. It may lean on nursery nodes since `generation`.
+
+    `is_adopted` says of one that died that its journal records have been replayed; only its
+    packs still have to be moved to the blob store.
+    """
 
     pid: int
     generation: int
     started_ns: int
+    is_adopted: bool = False
 
 
 def encode_row(row: object) -> bytes:
