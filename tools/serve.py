@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 import cas
@@ -126,4 +128,4 @@ def _open_or_create(location: str, output: Output) -> cas.Repository:
 def _print(output: Output, lines: list[str]) -> None:
     for line in lines:
         output.text(line)
-    click.get_text_stream("stdout").flush()
+    sys.stdout.flush()

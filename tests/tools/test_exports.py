@@ -26,9 +26,7 @@ def filled(casdav: Casdav, tmp_path: Path) -> Path:
     return top
 
 
-def test_nothing_is_overwritten_unless_asked(
-    casdav: Casdav, filled: Path, tmp_path: Path
-) -> None:
+def test_nothing_is_overwritten_unless_asked(casdav: Casdav, filled: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "a").write_text("mine")
@@ -107,7 +105,8 @@ def test_what_is_not_there_is_one_line(casdav: Casdav, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_place_without_rights_is_one_line(casdav: Casdav, filled: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("filled")
+def test_a_place_without_rights_is_one_line(casdav: Casdav, tmp_path: Path) -> None:
     (tmp_path / "shut").mkdir(mode=0o500)
     ended = casdav("export", "v:/x", tmp_path / "shut" / "out", code=1)
     assert "Permission denied" in ended.err

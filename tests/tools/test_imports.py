@@ -15,7 +15,7 @@ import cas
 from tests.support import casdav_command, wait_until
 from tests.support.processes import casdav_environment
 from tools import importer, stat_cache
-from tools.source_tree import store_file
+from tools.source_tree import look_up, store_file
 
 if TYPE_CHECKING:
     from tests.tools.conftest import Casdav, Ended
@@ -34,9 +34,7 @@ def source(tmp_path: Path) -> Path:
 def settle(top: Path) -> None:
     """Wait until no file is so young that the cache must not remember it."""
     newest = max(path.lstat().st_ctime_ns for path in top.rglob("*"))
-    wait_until(
-        lambda: time.time_ns() > newest + stat_cache.FINE_MARGIN_NS, "the files to settle"
-    )
+    wait_until(lambda: time.time_ns() > newest + stat_cache.FINE_MARGIN_NS, "the files to settle")
 
 
 def summary(ended: Ended) -> dict[str, Any]:
@@ -118,9 +116,7 @@ def test_without_a_cache_equal_files_are_read_and_left_alone(
     assert "cache of file times was not used" in ended.err
 
 
-def test_what_cannot_be_stored_is_listed_and_the_rest_goes_on(
-    casdav: Casdav, source: Path
-) -> None:
+def test_what_cannot_be_stored_is_listed_and_the_rest_goes_on(casdav: Casdav, source: Path) -> None:
     os.mkfifo(source / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(source / "folder" / "socket"))
@@ -222,7 +218,6 @@ def test_a_link_swapped_in_for_a_folder_is_not_followed(
     casdav: Casdav, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The folder becomes a link after it was looked at and before it is opened."""
-    look_up = importer.look_up
 
     def swap(parent: int, name: str) -> os.stat_result:
         status = look_up(parent, name)
@@ -237,9 +232,7 @@ def test_a_link_swapped_in_for_a_folder_is_not_followed(
     assert listed(casdav) == ["x/a", "x/link"]
 
 
-def test_a_file_that_changes_while_it_is_read_is_read_again(
-    casdav: Casdav, source: Path
-) -> None:
+def test_a_file_that_changes_while_it_is_read_is_read_again(casdav: Casdav, source: Path) -> None:
     attempts = []
 
     def read(writer: cas.FileWriter, descriptor: int, expected_size: int) -> int:
@@ -264,15 +257,13 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
         os.close(parent)
 
 
-def test_files_that_cannot_be_changed_cost_themselves_alone(
-    casdav: Casdav, source: Path
-) -> None:
+def test_files_that_cannot_be_changed_cost_themselves_alone(casdav: Casdav, source: Path) -> None:
     casdav("import", source, "v:/x")
     for name in ("a", "link2", "folder/b"):
         (source / name).write_text("new")
     with cas.open(casdav.store) as repository:
         lock = cas.Lock(
-            token="urn:uuid:1",  # noqa: S106
+            token="urn:uuid:1",
             volume_id=repository.volume("v").id,
             path="x/a",
             principal="alice",
@@ -296,9 +287,14 @@ def test_other_file_systems_are_left_out_when_asked(casdav: Casdav, source: Path
     # In a mount namespace of its own, which vanishes with the process.
     script = 'mount -t tmpfs none "$1/mounted" && touch "$1/mounted/inside" && shift && exec "$@"'
     unshare = ["unshare", "--mount", "--map-root-user"]
-    if shutil.which("unshare") is None or subprocess.run(
-        [*unshare, "sh", "-c", script, "sh", str(source), "true"], check=False, capture_output=True
-    ).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run(
+            [*unshare, "sh", "-c", script, "sh", str(source), "true"],
+            check=False,
+            capture_output=True,
+        ).returncode
+    ):
         pytest.skip("this machine does not let us mount")
     command = [*casdav_command(), "import", "-x", str(source), "v:/x"]
     subprocess.run(
@@ -328,8 +324,6 @@ def test_folders_nested_too_deeply_are_listed(casdav: Casdav, source: Path) -> N
 def test_an_interruption_keeps_what_was_read(
     casdav: Casdav, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look_up = importer.look_up
-
     def interrupt(parent: int, name: str) -> os.stat_result:
         if name == "link":
             raise KeyboardInterrupt
@@ -345,14 +339,16 @@ def test_an_interruption_keeps_what_was_read(
 
 def test_ctrl_c_ends_with_130_and_one_line(casdav: Casdav, source: Path) -> None:
     """The import waits at a pipe that it reads patterns from when the signal comes."""
-    os.mkfifo(source.parent / "patterns")
+    patterns = source.parent / "patterns"
+    os.mkfifo(patterns)
+    command = [*casdav_command(), "import", "--exclude-file", str(patterns)]
     process = subprocess.Popen(
-        [*casdav_command(), "import", "--exclude-file", str(source.parent / "patterns"), str(source), "v:/x"],
+        [*command, str(source), "v:/x"],
         env=casdav_environment({"CASDAV_STORE": str(casdav.store)}),
         stderr=subprocess.PIPE,
         text=True,
-    )  # fmt: skip
-    descriptor = os.open(source.parent / "patterns", os.O_WRONLY)  # Returns once it is read from.
+    )
+    descriptor = os.open(patterns, os.O_WRONLY)  # Returns once it is read from.
     try:
         process.send_signal(2)
         _, err = process.communicate(timeout=60)

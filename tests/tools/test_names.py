@@ -42,7 +42,13 @@ def test_ordinary_names_are_printed_as_they_are() -> None:
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536 * 1024, "1.5 MiB"), (2**60, "1024.0 PiB")],
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536 * 1024, "1.5 MiB"),
+        (2**60, "1024.0 PiB"),
+    ],
 )
 def test_sizes_read_well(size: int, text: str) -> None:
     assert size_text(size) == text

@@ -195,7 +195,7 @@ def test_what_hinders_the_start_is_one_line_with_its_code(tmp_path: Path) -> Non
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1"])  # noqa: S104 - refused
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1"])
 def test_passwords_in_the_clear_are_refused_beyond_this_machine(host: str) -> None:
     with pytest.raises(Failure, match="--insecure"):
         serving.server_settings(settings.ServerSettings(host=host))
@@ -205,8 +205,8 @@ def test_passwords_in_the_clear_are_refused_beyond_this_machine(host: str) -> No
     "accepted", [{"insecure": True}, {"behind_proxy": True}, {"tls_cert": "cert.pem"}]
 )
 def test_they_are_accepted_with_tls_or_when_said_so(accepted: dict[str, bool]) -> None:
-    wanted = settings.ServerSettings(host="0.0.0.0", **accepted)  # type: ignore[arg-type]  # noqa: S104
-    assert serving.server_settings(wanted).host == "0.0.0.0"  # noqa: S104
+    wanted = settings.ServerSettings(host="0.0.0.0", **accepted)  # type: ignore[arg-type]
+    assert serving.server_settings(wanted).host == "0.0.0.0"
 
 
 def test_a_key_needs_a_certificate() -> None:
@@ -225,7 +225,7 @@ def test_loopback_is_this_machine(host: str) -> None:
         ("127.0.0.1", 8080, False, "http://127.0.0.1:8080/"),
         ("files.example", 443, True, "https://files.example/"),
         ("::1", 80, False, "http://[::1]/"),
-        ("0.0.0.0", 8080, True, f"https://{socket.gethostname()}:8080/"),  # noqa: S104
+        ("0.0.0.0", 8080, True, f"https://{socket.gethostname()}:8080/"),
     ],
 )
 def test_the_printed_address_is_one_to_type(

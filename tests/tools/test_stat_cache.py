@@ -31,9 +31,7 @@ def test_an_unchanged_file_is_known_in_the_next_run(tmp_path: Path, file: Path) 
 
 
 @pytest.mark.parametrize("change", ["size", "time", "inode", "mode"])
-def test_a_file_that_changed_in_any_way_is_unknown(
-    tmp_path: Path, file: Path, change: str
-) -> None:
+def test_a_file_that_changed_in_any_way_is_unknown(tmp_path: Path, file: Path, change: str) -> None:
     with StatCache(tmp_path / "cache") as cache:
         cache.put(file.stat(), CONTENT, later(file.stat()))
         cache.flush()
@@ -63,9 +61,7 @@ def test_a_file_as_young_as_its_reading_is_not_remembered(tmp_path: Path, file: 
 
 def test_whole_seconds_are_taken_for_a_coarse_clock() -> None:
     def stamped(time_ns: int) -> os.stat_result:
-        return os.stat_result(
-            (0,) * 10, {"st_mtime_ns": time_ns, "st_ctime_ns": time_ns}
-        )
+        return os.stat_result((0,) * 10, {"st_mtime_ns": time_ns, "st_ctime_ns": time_ns})
 
     second = 1_000_000_000
     assert is_racy(stamped(10 * second), 10 * second + COARSE_MARGIN_NS - 1)
@@ -76,7 +72,9 @@ def test_whole_seconds_are_taken_for_a_coarse_clock() -> None:
     assert not is_racy(stamped(1000 * second), 10 * second)
 
 
-@pytest.mark.parametrize("damage", [b"not a database at all" * 99, b"SQLite format 3\0" + bytes(99)])
+@pytest.mark.parametrize(
+    "damage", [b"not a database at all" * 99, b"SQLite format 3\0" + bytes(99)]
+)
 def test_a_damaged_cache_is_made_anew(tmp_path: Path, file: Path, damage: bytes) -> None:
     path = tmp_path / "cache"
     path.write_bytes(damage)

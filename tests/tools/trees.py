@@ -12,14 +12,29 @@ from hypothesis import strategies as st
 Node: TypeAlias = "tuple[str, object, int, int]"
 """Kind (`file`, `link`, `folder`), what it holds, mode, time in nanoseconds."""
 
-_ODD = ["\n", " ", "\\", "*", "'", '"', "\t", "\x1b", "é", "e\u0301", "👩‍👩‍👧", "-", ".", "~", "a", "A"]
+_ODD = [
+    "\n",
+    " ",
+    "\\",
+    "*",
+    "'",
+    '"',
+    "\t",
+    "\x1b",
+    "é",
+    "e\u0301",
+    "👩‍👩‍👧",
+    "-",
+    ".",
+    "~",
+    "a",
+    "A",
+]
 
-names = (
-    st.lists(st.sampled_from([os.fsencode(part) for part in _ODD] + [b"\xff", b"\xc3"]), min_size=1, max_size=6)
-    .map(b"".join)
-    .filter(lambda name: name not in {b".", b".."})
-    | st.sampled_from([b"x" * 255, b"CON", b"a:b", b"..."])
-)  # fmt: skip
+_parts = st.sampled_from([*map(os.fsencode, _ODD), b"\xff", b"\xc3"])
+names = st.lists(_parts, min_size=1, max_size=6).map(b"".join).filter(
+    lambda name: name not in {b".", b".."}
+) | st.sampled_from([b"x" * 255, b"CON", b"a:b", b"..."])
 modes = st.sampled_from([0o644, 0o600, 0o755, 0o777, 0o444, 0o400, 0o1644, 0o711])
 folder_modes = st.sampled_from([0o755, 0o700, 0o555, 0o1777, 0o2755])
 times = st.integers(-(10**18), 4 * 10**18)
