@@ -82,9 +82,9 @@ class Connection(HTTPConnection):
         self._timeouts = server.settings.timeouts
         self._plain = PlainTransport(sock)
         self._set_transport(self._plain)
+        self._answered = False
         self._scanned = 0
         self._to_drop = 0
-        self._linger_until = 0.0
         self.stage = Stage.HEAD if server.tls_context is None else Stage.GREETING
         self.deadline = time.monotonic() + self._timeouts.head
         self._steps: dict[Stage, Callable[[], Outcome]] = {
@@ -103,7 +103,14 @@ class Connection(HTTPConnection):
     @property
     def idle(self) -> bool:
         """Whether nothing of a request has come: closing it now loses nothing."""
-        return self.stage is Stage.HEAD and not self.stream.buffered
+        if self.stage is Stage.HEAD:
+            return not self.stream.buffered
+        return self.stage in {Stage.GREETING, Stage.HANDSHAKE}
+
+    def has_lingered(self, seconds: float) -> bool:
+        """Whether its last answer went out that long ago, and the client has not closed yet."""
+        since = self.deadline - self._timeouts.linger
+        return self.stage is Stage.LINGER and time.monotonic() - since >= seconds
 
     def fileno(self) -> int:
         """The socket's descriptor, for a selector."""
@@ -112,6 +119,7 @@ class Connection(HTTPConnection):
     def communicate(self) -> bool:
         """Go as far as what has come allows. True to park the connection, False to close it."""
         self.wants_turn = False
+        self._answered = False
         try:
             for _ in range(_PIPELINE_BURST):
                 outcome = self._steps[self.stage]()
@@ -175,6 +183,7 @@ class Connection(HTTPConnection):
         request = Request(self.server, self, head)
         self.requests_seen += 1
         request.respond()
+        self._answered = True
         return self._follow(request)
 
     def _receive_head(self) -> bytes | Outcome:
@@ -187,7 +196,8 @@ class Connection(HTTPConnection):
                 self._scanned = 0
                 return stream.take(end)
             self._scanned = len(data)
-            received = self.transport.receive_now(_RECEIVE_SIZE)
+            silent = not data and self._answered and self._stays_silent()
+            received = None if silent else self.transport.receive_now(_RECEIVE_SIZE)
             if received:
                 if not data:
                     self.deadline = time.monotonic() + self._timeouts.head
@@ -196,11 +206,12 @@ class Connection(HTTPConnection):
                 return Outcome.END
             elif data and time.monotonic() >= self.deadline:
                 raise RefusedError("408 Request Timeout", "The request head is too slow.")
-            elif data or not self._expect_soon():
+            else:
                 return Outcome.WAIT
 
-    def _expect_soon(self) -> bool:
-        return self.server.has_spare_threads() and self.transport.wait_readable(
+    def _stays_silent(self) -> bool:
+        """Whether nothing comes for a moment; not known when there is no thread to wait in."""
+        return self.server.has_spare_threads() and not self.transport.wait_readable(
             _NEXT_REQUEST_SECONDS,
         )
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ACCEPT_BURST: Final = 64
 _CHECK_SECONDS: Final = 0.25
+_LAST_LINGER_SECONDS: Final = 2.0
 _OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -156,7 +157,10 @@ class Reception:
             connection.close()
             return
         server.connections.add(connection)
-        self.put(connection)
+        if self._stopping:
+            server.process_conn(connection)  # its request may have come already
+        else:
+            self.put(connection)
 
     def _evict(self) -> bool:
         """Close the connection that loses least: an idle one, else one with half a head."""
@@ -179,7 +183,7 @@ class Reception:
 
     def _close_idle(self) -> None:
         for connection in self._parked():
-            if connection.idle:
+            if connection.idle or connection.has_lingered(_LAST_LINGER_SECONDS):
                 self._release(connection)
                 connection.close()
 

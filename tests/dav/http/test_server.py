@@ -179,3 +179,24 @@ def test_the_second_ctrl_c_does_not_wait() -> None:
         assert idle.is_closed()
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
+
+
+def test_requests_that_wait_in_the_backlog_are_answered_before_the_stop() -> None:
+    server = Server(echo, ServerSettings(port=0))
+    server.bind()
+    with Wire(server) as wire:
+        wire.send(b"GET / HTTP/1.1\r\n", HOST, b"\r\n")
+        server.stop()
+        server.start()
+        assert wire.answer().status == 200
+        assert wire.is_closed()
+    server.join(10)
+
+
+def test_a_client_that_does_not_close_delays_the_stop_only_for_a_moment(serve: Serve) -> None:
+    server = serve(echo)
+    with Wire(server) as wire:
+        wire.send(b"nonsense\r\n\r\n")
+        assert wire.answer().status == 400
+        server.stop()
+        server.join(5)

@@ -174,3 +174,19 @@ def test_unusable_certificates_are_refused_with_one_line(pair: Pair, tmp_path: P
         with pytest.raises(ListenError) as caught:
             Server(echo, ServerSettings(port=0, certificate=certificate, key=key))
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_a_request_in_the_same_record_as_a_body_is_found(
+    serve_tls: Serve,
+    pair: Pair,
+    threads: int,
+) -> None:
+    with Wire(serve_tls(echo, threads=threads), pair.context) as wire:
+        for _ in range(5):
+            wire.send(b"PUT /a HTTP/1.1\r\n", HOST, b"Expect: 100-continue\r\n")
+            wire.send(b"Content-Length: 3\r\n\r\n")
+            assert wire.answer().status == 100
+            wire.send(b"abc", b"GET /b HTTP/1.1\r\n", HOST, b"\r\n")
+            assert wire.answer().body == b"PUT /a?\nabc"
+            assert wire.answer().body == b"GET /b?\n"
