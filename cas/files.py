@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from itertools import islice, pairwise
 from types import TracebackType
 from typing import Final, Self
@@ -18,10 +18,11 @@ from cas.formats import KiB, MiB
 from cas.ids import ObjectId
 from cas.nodes import NodeStore, UploadNodes
 from cas.objects import Content
+from cas.workers import Workers
 
-SEGMENT_SIZE: Final = 4 * MiB
+SEGMENT_SIZE: Final = 2 * MiB
 """Bytes that are gathered before they are cut, hashed and stored together."""
-_SEGMENTS_IN_FLIGHT: Final = 2
+_SEGMENTS_IN_FLIGHT: Final = 3
 _SMALL_SIZE: Final = 512 * KiB
 """Bytes below which handing the work to another thread costs more than it brings."""
 _READ_AHEAD_SIZE: Final = 1 * MiB
@@ -32,11 +33,11 @@ class FileWriter:
     """Takes a file's bytes as they arrive and stores them in chunks; one thread at a time.
 
     Nothing is visible before an edit puts the content that `finish` returns. Memory stays the
-    same whatever the size: at most three segments of 4 MiB. Leaving the `with` block without
+    same whatever the size: at most four segments of 2 MiB. Leaving the `with` block without
     `finish` gives the upload up.
     """
 
-    def __init__(self, chunks: ChunkStore, nodes: NodeStore, workers: Executor) -> None:
+    def __init__(self, chunks: ChunkStore, nodes: NodeStore, workers: Workers) -> None:
         self.relies = Reliance()
         self.size = 0
         self._chunks = chunks

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +47,7 @@ from cas.stores.base import BlobStore
 from cas.stores.opening import open_store
 from cas.trees import TreeShape
 from cas.views import View
+from cas.workers import Workers
 
 CONFIG_NAME: Final = "config"
 CHECKPOINT_SECONDS: Final = 30.0
@@ -110,7 +109,7 @@ class Repository:
         self._chunks = chunks
         self._nodes = NodeStore(self._catalog, chunks)
         self._registry = Registry(self._nodes)
-        self._workers = ThreadPoolExecutor(os.cpu_count() or 1, "casdav-chunks")
+        self._workers = Workers()
         recovery = Recovery(store, self._nodes, shape, identifier, self._process, open_directory)
         rebuild_if_needed(self._catalog, store, chunks, recovery, self._local, self.config.identity)
         with self._catalog.write() as transaction:
@@ -239,7 +238,7 @@ class Repository:
             return
         self._stopping.set()
         self._upkeep.join()
-        self._workers.shutdown()
+        self._workers.close()
         try:
             if self._committer.has_committed:
                 self._checkpointer.checkpoint()
