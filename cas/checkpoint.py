@@ -11,10 +11,10 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,11 +26,10 @@ from cas.errors import ConflictError, NotFoundError
 from cas.formats import REGISTRY_ID
 from cas.ids import Kind, ObjectId
 from cas.journal import CHANGES_PER_NODE, Change, ChangeNode, Commit, JournalRecord, Ref
-from cas.objects import Entry, TreeNode, decode, encode
+from cas.nodes import NodeStore
+from cas.objects import Entry, decode, encode
 from cas.processes import Process
 from cas.stores.base import BlobStore
-
-_NODES_PER_TRANSACTION: Final = 256
 
 
 class _Snapshot(NamedTuple):
@@ -55,6 +54,7 @@ class Checkpointer:
         catalog: Catalog,
         store: BlobStore,
         chunks: ChunkStore,
+        nodes: NodeStore,
         process: Process,
         clock: Clock,
         lock_path: Path,
@@ -62,6 +62,7 @@ class Checkpointer:
         self._catalog = catalog
         self._store = store
         self._chunks = chunks
+        self._nodes = nodes
         self._process = process
         self._clock = clock
         self._lock_path = lock_path
@@ -120,7 +121,7 @@ class Checkpointer:
         for volume_id, head in snapshot.heads:
             changes = snapshot.changes[volume_id]
             roots = _named_roots(head.root, changes)
-            self._write_nodes(roots, written, relies)
+            self._nodes.settle(roots, relies, written)
             commit = Commit(
                 volume_id,
                 head.commit,
@@ -136,28 +137,6 @@ class Checkpointer:
             commits[volume_id] = (commit_id, commit)
         self._chunks.sync(relies)
         return commits
-
-    def _write_nodes(self, roots: Iterable[bytes], written: set[bytes], relies: Reliance) -> None:
-        """Write the young nodes that these roots reach; what is not young is in packs already."""
-        waiting = [root for root in roots if root]
-        while waiting:
-            with self._catalog.read() as transaction:
-                batch, waiting = (
-                    waiting[-_NODES_PER_TRANSACTION:],
-                    waiting[:-_NODES_PER_TRANSACTION],
-                )
-                young = [
-                    (node_id, encoded)
-                    for node_id in dict.fromkeys(batch)
-                    if node_id not in written
-                    and (encoded := transaction.young_node(node_id)) is not None
-                ]
-            for node_id, encoded in young:
-                written.add(node_id)
-                self._chunks.put_node(Kind.TREE_NODE, encoded, relies)
-                node = decode(encoded, TreeNode)
-                waiting += (child.id for child in node.children)
-                waiting += (e.content for e in node.entries if e.is_directory and e.content)
 
     def _write_changes(self, changes: list[Change], relies: Reliance) -> bytes:
         """Write a list of changes as a tree of nodes and return its root."""

@@ -11,6 +11,7 @@ from cas.chunkstore import ChunkStore
 from cas.commit import Check, Committer, Request
 from cas.errors import InvalidError
 from cas.files import FileWriter
+from cas.nodes import NodeStore
 from cas.objects import INLINE_PROPERTIES_LIMIT, Content, Entry, encode_properties
 from cas.operations import (
     Applied,
@@ -42,6 +43,7 @@ class Edit:
         self,
         committer: Committer,
         chunks: ChunkStore,
+        nodes: NodeStore,
         volume_id: bytes,
         *,
         author: str,
@@ -50,6 +52,7 @@ class Edit:
     ) -> None:
         self._committer = committer
         self._chunks = chunks
+        self._nodes = nodes
         self._operations: list[Operation] = []
         self._checks: list[Check] = []
         self._request = Request(volume_id, (), author, device, lock_tokens)
@@ -145,8 +148,13 @@ class Edit:
     ) -> None:
         """Put an entry of another volume or an older state of this repository at `target`.
 
-        `source` and `source_volume` say in the history where it came from.
+        `source` and `source_volume` say in the history where it came from. The view that the
+        entry is from must still be open.
+
+        Raises:
+            ExpiredError: the state that the entry is of is no longer kept.
         """
+        self._nodes.settle_entry(entry, self._request.relies)
         self._operations.append(
             Attach(split_path(target), entry, overwrite, split_path(source), source_volume)
         )

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final, Generic, TypeVar
 
 from cas.catalog import Catalog, ReadTransaction, WriteTransaction
 from cas.chunkstore import ChunkStore, Reliance
 from cas.errors import ExpiredError, IntegrityError
 from cas.ids import Kind
-from cas.objects import FileNode, TreeNode, decode, encode
+from cas.objects import Entry, FileNode, TreeNode, decode, encode
 
 _TREE_NODES_CACHED: Final = 1024
 _FILE_NODES_CACHED: Final = 128
+_SETTLED_AT_ONCE: Final = 256
 _Node = TypeVar("_Node")
 
 
@@ -86,6 +88,46 @@ class NodeStore:
             transaction.put_young_node(node_id, encoded)
         self._trees.put(node_id, node)
         return node_id
+
+    def settle(self, roots: Iterable[bytes], relies: Reliance, settled: set[bytes]) -> None:
+        """Write the young nodes that these roots reach to the open tree pack.
+
+        What is not young is in packs already, with all below it. `settled` holds the nodes that
+        were written before, and grows.
+
+        Raises:
+            StoreError: the disk failed or is full.
+        """
+        waiting = [root for root in roots if root]
+        while waiting:
+            batch, waiting = waiting[-_SETTLED_AT_ONCE:], waiting[:-_SETTLED_AT_ONCE]
+            with self._catalog.read() as transaction:
+                young = [
+                    (node_id, encoded)
+                    for node_id in dict.fromkeys(batch)
+                    if node_id not in settled
+                    and (encoded := transaction.young_node(node_id)) is not None
+                ]
+            for node_id, encoded in young:
+                settled.add(node_id)
+                self._chunks.put_node(Kind.TREE_NODE, encoded, relies)
+                node = decode(encoded, TreeNode)
+                waiting += (child.id for child in node.children)
+                waiting += (e.content for e in node.entries if e.is_directory and e.content)
+
+    def settle_entry(self, entry: Entry, relies: Reliance) -> None:
+        """Write the young nodes of a pinned entry to packs, so that it may be attached elsewhere.
+
+        The nursery drops what no head reaches, and a replay of the journal can only make anew
+        what its own volume has been through.
+
+        Raises:
+            ExpiredError: the state that the entry is of is no longer kept.
+        """
+        if entry.is_directory and entry.content:
+            self.settle([entry.content], relies, set())
+            if not self._chunks.contains(entry.content):
+                raise ExpiredError("what is to be attached is gone: look again")
 
     def file_node(self, node_id: bytes) -> FileNode:
         """Return a file node.

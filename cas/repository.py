@@ -131,7 +131,13 @@ class Repository:
             recovery.adopt_dead,
         )
         self._checkpointer = Checkpointer(
-            self._catalog, store, chunks, self._process, clock, self._local / "checkpoint.lock"
+            self._catalog,
+            store,
+            chunks,
+            self._nodes,
+            self._process,
+            clock,
+            self._local / "checkpoint.lock",
         )
         self._stopping = threading.Event()
         self._upkeep = threading.Thread(target=self._run_upkeep, name="casdav-upkeep", daemon=True)
@@ -329,6 +335,7 @@ class Volume:
         return Edit(
             self._repository._committer,  # noqa: SLF001
             self._repository._chunks,  # noqa: SLF001
+            self._repository._nodes,  # noqa: SLF001
             self.info.id,
             author=author,
             device=device,
