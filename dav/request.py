@@ -230,9 +230,12 @@ class Request:
         """Return what is at a place in a volume.
 
         Raises:
-            HttpError: 404 where there is no such volume, or none that the principal may see.
+            HttpError: 404 where there is no such volume, or none that the principal may see; 405
+                for the lists of volumes and of uploads.
         """
         nothing = HttpError(404, "there is nothing at this address")
+        if location.place in {Place.ROOT, Place.VOLUMES, Place.UPLOADS}:
+            raise HttpError(405, f"{self.method} is not for this place, which the server fills")
         if location.place is not Place.VOLUME:
             raise nothing
         try:

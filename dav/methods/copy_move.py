@@ -57,8 +57,6 @@ def move(request: Request) -> Answer:
 
 
 def _source(request: Request) -> Resource:
-    if request.location.place in {Place.ROOT, Place.VOLUMES}:
-        raise HttpError(405, "the list of volumes cannot be copied or moved")
     resource = request.resource
     resource.visible_entry()
     return resource

@@ -14,8 +14,6 @@ def delete(request: Request) -> Answer:
     location = request.location
     if location.place is Place.UPLOADS:
         return transfers.abandon(request)
-    if location.place in {Place.ROOT, Place.VOLUMES}:
-        raise HttpError(405, "the list of volumes cannot be deleted")
     resource = request.resource
     resource.visible_entry()
     if resource.is_directory and request.depth("infinity") is not None:

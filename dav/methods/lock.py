@@ -13,7 +13,6 @@ from dav.answers import Answer
 from dav.creation import check_creatable, creatable
 from dav.dates import NANOSECONDS
 from dav.identity import Right
-from dav.locations import Place
 from dav.lock_xml import active_lock, covers
 from dav.locked import check_unlocked, lock_root
 from dav.multistatus import resource_status
@@ -57,8 +56,6 @@ def unlock(request: Request) -> Answer:
     found = _CODED_URL.fullmatch(request.header("Lock-Token") or "")
     if found is None:
         raise HttpError(400, "UNLOCK needs a Lock-Token of the form <token>")
-    if request.location.place in {Place.ROOT, Place.VOLUMES}:
-        raise HttpError(405, "the list of volumes has no locks")
     resource = request.resource
     request.check_conditions(resource)
     held = _lock_here(request, resource, found[1])

@@ -161,6 +161,11 @@ def test_values_survive_parsing_and_writing(text: str, attribute: str) -> None:
     assert serialise(parse_xml(once.encode())) == once
 
 
+def test_a_long_text_takes_no_longer_than_its_length() -> None:
+    body = b'<a xmlns:x="urn:x">' + b"v" * 1_000_000 + b" x:y</a>"
+    assert serialise(parse_xml(body)).startswith('<a xmlns:x="urn:x">')
+
+
 def test_lock_bodies_say_scope_and_owner() -> None:
     body = (
         b'<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:%s/></D:lockscope>'
