@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import shutil
 import socket
@@ -337,6 +338,17 @@ def test_an_interruption_keeps_what_was_read(
     assert "x/link" in listed(casdav)
 
 
+def open_for_writing(pipe: Path, reader: subprocess.Popen[str]) -> int | None:
+    """Open the pipe once somebody reads from it."""
+    assert reader.poll() is None
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return None
+
+
 def test_ctrl_c_ends_with_130_and_one_line(casdav: Casdav, source: Path) -> None:
     """The import waits at a pipe that it reads patterns from when the signal comes."""
     patterns = source.parent / "patterns"
@@ -348,7 +360,7 @@ def test_ctrl_c_ends_with_130_and_one_line(casdav: Casdav, source: Path) -> None
         stderr=subprocess.PIPE,
         text=True,
     )
-    descriptor = os.open(patterns, os.O_WRONLY)  # Returns once it is read from.
+    descriptor = wait_until(lambda: open_for_writing(patterns, process), "the pipe to be read")
     try:
         process.send_signal(2)
         _, err = process.communicate(timeout=60)
