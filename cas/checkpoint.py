@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,13 +21,13 @@ from cas.catalog import Catalog, Head, ReadTransaction, WriteTransaction
 from cas.chunkstore import ChunkStore, Reliance
 from cas.clock import Clock
 from cas.disk import StoreErrors
-from cas.errors import ConflictError, NotFoundError
 from cas.formats import REGISTRY_ID
 from cas.ids import Kind, ObjectId
-from cas.journal import CHANGES_PER_NODE, Change, ChangeNode, Commit, JournalRecord, Ref
+from cas.journal import CHANGES_PER_NODE, Change, ChangeNode, Commit, JournalRecord
 from cas.nodes import NodeStore
 from cas.objects import Entry, decode, encode
 from cas.processes import Process
+from cas.refs import move_ref, new_ref
 from cas.stores.base import BlobStore
 
 
@@ -39,11 +38,6 @@ class _Snapshot(NamedTuple):
     changes: dict[bytes, list[Change]]
     number: int
     record_id: bytes
-
-
-def ref_name(volume_id: bytes) -> str:
-    """Return the name of a volume's ref in the blob store."""
-    return f"refs/{volume_id.hex()}"
 
 
 class Checkpointer:
@@ -160,51 +154,47 @@ class Checkpointer:
         commits: dict[bytes, tuple[ObjectId, Commit]],
         relies: Reliance,
     ) -> None:
-        """Tell the catalog of the commits, then move the refs; the registry's last."""
+        """Move the refs, the registry's last, then tell the catalog of the commits.
+
+        In this order: what the catalog drops from its journal is in a ref's commit, whatever
+        happens in between. A checkpoint that was cut off in between is made again.
+        """
         relies.check()
+        self._move_refs(snapshot, commits)
         with self._catalog.write() as transaction:
             flushed = self._chunks.flush(transaction, [relies])
             for volume_id, (commit_id, commit) in commits.items():
                 head = transaction.head(volume_id)
-                if head is None:
-                    continue
-                transaction.put_head(
-                    volume_id,
-                    msgspec.structs.replace(
-                        head,
-                        commit=commit_id,
-                        commit_sequence=commit.last_sequence,
-                        commit_time_ns=commit.time_ns,
-                    ),
-                )
+                if head is not None:
+                    transaction.put_head(
+                        volume_id,
+                        msgspec.structs.replace(
+                            head,
+                            commit=commit_id,
+                            commit_sequence=commit.last_sequence,
+                            commit_time_ns=commit.time_ns,
+                        ),
+                    )
             transaction.delete_journal(snapshot.number)
-            registry = transaction.head(REGISTRY_ID)
         self._chunks.confirm(flushed)
-        for volume_id, (commit_id, commit) in commits.items():
-            if volume_id != REGISTRY_ID:
-                self._move_ref(volume_id, commit_id, commit.last_sequence, snapshot)
-        if registry is not None:
-            commit_id = ObjectId(registry.commit)
-            self._move_ref(REGISTRY_ID, commit_id, registry.commit_sequence, snapshot)
         with self._catalog.write() as transaction:
             self._drop_if_free(transaction)
 
-    def _move_ref(
-        self, volume_id: bytes, commit_id: ObjectId, sequence: int, snapshot: _Snapshot
+    def _move_refs(
+        self, snapshot: _Snapshot, commits: dict[bytes, tuple[ObjectId, Commit]]
     ) -> None:
-        nonce = secrets.token_bytes(16)
-        ref = Ref(volume_id, commit_id, sequence, snapshot.number, snapshot.record_id, nonce)
-        name = ref_name(volume_id)
-        while True:
-            try:
-                _, token = self._store.read(name)
-            except NotFoundError:
-                token = None
-            try:
-                self._store.replace(name, encode(ref), token)
-            except ConflictError:
-                continue
-            return
+        moves = {key: (commit_id, made.last_sequence) for key, (commit_id, made) in commits.items()}
+        registry = moves.pop(REGISTRY_ID, None)
+        if registry is None:
+            with self._catalog.read() as transaction:
+                head = transaction.head(REGISTRY_ID)
+            if head is not None and head.commit:
+                registry = ObjectId(head.commit), head.commit_sequence
+        if registry is not None:
+            moves[REGISTRY_ID] = registry
+        for volume_id, (commit_id, sequence) in moves.items():
+            ref = new_ref(volume_id, commit_id, sequence, snapshot.number, snapshot.record_id)
+            move_ref(self._store, self._chunks.identifier, ref)
 
     def _drop_if_free(self, transaction: WriteTransaction) -> None:
         """Drop the old generation if its nodes are in packs and nobody leans on it."""

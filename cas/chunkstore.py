@@ -119,10 +119,8 @@ class ChunkStore:
         """Append a journal record to the open data pack, behind the chunks; return its id."""
         record_id = self.journal_id(plaintext)
         record = Record(Kind.JOURNAL, record_id, len(plaintext), *compress(plaintext))
-        written, full = self._writers[PackKind.DATA].append([record])
-        for pack, _ in written:
-            pack.note_journal(number)
-            relies.packs.add(pack)
+        written, full = self._writers[PackKind.DATA].append([record], number)
+        relies.packs.update(pack for pack, _ in written)
         # Sealing needs a transaction of its own and the caller has one open: `confirm` does it.
         self._to_seal += full
         return record_id

@@ -176,17 +176,15 @@ class Committer:
                 volumes = self._apply_group(transaction, group)
                 if not volumes:
                     return
-                record = self._make_record(transaction, volumes)
+                made = self._make_record(transaction, volumes)
                 relies = Reliance()
-                encoded = encode(record)
-                if len(encoded) > PLAIN_SIZE_LIMIT:
-                    record = None
-                    raise InvalidError("too many operations for one edit: make it several")
+                encoded = _encoded(made)
+                record = made  # from here on it may be on the disk
                 record_id = self._chunks.append_journal(record.number, encoded, relies)
                 reliances = [request.relies for request in group if request.error is None]
                 flushed = self._chunks.flush(transaction, [relies, *reliances])
                 transaction.put_journal(record.number, record_id, encoded)
-        except CasError:
+        except BaseException:
             self._given_up = record
             self._try_to_void()
             raise
@@ -284,6 +282,13 @@ class Committer:
             self._void_given_up()
         except StoreError:
             return  # the disk is still full or broken; the next commit begins with it
+
+
+def _encoded(record: JournalRecord) -> bytes:
+    encoded = encode(record)
+    if len(encoded) > PLAIN_SIZE_LIMIT:
+        raise InvalidError("too many operations for one edit: make it several")
+    return encoded
 
 
 def _applied(operation: Operation, changes: list[Change], tree: WorkingTree) -> Applied:

@@ -11,6 +11,7 @@ from cas.chunkstore import ChunkStore
 from cas.commit import Check, Committer, Request
 from cas.errors import InvalidError
 from cas.files import FileWriter
+from cas.formats import LABEL_SIZE_LIMIT, RECORD_SIZE_LIMIT, SYMLINK_SIZE_LIMIT
 from cas.nodes import NodeStore
 from cas.objects import INLINE_PROPERTIES_LIMIT, Content, Entry, encode_properties
 from cas.operations import (
@@ -55,6 +56,8 @@ class Edit:
         self._nodes = nodes
         self._operations: list[Operation] = []
         self._checks: list[Check] = []
+        _check_size("an author's name", author.encode(), LABEL_SIZE_LIMIT)
+        _check_size("a device's name", device.encode(), LABEL_SIZE_LIMIT)
         self._request = Request(volume_id, (), author, device, lock_tokens)
         self._is_open = True
 
@@ -100,7 +103,8 @@ class Edit:
         self._request.relies.packs |= writer.relies.packs
 
     def put_record(self, path: str, record: bytes, *, expect: Expectation | None = None) -> None:
-        """Make the path a record with these bytes (of the registry only)."""
+        """Make the path a record with these bytes, 16 KiB at most (of the registry only)."""
+        _check_size("a record", record, RECORD_SIZE_LIMIT)
         self._operations.append(PutRecord(split_path(path), record, expect))
 
     def make_directory(
@@ -119,7 +123,8 @@ class Edit:
     def make_symlink(
         self, path: str, target: str, *, mtime_ns: int | None = None, mode: int | None = None
     ) -> None:
-        """Make a symbolic link to `target`, which is kept as it is."""
+        """Make a symbolic link to `target`, which is kept as it is; 4096 bytes at most."""
+        _check_size("a symlink's target", os.fsencode(target), SYMLINK_SIZE_LIMIT)
         attributes = self._attributes(mtime_ns, mode, None, None, None)
         self._operations.append(MakeSymlink(split_path(path), os.fsencode(target), attributes))
 
@@ -212,6 +217,8 @@ class Edit:
         content_type: str | None,
         properties: Mapping[str, str] | None,
     ) -> Attributes:
+        if content_type is not None:
+            _check_size("a content type", content_type.encode(), LABEL_SIZE_LIMIT)
         kept = None if properties is None else self._store_properties(properties)
         return Attributes(mtime_ns, mode, created_ns, content_type, kept)
 
@@ -221,3 +228,9 @@ class Edit:
             return Properties(encoded)
         (chunk_id,) = self._chunks.put_chunks([encoded], self._request.relies)
         return Properties(id=chunk_id)
+
+
+def _check_size(what: str, value: bytes, limit: int) -> None:
+    if len(value) > limit:
+        message = f"{what} may have {limit} bytes, this one has {len(value)}"
+        raise InvalidError(message)

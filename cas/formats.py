@@ -1,8 +1,8 @@
 """Versions, limits and the repository's config document: what every reader must agree on.
 
 The numbers here are format: FORMAT.md explains each. A program refuses a repository with an
-incompatible feature that it does not know, and opens it for reading only where a
-write-compatible one is unknown.
+feature that it does not know; one that only writers must know will not keep readers out once
+there is a way to open a repository for reading only.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ PLAIN_SIZE_LIMIT: Final = 16 * MiB
 """Bytes that one record may hold once decompressed; a reader allocates no more than this."""
 NAME_SIZE_LIMIT: Final = 255
 """Bytes of one name in a directory."""
+SYMLINK_SIZE_LIMIT: Final = 4096
+"""Bytes of a symlink's target."""
+RECORD_SIZE_LIMIT: Final = 16 * KiB
+"""Bytes of a record of the registry."""
+LABEL_SIZE_LIMIT: Final = 255
+"""Bytes of a content type, an author's or a device's name."""
 PATH_DEPTH_LIMIT: Final = 255
 """Names in one path."""
 
@@ -91,7 +97,8 @@ def decode_config(document: bytes) -> RepositoryConfig:
     if stamp.format != "casdav":
         message = f"this is not a casdav repository: its config says {stamp.format!r}"
         raise FormatError(message)
-    unknown = [*stamp.incompatible, *stamp.read_features]
+    # There is no way to open a repository for reading only yet: what may not be written is refused.
+    unknown = [*stamp.incompatible, *stamp.read_features, *stamp.write_features]
     if stamp.version > FORMAT_VERSION or unknown:
         needs = f"features {', '.join(unknown)}" if unknown else f"format {stamp.version}"
         message = (
@@ -112,4 +119,5 @@ class _Stamp(msgspec.Struct):
     format: str
     version: int
     read_features: list[str] = []
+    write_features: list[str] = []
     incompatible: list[str] = []

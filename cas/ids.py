@@ -29,6 +29,7 @@ class Kind(IntEnum):
     ENTRY = 5
     CHANGE_NODE = 6
     JOURNAL = 7
+    REF = 8
 
 
 class Identifier:

@@ -12,7 +12,6 @@ from typing import Final
 
 import msgspec
 
-from cas.ids import ObjectId
 from cas.objects import Entry
 
 CHANGES_PER_NODE: Final = 1024
@@ -102,18 +101,3 @@ class Commit(msgspec.Struct, array_like=True, frozen=True, gc=False):
     time_ns: int
     changes: bytes
     journal: int
-
-
-class Ref(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The newest commit of a volume, and the number of its last change.
-
-    `journal` is the number of the journal record up to which the commit holds everything;
-    `nonce` is random, so that a writer can tell its own write from another's.
-    """
-
-    volume_id: bytes
-    commit: ObjectId
-    sequence: int
-    journal: int
-    journal_id: bytes
-    nonce: bytes

@@ -24,8 +24,10 @@ HEADER_MAGIC: Final = b"casdavPK"
 RECORD_MAGIC: Final = b"cREC"
 FOOTER_MAGIC: Final = b"casdavFT"
 
-# magic, version, kind of pack, flags, reserved, pack id, salt (zeros unless records are sealed)
-_HEADER: Final = struct.Struct("<8sHBBI16s32s")
+# magic, version, kind of pack, flags, pack id, salt (zeros unless records are sealed), check: the
+# low 32 bits of the xxh3_64 of the bytes before it
+_HEADER: Final = struct.Struct("<8sHBB16s32s")
+_HEADER_CHECK: Final = struct.Struct("<I")
 # magic, kind, codec, flags, reserved, stored size, plain size, index in the pack, id
 _RECORD: Final = struct.Struct("<4sBBBBIII32s")
 _CHECK: Final = struct.Struct("<Q")
@@ -35,11 +37,12 @@ _ROW: Final = struct.Struct("<BBBBIII32s")
 # all bytes of table and trailer before it
 _TRAILER: Final = struct.Struct("<8sHHIQQ32s")
 
-HEADER_SIZE: Final = _HEADER.size
+HEADER_SIZE: Final = _HEADER.size + _HEADER_CHECK.size
 RECORD_OVERHEAD: Final = _RECORD.size + _CHECK.size
 """Bytes that a record adds before its stored bytes."""
 TRAILER_SIZE: Final = _TRAILER.size
 _DIGEST_SIZE: Final = 32
+_SEARCH_BLOCK: Final = 1 << 20
 _KINDS: Final = frozenset(int(kind) for kind in Kind)
 _STORED_SIZE_LIMIT: Final = PLAIN_SIZE_LIMIT + 64 * 1024
 _FOOTER_KEY: Final = blake3(b"", derive_key_context="casdav 2026-11-22 pack footer").digest()
@@ -84,18 +87,23 @@ class RecordPlace(NamedTuple):
 
 def encode_header(kind: PackKind, pack_id: bytes) -> bytes:
     """Return the first bytes of a pack."""
-    return _HEADER.pack(HEADER_MAGIC, FORMAT_VERSION, kind, 0, 0, pack_id, bytes(32))
+    header = _HEADER.pack(HEADER_MAGIC, FORMAT_VERSION, kind, 0, pack_id, bytes(32))
+    return header + _HEADER_CHECK.pack(xxh3_64_intdigest(header) & 0xFFFFFFFF)
 
 
 def decode_header(header: bytes) -> tuple[PackKind, bytes]:
     """Return a pack's kind and id from its first bytes.
 
     Raises:
-        FormatError: these are not the first bytes of a pack that this program can read.
+        IntegrityError: these are not the first bytes of a pack, or they are damaged.
+        FormatError: the pack was written by a newer program.
     """
     if len(header) < HEADER_SIZE or header[:8] != HEADER_MAGIC:
-        raise FormatError("not a pack: the magic is missing")
-    _, version, kind, flags, _, pack_id, _ = _HEADER.unpack_from(header)
+        raise IntegrityError("not a pack: the magic is missing")
+    _, version, kind, flags, pack_id, _ = _HEADER.unpack_from(header)
+    (check,) = _HEADER_CHECK.unpack_from(header, _HEADER.size)
+    if check != xxh3_64_intdigest(header[: _HEADER.size]) & 0xFFFFFFFF:
+        raise IntegrityError("the pack's header is damaged")
     if version > FORMAT_VERSION or flags:
         message = f"pack of version {version}, flags {flags:#x}: use a newer casdav"
         raise FormatError(message)
@@ -186,23 +194,43 @@ def read_footer(read_at: ReadAt, size: int) -> Footer:
     return Footer(places, first_journal, last_journal)
 
 
-def scan(read_at: ReadAt, start: int = HEADER_SIZE) -> Iterator[tuple[RecordPlace, bytes]]:
-    """Yield the sound records from `start` on with their stored bytes; stop at the first other.
+def scan(read_at: ReadAt, size: int) -> Iterator[tuple[RecordPlace, bytes]]:
+    """Yield the sound records of a pack of `size` bytes, with their stored bytes.
 
-    What follows the last sound record is a footer, a record that a crash cut short, or damage.
+    What is between two of them is damage and is skipped; what follows the last one is a footer,
+    or a record that a crash cut short.
     """
-    offset = start
-    while True:
-        header = read_at(offset, RECORD_OVERHEAD)
-        place = _read_record_header(memoryview(header), offset)
-        if place is None:
-            return
-        stored = read_at(offset + RECORD_OVERHEAD, place.stored_size)
-        (check,) = _CHECK.unpack_from(header, _RECORD.size)
-        if len(stored) < place.stored_size or check != _check(header[: _RECORD.size], stored):
-            return
-        yield place, stored
-        offset = place.end
+    offset = HEADER_SIZE
+    while offset < size:
+        found = _sound_record(read_at, offset)
+        if found is not None:
+            yield found
+            offset = found[0].end
+        else:
+            offset = _next_magic(read_at, offset + 1, size)
+
+
+def _sound_record(read_at: ReadAt, offset: int) -> tuple[RecordPlace, bytes] | None:
+    header = read_at(offset, RECORD_OVERHEAD)
+    place = _read_record_header(memoryview(header), offset)
+    if place is None:
+        return None
+    stored = read_at(offset + RECORD_OVERHEAD, place.stored_size)
+    (check,) = _CHECK.unpack_from(header, _RECORD.size)
+    if len(stored) < place.stored_size or check != _check(header[: _RECORD.size], stored):
+        return None
+    return place, stored
+
+
+def _next_magic(read_at: ReadAt, offset: int, size: int) -> int:
+    """Return where the next record may begin, `size` where none does."""
+    while offset < size:
+        block = read_at(offset, _SEARCH_BLOCK + len(RECORD_MAGIC) - 1)
+        index = block.find(RECORD_MAGIC)
+        if index >= 0:
+            return offset + index
+        offset += _SEARCH_BLOCK
+    return size
 
 
 def _read_record_header(view: memoryview, offset: int) -> RecordPlace | None:

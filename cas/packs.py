@@ -174,9 +174,12 @@ class PackWriter:
         self._current: OpenPack | None = None
 
     def append(
-        self, records: Sequence[Record]
+        self, records: Sequence[Record], journal_number: int = 0
     ) -> tuple[list[tuple[OpenPack, list[Location]]], list[OpenPack]]:
-        """Write the records; return where they lie, pack by pack, and the packs now full."""
+        """Write the records; return where they lie, pack by pack, and the packs now full.
+
+        `journal_number` is that of a journal record among them.
+        """
         written: list[tuple[OpenPack, list[Location]]] = []
         full: list[OpenPack] = []
         with self._lock:
@@ -185,6 +188,8 @@ class PackWriter:
                 if pack is None or pack.failed:
                     pack = self._current = self._make_pack()
                 written.append((pack, pack.append(batch)))
+                if journal_number:
+                    pack.note_journal(journal_number)
                 if pack.is_full:
                     full.append(pack)
                     self._current = None

@@ -12,17 +12,17 @@ import os
 from pathlib import Path
 
 from cas.catalog import Catalog, Head, WriteTransaction
-from cas.checkpoint import ref_name
 from cas.chunkstore import ChunkStore
 from cas.disk import StoreErrors
-from cas.errors import IntegrityError, NotFoundError
+from cas.errors import IntegrityError
 from cas.formats import REGISTRY_ID
 from cas.ids import Kind
-from cas.journal import Commit, Ref
+from cas.journal import Commit
 from cas.objects import decode
 from cas.pack_reader import pack_blob_name
 from cas.processes import is_locked
 from cas.recovery import FoundPack, JournalEntry, Recovery
+from cas.refs import Ref, read_ref, read_refs
 from cas.stores.base import BlobStore
 
 _logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def _rebuild(
     identity: bytes,
 ) -> None:
     journal: list[JournalEntry] = []
-    covered = _ref(store, REGISTRY_ID)
+    covered = read_ref(store, chunks.identifier, REGISTRY_ID)
     for path in sorted((local / "open").glob("*.pack")):
         owner = path.name.partition("-")[0]
         if is_locked(local / "processes" / f"{owner}.lock"):
@@ -81,14 +81,14 @@ def _rebuild(
             _logger.info("sealed the open pack %s", pack.id.hex())
     for name, _ in store.list("packs"):
         path_of_pack = store.local_path(name)
-        pack = None if path_of_pack is None else recovery.read_pack(path_of_pack)
-        if pack is None:
-            _logger.error("pack %s cannot be read: what only it holds is lost", name)
+        if path_of_pack is None:
             continue
+        pack = recovery.read_pack(path_of_pack, bytes.fromhex(name.rpartition("/")[2]))
         with catalog.write() as transaction:
             recovery.enter(transaction, pack)
         journal += _beyond(pack, covered)
-    commits = [(ref, decode(chunks.get(Kind.COMMIT, ref.commit), Commit)) for ref in _refs(store)]
+    refs = read_refs(store, chunks.identifier)
+    commits = [(ref, decode(chunks.get(Kind.COMMIT, ref.commit), Commit)) for ref in refs]
     # In one transaction: a rebuild that is cut off leaves nothing that the next one trips over.
     with catalog.write() as transaction:
         for ref, commit in commits:
@@ -115,14 +115,3 @@ def _set_head(transaction: WriteTransaction, ref: Ref, commit: Commit) -> None:
             commit.snapshots,
         ),
     )
-
-
-def _refs(store: BlobStore) -> list[Ref]:
-    return [decode(store.read(name)[0], Ref) for name, _ in store.list("refs")]
-
-
-def _ref(store: BlobStore, volume_id: bytes) -> Ref | None:
-    try:
-        return decode(store.read(ref_name(volume_id))[0], Ref)
-    except NotFoundError:
-        return None

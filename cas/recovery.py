@@ -19,7 +19,7 @@ from cas.applying import replay
 from cas.catalog import Location, PackRow, PackState, WriteTransaction
 from cas.compression import decompress
 from cas.disk import StoreErrors, sync_directory
-from cas.errors import FormatError, IntegrityError
+from cas.errors import IntegrityError
 from cas.formats import PLAIN_SIZE_LIMIT
 from cas.ids import Identifier, Kind, ObjectId
 from cas.journal import JournalRecord
@@ -33,6 +33,7 @@ from cas.packfile import (
     RecordPlace,
     decode_header,
     encode_footer,
+    encode_header,
     read_footer,
     scan,
 )
@@ -167,11 +168,10 @@ class Recovery:
         Raises:
             IntegrityError: one does not follow from the one before it.
         """
-        voided = {entry.record.voids for entry in entries if entry.record.voids}
-        for entry in sorted(entries, key=lambda entry: entry.record.number):
+        for entry in _in_force(entries):
             number, previous = transaction.journal_end()
             record = entry.record
-            if record.number <= number or record.voids or entry.id in voided:
+            if record.number <= number:
                 continue
             if record.number != number + 1 or record.previous != previous:
                 message = f"the journal is broken between records {number} and {record.number}"
@@ -180,11 +180,12 @@ class Recovery:
             transaction.put_journal(record.number, entry.id, entry.encoded)
             _logger.info("replayed journal record %d", record.number)
 
-    def read_pack(self, path: Path) -> FoundPack | None:
-        """Return what a pack file holds, by its footer if it has a sound one; None if no pack.
+    def read_pack(self, path: Path, pack_id: bytes) -> FoundPack:
+        """Return what a pack file holds: by its footer, or by its records where that is damaged.
 
         Raises:
             IntegrityError: a journal record in it is damaged.
+            FormatError: a newer program wrote it.
         """
         with StoreErrors(), path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -194,15 +195,16 @@ class Recovery:
                 return os.pread(descriptor, length, offset)
 
             try:
-                kind, pack_id = decode_header(read_at(0, HEADER_SIZE))
-            except FormatError:
-                return None
-            try:
                 places = read_footer(read_at, size).places
                 is_sealed = True
             except IntegrityError:
-                places = [place for place, _ in scan(read_at)]
+                places = [place for place, _ in scan(read_at, size)]
                 is_sealed = False
+            try:
+                kind, _ = decode_header(read_at(0, HEADER_SIZE))
+            except IntegrityError:
+                kind = _kind_of(places)
+                _logger.exception("the header of %s is damaged; its records are used", path)
             journal = [
                 self._journal_entry(
                     place, read_at(place.end - place.stored_size, place.stored_size)
@@ -216,11 +218,11 @@ class Recovery:
     def seal_file(self, path: Path) -> FoundPack | None:
         """Seal an open pack whose process is gone, where it is; None, and no file, if empty.
 
-        Everything behind the last sound record goes: it was never synced, so nobody was told
-        that it is stored.
+        What is behind the last sound record goes: it was never synced, so nobody was told that
+        it is stored.
         """
-        found = self.read_pack(path)
-        if found is None or not found.places:
+        found = self.read_pack(path, bytes.fromhex(path.stem.partition("-")[2]))
+        if not found.places:
             path.unlink()
             return None
         if found.is_sealed:
@@ -230,6 +232,7 @@ class Recovery:
             Footer(found.places, min(numbers, default=0), max(numbers, default=0))
         )
         with StoreErrors(), path.open("r+b") as file:
+            file.write(encode_header(found.kind, found.id))
             file.truncate(found.end)
             file.seek(found.end)
             file.write(footer)
@@ -255,10 +258,10 @@ class Recovery:
     def _find_moved(self, transaction: WriteTransaction, row: PackRow) -> list[FoundPack]:
         """Enter a pack that its process moved to the blob store, but could not say so."""
         path = self._store.local_path(pack_blob_name(row.id))
-        found = self.read_pack(path) if path is not None and path.exists() else None
-        if found is None:
+        if path is None or not path.exists():
             _logger.error("pack %s of a process that died is missing", row.id.hex())
             return []
+        found = self.read_pack(path, row.id)
         self.enter(transaction, found)
         return [found]
 
@@ -285,3 +288,25 @@ class Recovery:
             transaction.put_head(
                 batch.volume_id, msgspec.structs.replace(head, root=root, sequence=sequence)
             )
+
+
+def _in_force(entries: list[JournalEntry]) -> list[JournalEntry]:
+    """Return the records that hold, by number: of two with one number only one does.
+
+    That happens when a process dies between giving a record up and saying so. The one that a
+    later record follows from holds, else the one that was written last.
+    """
+    voided = {entry.record.voids for entry in entries}
+    followed = {entry.record.previous for entry in entries}
+    chosen: dict[int, JournalEntry] = {}
+    for entry in entries:
+        rival = chosen.get(entry.record.number)
+        holds = entry.id in followed or entry.id not in voided
+        if not entry.record.voids and holds and (rival is None or rival.id not in followed):
+            chosen[entry.record.number] = entry
+    return [entry for _, entry in sorted(chosen.items())]
+
+
+def _kind_of(places: list[RecordPlace]) -> PackKind:
+    in_data = {Kind.CHUNK, Kind.JOURNAL}
+    return PackKind.DATA if any(place.kind in in_data for place in places) else PackKind.TREE
