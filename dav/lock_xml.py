@@ -57,6 +57,11 @@ class LockIndex:
         self._locks = list({lock.token: lock for lock in (*covering, *below)}.values())
         self._href_of = href_of
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the listing meets no lock."""
+        return not self._locks
+
     def discovery(self, path: str) -> str:
         """Return the content of the lockdiscovery property of a resource."""
         if not self._locks:

@@ -28,6 +28,8 @@ _UNCARRIABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\\
 _ABSOLUTE: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]+\Z")
 
+_QUOTED: Final = {code: f"%{code:02X}" for code in range(128) if not _UNRESERVED.match(chr(code))}
+
 
 class TargetPath(NamedTuple):
     """A decoded path below the server's root.
@@ -97,6 +99,8 @@ def quote_name(name: str) -> str:
     """Return one name percent-encoded; surrogate escapes become the bytes they stand for."""
     if _UNRESERVED.match(name):
         return name
+    if name.isascii():
+        return name.translate(_QUOTED)
     return quote(name.encode("utf-8", "surrogateescape"), safe="~")
 
 

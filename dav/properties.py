@@ -7,10 +7,10 @@ to the text between its tags, and tags are made once per request.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from html import escape
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import cas
 from dav import media_types
@@ -19,12 +19,9 @@ from dav.checksums import known_sums
 from dav.dates import http_date, rfc3339
 from dav.etags import etag
 from dav.lock_xml import SUPPORTED_LOCK, LockIndex
-from dav.multistatus import propstat, tags
-from dav.xml_requests import PropfindKind, PropfindRequest
 
 _OC: Final = "{http://owncloud.org/ns}"
 _WIN32: Final = "{urn:schemas-microsoft-com:}"
-_HIDDEN: Final = frozenset({CHECKSUMS})
 _EMPTY: Final[Mapping[str, str]] = {}
 
 
@@ -119,9 +116,11 @@ def content_type(name: str, entry: cas.Entry) -> str:
 
 
 def _content_type(item: Item) -> str | None:
-    if item.entry.is_directory:
+    entry = item.entry
+    if entry.is_directory:
         return None
-    return escape(content_type(item.name, item.entry), quote=False)
+    stored = entry.content_type
+    return escape(stored, quote=False) if stored else media_types.guess(item.name)
 
 
 def _etag(item: Item) -> str | None:
@@ -158,12 +157,17 @@ def _permissions(item: Item) -> str:
     return context.folder_permissions if item.entry.is_directory else context.file_permissions
 
 
-def _created(item: Item) -> str | None:
-    created_ns = item.entry.created_ns
-    return http_date(created_ns) if created_ns else None
+def _created(item: Item) -> str:
+    return http_date(item.entry.created_ns or item.entry.mtime_ns)
 
 
-LIVE: Final[dict[str, Callable[[Item], str | None]]] = {
+Live: TypeAlias = Callable[[Item], str | None]
+"""A live property: returns its escaped content, empty for an empty element, None if undefined.
+
+For items without dead properties, whether it is None depends on nothing but `is_directory`.
+"""
+
+LIVE: Final[dict[str, Live]] = {
     "{DAV:}creationdate": _creation_date,
     "{DAV:}displayname": _display_name,
     "{DAV:}getcontentlength": _content_length,
@@ -183,72 +187,29 @@ LIVE: Final[dict[str, Callable[[Item], str | None]]] = {
     _WIN32 + "Win32CreationTime": _created,
     _WIN32 + "Win32LastModifiedTime": _last_modified,
 }
-"""Live properties: Clark name to a function that returns the escaped content, None if undefined."""
+"""All live properties by Clark name."""
 
 ALLPROP: Final = tuple(name for name in LIVE if name.startswith("{DAV:}") and "quota" not in name)
 """Live properties that allprop lists: those of RFC 4918 (RFC 4331 keeps quota out)."""
+
+SAME_FOR_ALL: Final = frozenset(
+    {
+        "{DAV:}quota-available-bytes",
+        "{DAV:}quota-used-bytes",
+        "{DAV:}resourcetype",
+        "{DAV:}supportedlock",
+        _OC + "permissions",
+    }
+)
+"""Live properties that are the same for all files, or all folders, of one context."""
+
+HIDDEN: Final = frozenset({CHECKSUMS})
+"""Notes of the program that are no properties to anybody."""
 
 REPLACEABLE: Final = frozenset({"{DAV:}displayname", "{DAV:}getcontentlanguage"})
 """Properties of RFC 4918 that a client may set, and which then are as it set them."""
 
 
-class Renderer:
-    """Writes response elements of a PROPFIND.
-
-    Args:
-        wanted: what the request asks.
-        is_minimal: whether to say nothing of properties that are not there.
-    """
-
-    def __init__(self, wanted: PropfindRequest, *, is_minimal: bool) -> None:
-        self._is_minimal = is_minimal
-        self._kind = wanted.kind
-        names = wanted.names if wanted.kind is PropfindKind.NAMED else ALLPROP
-        if wanted.kind is PropfindKind.ALL:
-            names += tuple(name for name in wanted.names if name not in names)
-            self._optional = frozenset(ALLPROP)
-        else:
-            self._optional = frozenset()
-        self._asked = frozenset(names)
-        self._plan = [(name, *tags(name), LIVE.get(name)) for name in names]
-
-    def response(self, item: Item) -> str:
-        """Return the response element of an item."""
-        if self._kind is PropfindKind.NAMES:
-            found, missing = self._names(item), ""
-        else:
-            found, missing = self._values(item)
-        stats = propstat(found, 200) if found or not missing else ""
-        if missing:
-            stats += propstat(missing, 404)
-        return f"<D:response><D:href>{item.href}</D:href>{stats}</D:response>"
-
-    def _values(self, item: Item) -> tuple[str, str]:
-        """Return the properties that are there, and those that were asked for and are not."""
-        dead = item.context.dead(item.entry)
-        found: list[str] = []
-        missing: list[str] = []
-        for name, start, end, empty, live in self._plan:
-            if name in dead and name not in _HIDDEN and (live is None or name in REPLACEABLE):
-                found.append(dead[name])
-                continue
-            value = None if live is None else live(item)
-            if value:
-                found.append(f"{start}{value}{end}")
-            elif value is not None:
-                found.append(empty)
-            elif not self._is_minimal and name not in self._optional:
-                missing.append(empty)
-        if dead and self._kind is PropfindKind.ALL:
-            found += (dead[name] for name in _shown(dead) if name not in self._asked)
-        return "".join(found), "".join(missing)
-
-    def _names(self, item: Item) -> str:
-        live = [name for name, function in LIVE.items() if function(item) is not None]
-        return "".join(
-            tags(name)[2] for name in dict.fromkeys([*live, *_shown(item.context.dead(item.entry))])
-        )
-
-
-def _shown(dead: Mapping[str, str]) -> Iterable[str]:
-    return (name for name in dead if name not in _HIDDEN)
+def has_dead(entry: cas.Entry) -> bool:
+    """Whether an entry has dead properties or notes of the program."""
+    return bool(entry.properties or entry.properties_id)

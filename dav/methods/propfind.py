@@ -14,7 +14,8 @@ from dav.locations import Location, Place
 from dav.lock_xml import LockIndex
 from dav.locked import lock_root
 from dav.paths import is_representable, quote_name
-from dav.properties import Context, Item, Renderer
+from dav.properties import Context, Item
+from dav.renderer import Renderer
 from dav.request import Request, Resource
 from dav.room import free_bytes
 from dav.status import HttpError
