@@ -51,7 +51,13 @@ def main(args: Sequence[str] | None = None, prog_name: str = "casdav") -> NoRetu
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     session = Session()
-    sys.exit(_run(args, prog_name, session))
+    code = _run(args, prog_name, session)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+        code = code or Exit.BROKEN_PIPE
+    sys.exit(code)
 
 
 def _run(args: Sequence[str] | None, prog_name: str, session: Session) -> int:

@@ -101,9 +101,10 @@ def find(
 
 
 def _print(session: Session, place: Location, entry: cas.Entry, *, null: bool) -> None:
-    members = {**json_name("volume", place.volume), **entry_members(place.path, entry)}
-    session.output.message("entry", members)
-    if null:
+    if session.output.json:
+        members = {**json_name("volume", place.volume), **entry_members(place.path, entry)}
+        session.output.message("entry", members)
+    elif null:
         session.output.exact(str(place))
     else:
         session.output.text(printable(str(place)))

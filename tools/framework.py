@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -31,18 +30,16 @@ class Command(click.Command):
         self.params.extend(common_options())
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command, and its output to the end.
+        """Run the command.
 
         Raises:
             PipeClosed: nobody reads standard output any more. It is not an OSError, which click
                 would end the process for.
         """
         try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
+            return super().invoke(ctx)
         except BrokenPipeError as error:
             raise PipeClosed from error
-        return result
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples as they are."""

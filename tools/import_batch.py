@@ -135,10 +135,7 @@ class Batch:
         if self._dry_run or not self._pending:
             self._pending.clear()
             return
-        try:
-            self._commit(self._pending)
-        except _OF_ONE_PATH:
-            self._commit_one_by_one(self._pending)
+        self._commit(self._pending)
         self._pending = []
         self._cache.flush()
 
@@ -151,14 +148,15 @@ class Batch:
             self.commit()
 
     def _commit(self, pending: list[_Pending]) -> None:
-        with self._volume.edit(author=self._author) as edit:
-            for _, step in pending:
-                step(edit)
-
-    def _commit_one_by_one(self, pending: list[_Pending]) -> None:
-        """Find out which path it is that cannot be done, and do the others."""
-        for single in pending:
-            try:
-                self._commit([single])
-            except _OF_ONE_PATH as error:
-                self.problem(single.source, error)
+        """Commit all, or find by halves which path it is that cannot be done, and do the others."""
+        try:
+            with self._volume.edit(author=self._author) as edit:
+                for _, step in pending:
+                    step(edit)
+        except _OF_ONE_PATH as error:
+            if len(pending) == 1:
+                self.problem(pending[0].source, error)
+                return
+            middle = len(pending) // 2
+            self._commit(pending[:middle])
+            self._commit(pending[middle:])

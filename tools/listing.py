@@ -44,9 +44,10 @@ def ls(
         with viewed(repository, place) as (view, entry):
             rows: list[list[str]] = []
             for path, found in _entries(view, place.path, entry, recursive=recursive):
-                session.output.message("entry", entry_members(path, found))
                 name = path if recursive else path.rpartition("/")[2]
-                if null:
+                if session.output.json:
+                    session.output.message("entry", entry_members(path, found))
+                elif null:
                     session.output.exact(name)
                 elif long:
                     rows.append(entry_row(name, found))

@@ -55,12 +55,12 @@ class Output:
     def text(self, line: str = "") -> None:
         """Print a line that a person asked for; nothing with `--json`."""
         if not self.json:
-            click.echo(line)
+            sys.stdout.write(f"{line}\n")
 
     def exact(self, name: str) -> None:
         """Print a name as the bytes it is, ended by a NUL; nothing with `--json`."""
         if not self.json:
-            click.echo(os.fsencode(name) + b"\0", nl=False)
+            sys.stdout.buffer.write(os.fsencode(name) + b"\0")
 
     def done(self, line: str) -> None:
         """Print what was done; nothing with `--json` or `-q`."""
@@ -79,13 +79,13 @@ class Output:
     def document(self, value: object) -> None:
         """Print the JSON document of a short command; nothing without `--json`."""
         if self.json:
-            click.echo(json.dumps(value, indent=2))
+            sys.stdout.write(f"{json.dumps(value, indent=2)}\n")
 
     def message(self, message_type: str, members: Mapping[str, object]) -> None:
         """Print one JSON line of a long command; nothing without `--json`."""
         if self.json:
             line = {"message_type": message_type, **members}
-            click.echo(json.dumps(line, separators=(",", ":")))
+            sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
 
     def problem(self, path: str, reason: str) -> None:
         """Name a file that could not be handled: on standard error, or as a JSON line."""
@@ -126,7 +126,7 @@ class Output:
             for column, cell, width in zip(columns, line, widths, strict=True):
                 padding = " " * (width - cell_len(cell))
                 cells.append(padding + cell if column.startswith(">") else cell + padding)
-            click.echo("  ".join(cells).rstrip())
+            self.text("  ".join(cells).rstrip())
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Ask before something is destroyed.

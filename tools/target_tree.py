@@ -91,7 +91,12 @@ class TargetTree:
                     raise InTheWayError("a file has this name already") from None
                 os.unlink(name, dir_fd=parent)
                 os.mkdir(name, 0o700, dir_fd=parent)
-        return os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
+        descriptor = os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if mode & stat.S_IRWXU != stat.S_IRWXU:
+            # An earlier export left it read-only; it is so again when it is finished.
+            os.fchmod(descriptor, mode | stat.S_IRWXU)
+        return descriptor
 
     def write_file(
         self,

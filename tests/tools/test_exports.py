@@ -44,6 +44,16 @@ def test_nothing_is_overwritten_unless_asked(casdav: Casdav, filled: Path, tmp_p
     assert describe_tree(out) == describe_tree(filled)
 
 
+def test_an_export_over_an_earlier_one_writes_into_read_only_folders(
+    casdav: Casdav, filled: Path, tmp_path: Path
+) -> None:
+    (filled / "folder").chmod(0o500)
+    casdav("import", filled, "v:/x")
+    casdav("export", "v:/x", tmp_path / "out")
+    casdav("export", "--overwrite", "v:/x", tmp_path / "out")
+    assert describe_tree(tmp_path / "out") == describe_tree(filled)
+
+
 def test_nothing_is_written_through_a_link(casdav: Casdav, filled: Path, tmp_path: Path) -> None:
     out, victim = tmp_path / "out", tmp_path / "victim"
     out.mkdir()
