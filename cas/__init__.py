@@ -48,7 +48,7 @@ from cas.errors import (
     StoreFullError,
     WrongKeyError,
 )
-from cas.files import FileReader, FileWriter
+from cas.files import FileReader, FileWriter, StoredFiles
 from cas.formats import NAME_SIZE_LIMIT, RepositoryConfig
 from cas.ids import ObjectId
 from cas.locks import ConflictingLocksError, Lock, LockTable, LockView
@@ -100,6 +100,7 @@ __all__ = [
     "Scratch",
     "StoreError",
     "StoreFullError",
+    "StoredFiles",
     "SystemClock",
     "TreeState",
     "View",

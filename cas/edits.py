@@ -10,7 +10,7 @@ from typing import Self
 from cas.chunkstore import ChunkStore
 from cas.commit import Check, Committer, Request
 from cas.errors import InvalidError
-from cas.files import FileWriter
+from cas.files import FileWriter, StoredFiles
 from cas.formats import LABEL_SIZE_LIMIT, RECORD_SIZE_LIMIT, SYMLINK_SIZE_LIMIT
 from cas.nodes import NodeStore
 from cas.objects import INLINE_PROPERTIES_LIMIT, Content, Entry, encode_properties
@@ -98,9 +98,9 @@ class Edit:
         attributes = self._attributes(mtime_ns, mode, created_ns, content_type, properties)
         self._operations.append(Put(split_path(path), content, attributes, expect))
 
-    def rely_on(self, writer: FileWriter) -> None:
-        """Say that this edit puts content of the upload: it fails if the upload's packs do."""
-        self._request.relies.packs |= writer.relies.packs
+    def rely_on(self, stored: FileWriter | StoredFiles) -> None:
+        """Say that this edit puts content stored so: it fails if the packs that hold it do."""
+        self._request.relies.packs |= stored.relies.packs
 
     def put_record(self, path: str, record: bytes, *, expect: Expectation | None = None) -> None:
         """Make the path a record with these bytes, 16 KiB at most (of the registry only)."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from functools import cache
 from itertools import islice, pairwise
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
-from cas.chunking import SIGNATURE_SIZE, Chunker, choose_parameters
+from cas.chunking import SIGNATURE_SIZE, Chunker, ChunkParameters, choose_parameters
 from cas.chunkstore import ChunkStore, Reliance
 from cas.errors import IntegrityError, InvalidError
 from cas.file_nodes import FileNodeBuilder, FileNodeSource, pieces_from
@@ -128,7 +129,7 @@ class FileWriter:
 
     def _ends(self, segment: bytes, *, final: bool) -> list[int]:
         if self._chunker is None:
-            self._chunker = Chunker(choose_parameters(segment))
+            self._chunker = _chunker(choose_parameters(segment))
         return self._chunker.cut(segment, final=final)
 
     def _store(self, segment: bytes, ends: list[int], *, at_once: bool = True) -> None:
@@ -158,9 +159,9 @@ class FileWriter:
         parameters = choose_parameters(self._read(first_chunk))
         if self._chunker is None:
             if not self._gathered:
-                self._chunker = Chunker(parameters)
+                self._chunker = _chunker(parameters)
             elif self._gathered >= SIGNATURE_SIZE:
-                self._chunker = Chunker(choose_parameters(b"".join(self._blocks)))
+                self._chunker = _chunker(choose_parameters(b"".join(self._blocks)))
         return self._chunker is not None and self._chunker.parameters == parameters
 
     def _meet_border(self, pieces: deque[tuple[bytes, int]]) -> None:
@@ -197,6 +198,38 @@ class FileWriter:
     def _add(self, ids: list[ObjectId], lengths: list[int]) -> None:
         for chunk_id, length in zip(ids, lengths, strict=True):
             self._builder.append(chunk_id, length)
+
+
+class StoredFiles(NamedTuple):
+    """Contents that were stored together, and the packs that what puts them must rely on."""
+
+    contents: list[Content]
+    relies: Reliance
+
+
+def store_files(chunks: ChunkStore, nodes: NodeStore, files: Sequence[bytes]) -> StoredFiles:
+    """Store the bytes of several files in one go: of small ones, most of the cost is per call."""
+    relies = Reliance()
+    pieces: list[memoryview] = []
+    counts: list[int] = []
+    for file in files:
+        view = memoryview(file)
+        ends = _chunker(choose_parameters(file)).cut(file, final=True)
+        pieces += (view[start:end] for start, end in pairwise([0, *ends]))
+        counts.append(len(ends))
+    stored = zip(chunks.put_chunks(pieces, relies), pieces, strict=True)
+    contents = []
+    for count in counts:
+        builder = FileNodeBuilder(UploadNodes(nodes, relies))
+        for chunk_id, piece in islice(stored, count):
+            builder.append(chunk_id, len(piece))
+        contents.append(builder.finish())
+    return StoredFiles(contents, relies)
+
+
+@cache
+def _chunker(parameters: ChunkParameters) -> Chunker:
+    return Chunker(parameters)
 
 
 class FileReader(io.RawIOBase):
