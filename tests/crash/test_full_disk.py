@@ -1,0 +1,124 @@
+"""A full disk: StoreFullError, nothing lost, and it works again after room was made."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import cas
+from tests.support.corpus import seeded_bytes
+
+MiB: Final = 1024 * 1024
+DISK_SIZE: Final = 48 * MiB
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small disk of its own."""
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "casdav-test", str(directory)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs root, and a kernel that lets it")
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", "-l", str(directory)], check=True)
+
+
+def put(volume: cas.Volume, path: str, data: bytes) -> None:
+    with volume.upload() as upload:
+        for start in range(0, len(data), MiB):
+            upload.write(data[start : start + MiB])
+        with volume.edit() as edit:
+            edit.put(path, upload)
+
+
+def read_all(volume: cas.Volume) -> dict[str, bytes]:
+    found = {}
+    with volume.view() as view:
+        for path, entry in view.walk():
+            if entry.is_file:
+                with view.open(path) as reader:
+                    found[path] = reader.read()
+    return found
+
+
+def fill(volume: cas.Volume, size: int, first_seed: int = 0) -> dict[str, bytes]:
+    """Put files until the disk is full; return what was acknowledged."""
+    stored: dict[str, bytes] = {}
+    with pytest.raises(cas.StoreFullError):
+        for seed in range(first_seed, first_seed + 100_000):
+            data = seeded_bytes(seed, size)
+            put(volume, f"file {seed}", data)
+            stored[f"file {seed}"] = data
+    return stored
+
+
+@pytest.mark.parametrize("size", [3_000, 100_000, 5 * MiB])
+def test_uploads_that_fill_the_disk_lose_nothing(disk: Path, size: int) -> None:
+    ballast = disk / "ballast"
+    ballast.write_bytes(bytes(36 * MiB if size < MiB else 8 * MiB))
+    with cas.create(disk / "store") as repository:
+        volume = repository.create_volume("v")
+        stored = fill(volume, size)
+        assert read_all(volume) == stored
+        # Looking, removing and restarting work on a full disk.
+        gone = min(stored)
+        with volume.edit() as edit:
+            edit.remove(gone)
+        del stored[gone]
+    with cas.open(disk / "store") as repository:
+        assert read_all(repository.volume("v")) == stored
+    ballast.unlink()
+    with cas.open(disk / "store") as repository:
+        volume = repository.volume("v")
+        put(volume, "after", b"there is room again")
+        stored["after"] = b"there is room again"
+        repository.checkpoint()
+        assert read_all(volume) == stored
+    shutil.rmtree(disk / "store" / "local" / "catalog")
+    with cas.open(disk / "store") as repository:
+        assert read_all(repository.volume("v")) == stored
+
+
+@pytest.mark.parametrize("free", range(0, 3_600_000, 400_000))
+def test_a_disk_that_others_fill_loses_nothing(disk: Path, free: int) -> None:
+    """Whatever room there is, a commit or checkpoint works or fails as a whole."""
+    ballast = disk / "ballast"
+    with cas.create(disk / "store") as repository:
+        volume = repository.create_volume("v")
+        stored = {"first": seeded_bytes(0, 400_000)}
+        put(volume, "first", stored["first"])
+        state = os.statvfs(disk)
+        ballast.write_bytes(bytes(max(0, state.f_bavail * state.f_frsize - free)))
+        for seed in range(1, 25):
+            data = seeded_bytes(seed, 90_000)
+            with contextlib.suppress(cas.StoreFullError):
+                put(volume, f"file {seed}", data)
+                stored[f"file {seed}"] = data
+            with contextlib.suppress(cas.StoreFullError), volume.edit() as edit:
+                for number in range(100):
+                    edit.make_directory(f"folders/{seed}/{number}", parents=True)
+            if seed % 4 == 0:
+                with contextlib.suppress(cas.StoreFullError):
+                    repository.checkpoint()
+            assert read_all(volume) == stored
+        ballast.unlink()
+        put(volume, "after", b"room")
+        stored["after"] = b"room"
+        repository.checkpoint()
+        assert read_all(volume) == stored
+    with cas.open(disk / "store") as repository:
+        assert read_all(repository.volume("v")) == stored
+    shutil.rmtree(disk / "store" / "local" / "catalog")
+    with cas.open(disk / "store") as repository:
+        assert read_all(repository.volume("v")) == stored
+        assert list((disk / "store" / "local" / "open").iterdir()) == []
