@@ -61,7 +61,7 @@ def _full_year(two_digits: int) -> int:
     return year - 100 if year > this_year + 50 else year
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def _http_date(seconds: int) -> str:
     year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(seconds)
     return (
@@ -70,7 +70,7 @@ def _http_date(seconds: int) -> str:
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def _rfc3339(seconds: int) -> str:
     year, month, day, hour, minute, second, *_ = time.gmtime(seconds)
     return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
@@ -87,4 +87,7 @@ def rfc3339(time_ns: int) -> str:
 
 
 def _clamped_seconds(time_ns: int) -> int:
-    return max(_EARLIEST_S, min(_LATEST_S, time_ns // NANOSECONDS))
+    seconds = time_ns // NANOSECONDS
+    if _EARLIEST_S <= seconds <= _LATEST_S:
+        return seconds
+    return _EARLIEST_S if seconds < 0 else _LATEST_S

@@ -109,10 +109,12 @@ def _children(view: cas.View, resource: Resource, context: Context) -> Iterator[
     href, path = resource.href, resource.path
     below = path + "/" if path else ""
     for name, entry in view.list(path):
-        if (entry.is_directory or entry.is_file) and is_representable(name):
-            quoted = quote_name(name)
-            end = "/" if entry.is_directory else ""
-            yield Item(f"{href}{quoted}{end}", name, below + name, entry, context)
+        is_directory = entry.is_directory
+        if (is_directory or entry.is_file) and is_representable(name):
+            address = href + quote_name(name)
+            if is_directory:
+                address += "/"
+            yield Item(address, name, below + name, entry, context)
 
 
 def _descendants(view: cas.View, resource: Resource, context: Context) -> Iterator[Item]:
