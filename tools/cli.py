@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 import click
 
 import cas
-from tools.exits import Exit, Failure, exit_code
+from tools.exits import MEANINGS, Exit, Failure, exit_code
 from tools.framework import LazyGroup, PipeClosed, Place
 from tools.session import Session
 
@@ -36,7 +36,10 @@ COMMANDS: Final[dict[str, Place]] = {
 """Every command: where it is, and its line in `casdav --help`."""
 
 
-@click.group(cls=LazyGroup, places=COMMANDS)
+_CODES = "\n".join(["\b", "Exit codes:", *(f"{code:5}  {MEANINGS[code]}" for code in Exit)])
+
+
+@click.group(cls=LazyGroup, places=COMMANDS, epilog=_CODES)
 @click.version_option(package_name="casdav", message="casdav %(version)s")
 def casdav() -> None:
     """A self-hosted file store that you mount, sync and rewind.

@@ -5,14 +5,16 @@ So one bad path costs itself alone, and an interrupted run keeps what it did.
 
 from __future__ import annotations
 
+import os
 import stat
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, Self, TypeAlias
 
 import cas
 from tools.exits import explain
 from tools.import_plan import Totals
+from tools.small_files import SmallFile, SmallFiles
 from tools.source_tree import StoredFile
 from tools.stat_cache import StatCache
 
@@ -77,9 +79,20 @@ class Batch:
         self._cache = cache
         self._reporter = reporter
         self._dry_run = dry_run
+        self.small_files = SmallFiles(volume)
         self._pending: list[_Pending] = []
         self._deadline = 0.0
         self.totals = Totals()
+
+    def close(self) -> None:
+        """End; what is pending is not committed."""
+        self.small_files.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def put(self, source: str, target: str, stored: StoredFile) -> None:
         """Have a path hold a stored file, with its time and mode."""
@@ -88,6 +101,20 @@ class Batch:
         def step(edit: cas.Edit) -> None:
             edit.rely_on(stored.writer)
             edit.put(target, stored.content, mtime_ns=mtime_ns, mode=mode)
+
+        self._add(source, step)
+
+    def put_small(
+        self, source: str, target: str, file: SmallFile, status: os.stat_result, read_ns: int
+    ) -> None:
+        """Have a path hold a small file, once its bundle is stored; remember it in the cache."""
+        mtime_ns, mode = status.st_mtime_ns, stat.S_IMODE(status.st_mode)
+
+        def step(edit: cas.Edit) -> None:
+            content = file.content
+            edit.rely_on(file.stored)
+            edit.put(target, content, mtime_ns=mtime_ns, mode=mode)
+            self._cache.put(status, content, read_ns)
 
         self._add(source, step)
 
@@ -135,6 +162,7 @@ class Batch:
         if self._dry_run or not self._pending:
             self._pending.clear()
             return
+        self.small_files.wait()
         self._commit(self._pending)
         self._pending = []
         self._cache.flush()

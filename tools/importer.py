@@ -20,6 +20,7 @@ import cas
 from tools.import_batch import Batch
 from tools.import_plan import Pair, Wish, decide, merge
 from tools.output import Progress
+from tools.small_files import SMALL_SIZE
 from tools.source_tree import (
     Excluded,
     StoredFile,
@@ -28,6 +29,7 @@ from tools.source_tree import (
     open_directory,
     open_top,
     read_pieces,
+    read_small,
     special_kind,
     store_descriptor,
     store_file,
@@ -301,10 +303,28 @@ class Importer:
             self._batch.before_file(status.st_size)
             read_ns = self._cache.now_ns()
             if descriptor is None:
+                if existing is None and self._bring_small(item, read_ns):
+                    return
                 stored = store_file(self._volume, item.parent, item.name, self._copy)
             else:
                 stored = store_descriptor(self._volume, descriptor, self._copy)
             self._place(item, stored, read_ns)
+
+    def _bring_small(self, item: _Item, read_ns: int) -> bool:
+        """Bring a new file in a bundle with others, if it is small enough for that."""
+        if item.status.st_size > SMALL_SIZE:
+            return False
+        found = read_small(item.parent, item.name, SMALL_SIZE)
+        if found is None:
+            return False
+        content, status = found
+        file = self._batch.small_files.add(content)
+        self._batch.put_small(item.source, item.target, file, status, read_ns)
+        self._totals.files_read += 1
+        self._totals.bytes_read += len(content)
+        self._progress.advance(1, len(content))
+        self._count(item)
+        return True
 
     def _would_read(self, item: _Item) -> None:
         if item.existing is None:

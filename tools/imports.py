@@ -97,8 +97,10 @@ def import_(
         choices = Choices(excluded, one_file_system, delete, dry_run, _directory_of(repository))
         with StatCache(cache_path(repository.identity)) as cache:
             report = _Report(session.output, dry_run=dry_run)
-            batch = Batch(volume, author(), cache, report, dry_run=dry_run)
-            with session.output.progress("import") as progress:
+            with (
+                Batch(volume, author(), cache, report, dry_run=dry_run) as batch,
+                session.output.progress("import") as progress,
+            ):
                 importer = Importer(volume, batch, cache, choices, progress)
                 with _Counting(source, excluded, progress):
                     _run(importer, batch, source, place.path)

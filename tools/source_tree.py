@@ -107,6 +107,28 @@ def store_descriptor(volume: cas.Volume, descriptor: int, read: Reader) -> Store
         os.lseek(descriptor, 0, os.SEEK_SET)
 
 
+def read_small(parent: int, name: str, limit: int) -> tuple[bytes, os.stat_result] | None:
+    """Return the bytes of a small file in an open directory, and what it is.
+
+    Returns:
+        None where it is larger than `limit` bytes, or has changed while it was read: then
+        `store_file` is the way.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    descriptor = os.open(name, _OPEN_FILE, dir_fd=parent)
+    try:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode) or before.st_size > limit:
+            return None
+        content = os.read(descriptor, before.st_size + 1)
+        is_settled = _stamp(before) == _stamp(os.fstat(descriptor))
+        return (content, before) if is_settled and len(content) == before.st_size else None
+    finally:
+        os.close(descriptor)
+
+
 def read_pieces(descriptor: int, expected_size: int) -> Iterator[bytes]:
     """Yield the content of an open file from where it stands.
 

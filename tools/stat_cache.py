@@ -26,6 +26,9 @@ FINE_MARGIN_NS: Final = 100_000_000
 
 _SECOND_NS: Final = 1_000_000_000
 _SIZE_LIMIT: Final = 1 << 30
+_FILE_KINDS: Final = frozenset(
+    {cas.EntryKind.EMPTY_FILE, cas.EntryKind.CHUNK_FILE, cas.EntryKind.NODE_FILE}
+)
 _KEY: Final = struct.Struct("<QQ")
 _STAMP: Final = struct.Struct("<qqqBq")
 _SCHEMA: Final = """
@@ -97,6 +100,8 @@ class StatCache:
             return None
         size, mtime_ns, ctime_ns, kind, content_size = _STAMP.unpack(row[0])
         if (size, mtime_ns, ctime_ns) != (status.st_size, status.st_mtime_ns, status.st_ctime_ns):
+            return None
+        if kind not in _FILE_KINDS:
             return None
         return cas.Content(cas.EntryKind(kind), content_size, row[1])
 
