@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ import cas
 from dav import accounts, app_passwords
 from dav.passwords import verify_password
 from dav.registry import read_state
+from tests.support.processes import CHECKOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.tools.conftest import Casdav
 
@@ -152,6 +155,40 @@ def test_a_jwt_is_short_lived_and_takes_no_label_or_expiry(alice: Casdav) -> Non
     alice("token", "create", "nobody", "--jwt", code=1)
     alice("token", "create", "alice", "--only", "nowhere:/", code=1)
     alice("token", "create", "alice", "--expires", "2001-01-01", code=2)
+
+
+def documented(name: str) -> set[str]:
+    """Return the members that the README gives a document, up to what other commands add."""
+    readme = (CHECKOUT / "tools" / "README.md").read_text()
+    [row] = [line for line in readme.splitlines() if line.startswith(f"| `{name}` |")]
+    return set(re.findall(r"`([a-z_]+)`", row.split(";")[0].removeprefix(f"| `{name}`")))
+
+
+def test_documents_have_the_members_that_the_readme_names(
+    alice: Casdav, repository: cas.Repository, tmp_path: Path
+) -> None:
+    hold(repository, "urn:a", "docs/a")
+    alice("token", "create", "alice")
+    for words in ("volume list", "user list", "token list", "lock list"):
+        for item in alice(*words.split(), "--json").document:
+            assert set(item) == documented(words), words
+    for words in (
+        "completion bash",
+        "volume quota v none",
+        "volume grant v alice read",
+        "user passwd alice --password-stdin",
+        "user quota alice 1G",
+    ):
+        shown = alice(*words.split(), "--json", stdin=PASSWORD).document
+        name = " ".join(words.split()[: 1 if "bash" in words else 2])
+        assert set(shown) == documented(name), words
+    assert set(alice("init", tmp_path / "new", "--json").document) == documented("init")
+    assert set(alice("stats", "--json").document) == documented("stats") - {"total"}
+    for value in alice("config", "show", "--json").document.values():
+        assert set(value) == documented("config show")
+    entry = {"path", "kind", "size", "modified", "mode", "files", "folders"}
+    stat = set(alice("stat", "--json", "v:/").document)
+    assert stat == documented("stat") - {"entry"} | entry | {"hidden"}
 
 
 def hold(repository: cas.Repository, token: str, path: str) -> None:
