@@ -1,4 +1,4 @@
-"""Times that sync clients send with a file: X-OC-Mtime and X-OC-CTime."""
+"""Times as sync clients send them, in seconds: X-OC-Mtime, X-OC-CTime, and properties."""
 
 from __future__ import annotations
 
@@ -41,6 +41,14 @@ def read_times(header: Callable[[str], str | None]) -> ClientTimes:
 def _nanoseconds(name: str, value: str | None) -> int | None:
     if value is None:
         return None
-    if not _SECONDS.fullmatch(value.strip()):
+    time_ns = parse_seconds(value)
+    if time_ns is None:
         raise HttpError(400, f"{name} must be seconds since 1970, such as 1700000000.25")
-    return int(Decimal(value.strip()) * NANOSECONDS)
+    return time_ns
+
+
+def parse_seconds(text: str) -> int | None:
+    """Return the nanoseconds of a number of seconds, which may have a fraction, or None."""
+    if not _SECONDS.fullmatch(text.strip()):
+        return None
+    return int(Decimal(text.strip()) * NANOSECONDS)

@@ -20,7 +20,8 @@ from dav.request import Request, Resource
 from dav.status import HttpError
 from dav.xml_requests import LockRequest, parse_lock, parse_timeout
 
-_CODED_URL: Final = re.compile(r"[ \t]*<([^<>\s]+)>[ \t]*")
+# The angle brackets must be there; Windows at times and the npm package `webdav` leave them out.
+_CODED_URL: Final = re.compile(r"[ \t]*(?:<([^<>\s]+)>|(urn:uuid:[0-9a-fA-F-]+))[ \t]*")
 
 
 def lock(request: Request) -> Answer:
@@ -58,7 +59,7 @@ def unlock(request: Request) -> Answer:
         raise HttpError(400, "UNLOCK needs a Lock-Token of the form <token>")
     resource = request.resource
     request.check_conditions(resource)
-    held = _lock_here(request, resource, found[1])
+    held = _lock_here(request, resource, found[1] or found[2])
     if held is None:
         raise HttpError(
             409,
@@ -123,7 +124,7 @@ def _new_lock(
         principal=request.principal.name,
         owner=wanted.owner_xml,
         shared=wanted.shared,
-        infinite=is_infinite and (resource.is_directory or resource.entry is None),
+        infinite=is_infinite,
         timeout_seconds=seconds,
         expires_ns=now_ns + seconds * NANOSECONDS,
         created_ns=now_ns,

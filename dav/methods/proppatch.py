@@ -9,6 +9,7 @@ import cas
 from dav import answers
 from dav.answers import Answer
 from dav.checksums import PROPERTY as CHECKSUMS
+from dav.client_times import parse_seconds
 from dav.dates import NANOSECONDS, parse_http_date
 from dav.multistatus import propstat, tags
 from dav.properties import LIVE, REPLACEABLE
@@ -22,7 +23,10 @@ SIZE_LIMIT: Final = 256 * 1024
 
 _WIN32: Final = "{urn:schemas-microsoft-com:}"
 _TYPE: Final = "{DAV:}getcontenttype"
-_MTIME: Final = frozenset({"{DAV:}getlastmodified", _WIN32 + "Win32LastModifiedTime"})
+_OWNCLOUD_MTIME: Final = "{DAV:}lastmodified"  # In seconds; rclone's way to set a time alone.
+_MTIME: Final = frozenset(
+    {"{DAV:}getlastmodified", _WIN32 + "Win32LastModifiedTime", _OWNCLOUD_MTIME}
+)
 _CREATED: Final = frozenset({_WIN32 + "Win32CreationTime"})
 _APPLIED: Final = _MTIME | _CREATED | {_TYPE}
 _PROTECTED: Final = (LIVE.keys() | {CHECKSUMS}) - _APPLIED - REPLACEABLE
@@ -64,11 +68,19 @@ def _refusal(update: PropertyUpdate, resource: Resource) -> _Refused | None:
     if name in _MTIME | _CREATED:
         if update.value is None:
             return _Refused(403, "cannot-modify-protected-property")
-        if parse_http_date(update.text) is None:
+        if _time_ns(update) is None:
             return _Refused(409)
     if name == _TYPE and not update.text.strip().isprintable():
         return _Refused(409)
     return None
+
+
+def _time_ns(update: PropertyUpdate) -> int | None:
+    """Return the time that a property is set to, None where it is not written as it must be."""
+    if update.name == _OWNCLOUD_MTIME:
+        return parse_seconds(update.text)
+    seconds = parse_http_date(update.text)
+    return None if seconds is None else seconds * NANOSECONDS
 
 
 def _apply(
@@ -109,11 +121,10 @@ def _changed(dead: dict[str, str], updates: Iterable[PropertyUpdate]) -> _Change
     changes = _Changes(dict(dead))
     for update in updates:
         if update.name in _MTIME | _CREATED:
-            seconds = parse_http_date(update.text) or 0
             if update.name in _MTIME:
-                changes = changes._replace(mtime_ns=seconds * NANOSECONDS)
+                changes = changes._replace(mtime_ns=_time_ns(update))
             else:
-                changes = changes._replace(created_ns=seconds * NANOSECONDS)
+                changes = changes._replace(created_ns=_time_ns(update))
         elif update.name == _TYPE:
             changes = changes._replace(content_type=update.text.strip()[:255])
         elif update.value is None:

@@ -112,6 +112,15 @@ def test_times_are_applied(alice: Client, folder: str, element: str) -> None:
     assert set(statuses(alice, folder + "a", put(element.format("soon"))).values()) == {409}
 
 
+def test_a_time_in_seconds_is_applied_as_owncloud_has_it(alice: Client, folder: str) -> None:
+    alice("PUT", folder + "a", b"x")
+    for text, status in [("784111777", 200), ("784111777.5", 200), ("soon", 409), ("", 409)]:
+        element = f"<D:lastmodified>{text}</D:lastmodified>"
+        assert set(statuses(alice, folder + "a", put(element)).values()) == {status}
+    date = alice("GET", folder + "a").headers["last-modified"]
+    assert date == "Sun, 06 Nov 1994 08:49:37 GMT"
+
+
 def test_windows_attributes_are_kept(alice: Client, folder: str) -> None:
     z = "{urn:schemas-microsoft-com:}"
     created = "Sun, 06 Nov 1994 08:49:37 GMT"
