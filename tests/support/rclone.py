@@ -47,8 +47,7 @@ class Rclone:
     def run(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one rclone command to its end; unless told otherwise it must succeed."""
         completed = subprocess.run(
-            # One attempt: a retry would hide what the server did wrong.
-            [self._program, "--retries=1", "--low-level-retries=1", *map(str, arguments)],
+            self._command(*arguments),
             env=self._environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -59,3 +58,13 @@ class Rclone:
         report = f"rclone {' '.join(map(str, arguments))}\n{completed.stdout}{completed.stderr}"
         assert completed.returncode == 0 or not check, report
         return completed
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
+        """Start one rclone command that goes on by itself, such as a mount."""
+        return subprocess.Popen(
+            self._command(*arguments), env=self._environment, stdin=subprocess.DEVNULL
+        )
+
+    def _command(self, *arguments: str | Path) -> list[str]:
+        # One attempt: a retry would hide what the server did wrong.
+        return [self._program, "--retries=1", "--low-level-retries=1", *map(str, arguments)]
