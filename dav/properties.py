@@ -146,7 +146,8 @@ def _quota_available(item: Item) -> str | None:
     return None if available is None else str(available)
 
 
-def _checksums(item: Item) -> str | None:
+def checksums(item: Item) -> str | None:
+    """Return the content of oc:checksums, None where no sum of the present content is known."""
     kept = item.context.dead(item.entry).get(CHECKSUMS, "")
     sums = known_sums(kept, item.entry.content)
     return f"<oc:checksum>{escape(' '.join(sums))}</oc:checksum>" if sums else None
@@ -164,7 +165,7 @@ def _created(item: Item) -> str:
 Live: TypeAlias = Callable[[Item], str | None]
 """A live property: returns its escaped content, empty for an empty element, None if undefined.
 
-For items without dead properties, whether it is None depends on nothing but `is_directory`.
+Whether it is None depends on nothing but `is_directory` and, for oc:checksums, the sums.
 """
 
 LIVE: Final[dict[str, Live]] = {
@@ -179,7 +180,7 @@ LIVE: Final[dict[str, Live]] = {
     "{DAV:}supportedlock": lambda item: SUPPORTED_LOCK if item.context.volume else "",
     "{DAV:}quota-available-bytes": _quota_available,
     "{DAV:}quota-used-bytes": _quota_used,
-    _OC + "checksums": _checksums,
+    _OC + "checksums": checksums,
     _OC + "fileid": lambda item: str(item.context.file_id(item.path)),
     _OC + "id": lambda item: f"{item.context.file_id(item.path):019d}casdav",
     _OC + "permissions": _permissions,

@@ -1,8 +1,8 @@
 """Response elements of PROPFIND, written from templates.
 
 Most resources have no dead properties. For them, which properties are there depends on nothing but
-whether they are folders, so the first of each kind makes a template, with the same text for all
-and slots for what differs, and a listing fills that in.
+whether they are folders and have checksums, so the first of each kind makes a template, with the
+same text for all and slots for what differs, and a listing fills that in.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dav.properties import (
     Context,
     Item,
     Live,
+    checksums,
     has_dead,
 )
 from dav.xml_requests import PropfindKind, PropfindRequest
@@ -63,14 +64,19 @@ class Renderer:
         self._optional = frozenset(ALLPROP if wanted.kind is PropfindKind.ALL else ())
         self._columns = [_Column(name, *tags(name), LIVE.get(name)) for name in names]
         self._asked = frozenset(names)
-        self._templates: dict[tuple[int, bool], _Template] = {}
+        self._templates: dict[tuple[int, bool, bool], _Template] = {}
 
     def response(self, item: Item) -> str:
         """Return the response element of an item. Contexts must outlive the renderer."""
         entry = item.entry
-        if has_dead(entry) or self._kind is PropfindKind.NAMES:
+        if self._kind is PropfindKind.NAMES:
             return self._compose(item)
-        key = (id(item.context), entry.is_directory)
+        has_sums = False
+        if has_dead(entry):
+            if item.context.dead(entry).keys() - HIDDEN:
+                return self._compose(item)
+            has_sums = bool(checksums(item))
+        key = (id(item.context), entry.is_directory, has_sums)
         template = self._templates.get(key)
         if template is None:
             template = self._templates[key] = self._template(item)

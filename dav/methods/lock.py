@@ -35,7 +35,9 @@ def lock(request: Request) -> Answer:
     if depth == 1:
         raise HttpError(400, "LOCK has Depth 0 or infinity")
     check_creatable(request, resource)
-    if resource.entry is None and resource.location.is_collection_form:
+    if resource.entry is not None:
+        resource.visible_entry()
+    elif resource.location.is_collection_form:
         raise HttpError(409, "there is no such folder; make it with MKCOL")
     request.check_conditions(resource)
     _check_count(request)

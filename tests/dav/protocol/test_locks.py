@@ -273,3 +273,11 @@ def test_a_token_without_its_brackets_is_accepted_as_clients_send_it(
     alice("PUT", folder + "a", b"x")
     token = alice.lock(folder + "a")
     assert alice("UNLOCK", folder + "a", Lock_Token=token).status == 204
+
+
+def test_a_file_is_locked_with_the_depth_that_was_asked_for(alice: Client, folder: str) -> None:
+    for name, headers, depth in (("a", {}, "infinity"), ("b", {"Depth": "0"}, "0")):
+        alice("PUT", folder + name, b"x")
+        reply = alice("LOCK", folder + name, lock_body(), headers)
+        assert reply.xml.findtext(f".//{D}depth") == depth
+    assert alice("LOCK", folder + "a/", lock_body()).status == 404
