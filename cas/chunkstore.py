@@ -122,7 +122,8 @@ class ChunkStore:
         written, full = self._writers[PackKind.DATA].append([record], number)
         relies.packs.update(pack for pack, _ in written)
         # Sealing needs a transaction of its own and the caller has one open: `confirm` does it.
-        self._to_seal += full
+        with self._lock:
+            self._to_seal += full
         return record_id
 
     def journal_id(self, plaintext: bytes) -> ObjectId:
@@ -173,7 +174,7 @@ class ChunkStore:
 
     def contains(self, object_id: bytes) -> bool:
         """Return whether the object is known, without reading it."""
-        if ObjectId(object_id) in self._pending:
+        if ObjectId(object_id) in self._pending:  # first: a commit moves it to the catalog
             return True
         with self._catalog.read() as transaction:
             return transaction.location(object_id) is not None
@@ -186,7 +187,6 @@ class ChunkStore:
         Raises:
             StoreError: a sync failed; the transaction must be given up.
         """
-        self.refill_ordinals(transaction)
         with self._lock:
             pending = dict(self._pending)
             packs = {pack for _, pack in pending.values()}
@@ -208,42 +208,59 @@ class ChunkStore:
             for object_id, place in flushed.pending.items():
                 if self._pending.get(object_id) == place:
                     del self._pending[object_id]
+            to_seal = [pack for pack in self._to_seal if pack in flushed.packs]
+            self._to_seal = [pack for pack in self._to_seal if pack not in flushed.packs]
         for pack in flushed.packs:
             pack.announced = True
-        to_seal, self._to_seal = self._to_seal, []
         for pack in to_seal:
             self.seal(pack)
+        self.refill_ordinals()
 
     def seal_current(self) -> None:
         """Seal the packs that are being filled; the next append begins new ones."""
+        with self._lock:
+            ended, self._to_seal = self._to_seal, []
         for writer in self._writers.values():
+            ended += writer.take_ended()
             pack = writer.take_current()
             if pack is not None:
-                self.seal(pack)
+                ended.append(pack)
+        for pack in ended:
+            self.seal(pack)
 
     def seal(self, pack: OpenPack) -> None:
-        """Finish a pack that nobody appends to any more and hand it to the blob store."""
+        """Finish a pack that nobody appends to any more and hand it to the blob store.
+
+        The catalog learns of it first. Its transaction comes after those of all commits whose
+        journal records are in the pack, and it is there for good before the file is moved away:
+        recovery looks for such records in open packs only.
+        """
         try:
             if not pack.failed:
                 pack.finish()
-                # Recovery looks for journal records in open packs only: once this one is moved
-                # away the catalog must hold them for good.
+                self._announce_sealed(pack)
                 self._catalog.sync()
                 self._store.put_file(pack_blob_name(pack.id), pack.path)
-                self._announce_sealed(pack)
         except CasError:
             pack.failed = True
             raise
         finally:
             self._drop_pending(pack)
             pack.abandon()
+        self.refill_ordinals()
 
-    def refill_ordinals(self, transaction: WriteTransaction) -> None:
-        """Set ordinals aside, so that a pack can be begun without a transaction."""
+    def refill_ordinals(self) -> None:
+        """Set ordinals aside, so that a pack can be begun without a transaction.
+
+        Only once they are reserved for good: those of a transaction that is given up would be
+        reserved by others too.
+        """
         with self._lock:
             missing = _ORDINALS_KEPT - len(self._ordinals)
-            if missing > _ORDINALS_KEPT // 2:
+        if missing > _ORDINALS_KEPT // 2:
+            with self._catalog.write() as transaction:
                 first = transaction.reserve_ordinals(missing)
+            with self._lock:
                 self._ordinals += range(first, first + missing)
 
     def close(self) -> None:
@@ -252,14 +269,13 @@ class ChunkStore:
         self._reader.close()
 
     def _announce_sealed(self, pack: OpenPack) -> None:
-        kind, size, records = pack.kind, pack.size, len(pack.places)
-        row = PackRow(pack.id, kind, PackState.SEALED, size=size, records=records)
-        with self._lock:
-            held = [(i, location) for i, (location, p) in self._pending.items() if p is pack]
+        """Tell the catalog of the pack and of all its records; the file is still where it was."""
+        size, records = pack.size, len(pack.places)
+        row = PackRow(pack.id, pack.kind, PackState.SEALED, self._process_id, size, records)
         with self._catalog.write() as transaction:
-            self.refill_ordinals(transaction)
             transaction.put_pack(pack.ordinal, row)
-            transaction.put_locations(sorted(held))
+            transaction.put_locations(sorted(pack.locations()))
+            pack.announced = True  # before another commit could say that it is open
 
     def _unknown(self, ids: Sequence[ObjectId], relies: Reliance) -> list[int]:
         """Return the indices of the ids that are not stored yet."""
@@ -301,15 +317,18 @@ class ChunkStore:
             if not self._ordinals:
                 raise StoreError("too many packs begun without a commit", transient=True)
             ordinal = self._ordinals.pop(0)
-        return OpenPack(self._directory, self._process_id, kind, ordinal)
+        pack = OpenPack(self._directory, self._process_id, kind, ordinal)
+        self._reader.expect(ordinal, PackRow(pack.id, kind, PackState.OPEN, self._process_id))
+        return pack
 
     def _locate(self, ids: Sequence[bytes]) -> list[Location]:
+        # First what is pending: it goes from there when it is in the catalog already.
+        pending = [self._pending.get(ObjectId(object_id)) for object_id in ids]
         locations = []
         with self._catalog.read() as transaction:
-            for object_id in ids:
+            for object_id, held in zip(ids, pending, strict=True):
                 location = transaction.location(object_id)
                 if location is None:
-                    held = self._pending.get(ObjectId(object_id))
                     if held is None:
                         message = f"object {object_id.hex()} is missing: no pack has it"
                         raise IntegrityError(message)

@@ -44,6 +44,12 @@ class PackReader:
         self._open_directory = open_directory
         self._lock = threading.Lock()
         self._files: OrderedDict[int, _PackFile] = OrderedDict()
+        self._expected: dict[int, PackRow] = {}
+
+    def expect(self, ordinal: int, pack: PackRow) -> None:
+        """Learn of an open pack of this process before the catalog does."""
+        with self._lock:
+            self._expected[ordinal] = pack
 
     def read(self, ordinal: int, offset: int, size: int) -> bytes:
         """Return `size` bytes of the pack from `offset` on.
@@ -83,28 +89,30 @@ class PackReader:
         return file
 
     def _open(self, ordinal: int) -> _PackFile | None:
-        """Open the pack's local file; None where the store has it elsewhere."""
-        pack = self._row(ordinal)
-        for _ in range(2):  # an open pack may be sealed, and so renamed, between look and open
+        """Open the pack's local file; None where the store has it elsewhere.
+
+        A pack that is being sealed is moved from one place to the other, at any moment.
+        """
+        for _ in range(2):
             pack = self._row(ordinal)
-            path = self._path(pack)
-            if path is None:
+            sealed = self._store.local_path(pack_blob_name(pack.id))
+            places = [sealed, self._open_path(pack)]
+            for path in places if pack.state is PackState.SEALED else reversed(places):
+                try:
+                    with StoreErrors():
+                        if path is not None:
+                            return _PackFile(path)
+                except NotFoundError:
+                    continue
+            if sealed is None:
                 return None
-            try:
-                with StoreErrors():
-                    return _PackFile(path)
-            except NotFoundError:
-                continue
-        other = self._store.local_path(pack_blob_name(pack.id))
-        if pack.state is PackState.OPEN and other is not None and other.exists():
-            return _PackFile(other)  # sealed by a process that died before it could say so
-        message = f"pack {pack.id.hex()} is missing"
+        message = f"pack {self._name(ordinal)} is missing"
         raise IntegrityError(message)
 
-    def _path(self, pack: PackRow) -> Path | None:
-        if pack.state is PackState.OPEN:
-            return self._open_directory / open_pack_name(pack.process, pack.id)
-        return self._store.local_path(pack_blob_name(pack.id))
+    def _open_path(self, pack: PackRow) -> Path | None:
+        if not pack.process:
+            return None
+        return self._open_directory / open_pack_name(pack.process, pack.id)
 
     def _read_remote(self, ordinal: int, offset: int, size: int) -> bytes:
         name = pack_blob_name(self._row(ordinal).id)
@@ -115,12 +123,15 @@ class PackReader:
             raise IntegrityError(message) from error
 
     def _row(self, ordinal: int) -> PackRow:
+        expected = self._expected.get(ordinal)
         with self._catalog.read() as transaction:
             pack = transaction.pack(ordinal)
-        if pack is None:
+        if pack is not None:
+            self._expected.pop(ordinal, None)
+        elif expected is None:
             message = f"the catalog names pack number {ordinal}, which it does not know"
             raise IntegrityError(message)
-        return pack
+        return pack or expected  # type: ignore[return-value]
 
     def _name(self, ordinal: int) -> str:
         return self._row(ordinal).id.hex()

@@ -18,6 +18,7 @@ from cas.catalog import Location
 from cas.disk import StoreErrors, sync_directory
 from cas.errors import StoreError
 from cas.formats import PACK_RECORD_LIMIT, PACK_SIZE_TARGET
+from cas.ids import Kind, ObjectId
 from cas.packfile import (
     RECORD_OVERHEAD,
     Footer,
@@ -101,6 +102,15 @@ class OpenPack:
         self.places += places
         return locations
 
+    def locations(self) -> list[tuple[ObjectId, Location]]:
+        """Return where each object of the pack lies; journal records are not looked up."""
+        ordinal = self.ordinal
+        return [
+            (p.id, Location(ordinal, p.offset, p.stored_size, p.plain_size, n, p.kind, p.codec))
+            for n, p in enumerate(self.places)
+            if p.kind is not Kind.JOURNAL
+        ]
+
     def note_journal(self, number: int) -> None:
         """Remember that the pack holds the journal record of this number."""
         self.first_journal = self.first_journal or number
@@ -137,63 +147,81 @@ class OpenPack:
 
     def abandon(self) -> None:
         """Close the file and give up its lock."""
-        os.close(self._descriptor)
+        with self._sync_lock:  # a sync must not meet a number that is another file's by then
+            self.failed |= self.size != self._synced_size
+            os.close(self._descriptor)
 
     def _write(self, buffers: list[bytes | memoryview]) -> None:
-        start = self.size
+        """Write behind what is there; the size grows when all of it is written.
+
+        Not before: a sync that comes in between must not take for synced what may be cut again.
+        """
+        end = self.size
         try:
             with StoreErrors():
                 for first in range(0, len(buffers), _BUFFERS_PER_CALL):
-                    self._write_some(buffers[first : first + _BUFFERS_PER_CALL])
+                    end += self._write_some(buffers[first : first + _BUFFERS_PER_CALL], end)
         except StoreError:
-            self.size = start
-            with StoreErrors():
-                os.ftruncate(self._descriptor, start)
+            try:
+                os.ftruncate(self._descriptor, self.size)
+            except OSError:
+                self.failed = True
             raise
+        self.size = end
 
-    def _write_some(self, buffers: list[bytes | memoryview]) -> None:
+    def _write_some(self, buffers: list[bytes | memoryview], offset: int) -> int:
         wanted = sum(map(len, buffers))
-        written = os.pwritev(self._descriptor, buffers, self.size)
+        written = os.pwritev(self._descriptor, buffers, offset)
         if written < wanted:
             rest = memoryview(b"".join(buffers))
             while written < wanted:
-                written += os.pwrite(self._descriptor, rest[written:], self.size + written)
-        self.size += wanted
+                written += os.pwrite(self._descriptor, rest[written:], offset + written)
+        return wanted
 
 
 class PackWriter:
     """Appends records of one kind of pack, going on in a new pack when one is full.
 
-    Shared by threads. A full pack is handed to the caller, who seals it: that takes a sync and a
-    transaction, which must not happen under this lock.
+    Shared by threads. A full pack, or one that has failed, is handed to the caller, who seals
+    it: that takes a sync and a transaction, which must not happen under this lock.
     """
 
     def __init__(self, make_pack: Callable[[], OpenPack]) -> None:
         self._make_pack = make_pack
         self._lock = threading.Lock()
         self._current: OpenPack | None = None
+        self._ended: list[OpenPack] = []  # outlives an append that fails behind a full pack
 
     def append(
         self, records: Sequence[Record], journal_number: int = 0
     ) -> tuple[list[tuple[OpenPack, list[Location]]], list[OpenPack]]:
-        """Write the records; return where they lie, pack by pack, and the packs now full.
+        """Write the records; return where they lie, pack by pack, and the packs to be sealed.
 
         `journal_number` is that of a journal record among them.
         """
         written: list[tuple[OpenPack, list[Location]]] = []
-        full: list[OpenPack] = []
         with self._lock:
             for batch in self._batches(records):
                 pack = self._current
-                if pack is None or pack.failed:
+                if pack is not None and pack.failed:
+                    self._ended.append(pack)
+                    pack = self._current = None
+                if pack is None:
                     pack = self._current = self._make_pack()
                 written.append((pack, pack.append(batch)))
                 if journal_number:
                     pack.note_journal(journal_number)
                 if pack.is_full:
-                    full.append(pack)
+                    self._ended.append(pack)
                     self._current = None
-        return written, full
+            ended, self._ended = self._ended, []
+        return written, ended
+
+    def take_ended(self) -> list[OpenPack]:
+        """Return the packs that wait for being sealed because the append after them failed."""
+        with self._lock:
+            ended, self._ended = self._ended, []
+        return ended
 
     def take_current(self) -> OpenPack | None:
         """Return the pack that is being filled and go on in another one."""

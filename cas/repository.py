@@ -114,7 +114,7 @@ class Repository:
         rebuild_if_needed(self._catalog, store, chunks, recovery, self._local, self.config.identity)
         with self._catalog.write() as transaction:
             recovery.adopt_dead(transaction)
-            chunks.refill_ordinals(transaction)
+        chunks.refill_ordinals()
         self._recovery = recovery
         self._move_adopted()
         self.locks = LockTable(self._catalog, LockKeys(self.config.secret), clock)

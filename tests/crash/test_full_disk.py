@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -51,15 +52,17 @@ def read_all(volume: cas.Volume) -> dict[str, bytes]:
     return found
 
 
-def fill(volume: cas.Volume, size: int, first_seed: int = 0) -> dict[str, bytes]:
+def fill(volume: cas.Volume, size: int) -> dict[str, bytes]:
     """Put files until the disk is full; return what was acknowledged."""
     stored: dict[str, bytes] = {}
-    with pytest.raises(cas.StoreFullError):
-        for seed in range(first_seed, first_seed + 100_000):
-            data = seeded_bytes(seed, size)
+    for seed in count():
+        data = seeded_bytes(seed, size)
+        try:
             put(volume, f"file {seed}", data)
-            stored[f"file {seed}"] = data
-    return stored
+        except cas.StoreFullError:
+            return stored
+        stored[f"file {seed}"] = data
+    raise AssertionError
 
 
 @pytest.mark.parametrize("size", [3_000, 100_000, 5 * MiB])
