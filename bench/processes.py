@@ -1,0 +1,94 @@
+"""What processes cost: CPU time of commands and of running servers, and their memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one command took, all processes that it started included. Seconds; memory in bytes."""
+
+    cpu: float
+    wall: float
+    memory: int
+
+
+def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Cost:
+    """Run a command to its end and return its cost.
+
+    Raises:
+        AssertionError: it failed; with what it printed.
+    """
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        list(map(str, command)),
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    printed = process.stderr.read().decode(errors="replace")
+    process.stderr.close()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    wall = time.perf_counter() - start
+    assert process.returncode == 0, f"{command[0]} ended with {process.returncode}: {printed}"
+    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * 1024)
+
+
+class Group:
+    """The processes of a server: all those in the process group that it leads."""
+
+    def __init__(self, leader: int) -> None:
+        self._leader = leader
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that the living processes have taken since they started."""
+        return sum(map(_cpu_seconds, self._members()))
+
+    def reset_peak(self) -> int:
+        """Forget the greatest memory use so far; return the present one in bytes."""
+        for member in self._members():
+            Path(f"/proc/{member}/clear_refs").write_text("5")
+        return self._memory("VmRSS")
+
+    def peak(self) -> int:
+        """Return the greatest memory use since `reset_peak` in bytes, shared pages included."""
+        return self._memory("VmHWM")
+
+    def _memory(self, name: str) -> int:
+        total = 0
+        for member in self._members():
+            for line in Path(f"/proc/{member}/status").read_text().splitlines():
+                if line.startswith(f"{name}:"):
+                    total += int(line.split()[1]) * 1024
+        return total
+
+    def _members(self) -> list[int]:
+        members = []
+        for directory in Path("/proc").glob("[0-9]*"):
+            try:
+                if os.getpgid(int(directory.name)) == self._leader:
+                    members.append(int(directory.name))
+            except ProcessLookupError:  # It has ended meanwhile.
+                continue
+        return members
+
+
+def _cpu_seconds(process: int) -> float:
+    # The clock id that clock_getcpuclockid(3) makes of a process id: nanoseconds, all threads.
+    return time.clock_gettime((~process << 3) | 2)
+
+
+def directory_size(directory: Path) -> int:
+    """Return the bytes that the files below a directory take on the disk."""
+    return sum(
+        path.lstat().st_blocks * 512 for path in directory.rglob("*") if not path.is_symlink()
+    )

@@ -1,0 +1,62 @@
+"""How much a run measures: `quick` for minutes, `full` for the figures that are quoted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes and counts of one run. Sizes are bytes."""
+
+    name: str
+    rounds: int
+    source_tree: int
+    mixed_tree: int
+    stream: int
+    long_stream: int
+    """Of the transfers during which memory is watched."""
+    listed: int
+    """Entries of the folder that is listed."""
+    small_puts: int
+    """Small PUTs of one round, by all clients together."""
+    folders: tuple[int, ...]
+    """Files of the folders that are copied, moved and deleted."""
+    directories: tuple[int, ...]
+    """Entries of the directories in which one entry is changed."""
+
+
+SCALES: Final = {
+    scale.name: scale
+    for scale in (
+        Scale(
+            "quick",
+            rounds=3,
+            source_tree=64 * MIB,
+            mixed_tree=96 * MIB,
+            stream=256 * MIB,
+            long_stream=1 * GIB,
+            listed=10_000,
+            small_puts=1_000,
+            folders=(10_000, 100_000),
+            directories=(50, 10_000, 1_000_000),
+        ),
+        Scale(
+            "full",
+            rounds=5,
+            source_tree=256 * MIB,
+            mixed_tree=512 * MIB,
+            stream=1 * GIB,
+            long_stream=5 * GIB,
+            listed=10_000,
+            small_puts=4_000,
+            folders=(10_000, 100_000),
+            directories=(50, 10_000, 1_000_000),
+        ),
+    )
+}
