@@ -53,10 +53,11 @@ from cas.formats import NAME_SIZE_LIMIT, RepositoryConfig
 from cas.ids import ObjectId
 from cas.locks import ConflictingLocksError, Lock, LockTable, LockView
 from cas.objects import EMPTY_CONTENT, Content, Entry, EntryKind
+from cas.opening import create
+from cas.opening import open_repository as open
 from cas.operations import ABSENT, EXISTS, Applied, ContentIs, EntryIs, Expectation
 from cas.registry import VolumeInfo
-from cas.repository import Repository, Volume, create
-from cas.repository import open_repository as open
+from cas.repository import Repository, Volume
 from cas.scratch import Scratch
 from cas.views import View
 

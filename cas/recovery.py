@@ -19,7 +19,7 @@ from cas.applying import replay
 from cas.catalog import Location, PackRow, PackState, WriteTransaction
 from cas.compression import decompress
 from cas.disk import StoreErrors, sync_directory
-from cas.errors import IntegrityError
+from cas.errors import CasError, IntegrityError
 from cas.formats import PLAIN_SIZE_LIMIT
 from cas.ids import Identifier, Kind, ObjectId
 from cas.journal import JournalRecord
@@ -198,7 +198,7 @@ class Recovery:
                 places = read_footer(read_at, size).places
                 is_sealed = True
             except IntegrityError:
-                places = [place for place, _ in scan(read_at, size)]
+                places = [p for p, stored in scan(read_at, size) if self._is_genuine(p, stored)]
                 is_sealed = False
             try:
                 kind, _ = decode_header(read_at(0, HEADER_SIZE))
@@ -264,6 +264,18 @@ class Recovery:
         found = self.read_pack(path, row.id)
         self.enter(transaction, found)
         return [found]
+
+    def _is_genuine(self, place: RecordPlace, stored: bytes) -> bool:
+        """Whether a record that a scan found is what its id says.
+
+        A scan that goes on behind a torn record looks at what somebody uploaded, and that may
+        look like a record.
+        """
+        try:
+            plaintext = decompress(place.codec, stored, place.plain_size, limit=PLAIN_SIZE_LIMIT)
+        except CasError:
+            return False
+        return self._identifier.identify(place.kind, plaintext) == place.id
 
     def _journal_entry(self, place: RecordPlace, stored: bytes) -> JournalEntry:
         encoded = decompress(place.codec, stored, place.plain_size, limit=PLAIN_SIZE_LIMIT)

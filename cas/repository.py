@@ -8,7 +8,6 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -19,7 +18,7 @@ from cas.applying import entry_id
 from cas.catalog import Catalog
 from cas.checkpoint import Checkpointer
 from cas.chunkstore import ChunkStore
-from cas.clock import Clock, SystemClock
+from cas.clock import Clock
 from cas.commit import Committer
 from cas.edits import Edit
 from cas.errors import AlreadyExistsError, CasError, NotFoundError
@@ -29,8 +28,6 @@ from cas.formats import (
     MiB,
     RepositoryConfig,
     decode_config,
-    encode_config,
-    new_config,
 )
 from cas.ids import Identifier
 from cas.locks import LockKeys, LockTable
@@ -44,7 +41,6 @@ from cas.recovery import Recovery
 from cas.registry import Registry, VolumeInfo, VolumeRecord, head_of, volume_path
 from cas.scratch import Scratch
 from cas.stores.base import BlobStore
-from cas.stores.opening import open_store
 from cas.trees import TreeShape
 from cas.views import View
 from cas.workers import Workers
@@ -54,37 +50,6 @@ CHECKPOINT_SECONDS: Final = 30.0
 NURSERY_LIMIT: Final = 32 * MiB
 _UPKEEP_SECONDS: Final = 5.0
 _logger = logging.getLogger(__name__)
-
-
-def create(location: str | Path, *, clock: Clock | None = None) -> Repository:
-    """Make a new repository at a path, `file:///path` or `memory:` and open it.
-
-    Raises:
-        AlreadyExistsError: there is one already, or other files are in the way.
-        InvalidError: the location is not understood.
-        StoreError: it cannot be written.
-    """
-    store = open_store(location, create=True)
-    clock = clock or SystemClock()
-    try:
-        store.read(CONFIG_NAME)
-    except NotFoundError:
-        created = datetime.fromtimestamp(clock.now_ns() / 1e9, UTC).isoformat(timespec="seconds")
-        store.replace(CONFIG_NAME, encode_config(new_config(created)), None)
-        return Repository(store, clock)
-    message = f"there is a repository at {store.location} already"
-    raise AlreadyExistsError(message)
-
-
-def open_repository(location: str | Path, *, clock: Clock | None = None) -> Repository:
-    """Open the repository at a location.
-
-    Raises:
-        NotFoundError: there is none.
-        FormatError: it was made by a newer program.
-        StoreError: it cannot be read or written.
-    """
-    return Repository(open_store(location), clock or SystemClock())
 
 
 class Repository:

@@ -1,0 +1,60 @@
+"""Making and opening repositories by their location."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from cas.clock import Clock, SystemClock
+from cas.errors import AlreadyExistsError, NotFoundError
+from cas.formats import encode_config, new_config
+from cas.repository import CONFIG_NAME, Repository
+from cas.stores.base import BlobStore
+from cas.stores.opening import open_store
+
+_MAY_BE_THERE: Final = frozenset({"lost+found", "store.lock", "packs", "refs", "tmp", "local"})
+"""Names in a directory that a new repository may be made in."""
+
+
+def create(location: str | Path, *, clock: Clock | None = None) -> Repository:
+    """Make a new repository at a path, `file:///path` or `memory:` and open it.
+
+    Raises:
+        AlreadyExistsError: there is one already, or other files are in the way.
+        InvalidError: the location is not understood.
+        StoreError: it cannot be written.
+    """
+    store = open_store(location, create=True)
+    clock = clock or SystemClock()
+    try:
+        store.read(CONFIG_NAME)
+    except NotFoundError:
+        _refuse_other_files(store)
+        created = datetime.fromtimestamp(clock.now_ns() / 1e9, UTC).isoformat(timespec="seconds")
+        store.replace(CONFIG_NAME, encode_config(new_config(created)), None)
+        return Repository(store, clock)
+    message = f"there is a repository at {store.location} already"
+    raise AlreadyExistsError(message)
+
+
+def open_repository(location: str | Path, *, clock: Clock | None = None) -> Repository:
+    """Open the repository at a location.
+
+    Raises:
+        NotFoundError: there is none.
+        FormatError: it was made by a newer program.
+        StoreError: it cannot be read or written.
+    """
+    return Repository(open_store(location), clock or SystemClock())
+
+
+def _refuse_other_files(store: BlobStore) -> None:
+    sample = store.local_path("packs/00/00")
+    if sample is None:
+        return
+    root = sample.parents[2]
+    others = sorted({path.name for path in root.iterdir()} - _MAY_BE_THERE)
+    if others:
+        message = f"{root} is not empty, it holds {others[0]!r}: take an empty or a new directory"
+        raise AlreadyExistsError(message)
