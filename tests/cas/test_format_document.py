@@ -33,6 +33,8 @@ from cas import (
     journal,
     objects,
     packfile,
+    recovery,
+    refs,
     registry,
     trees,
 )
@@ -55,7 +57,7 @@ STRUCTS: Final[dict[str, type[msgspec.Struct]]] = {
     "Change": journal.Change,
     "Commit": journal.Commit,
     "ChangeNode": journal.ChangeNode,
-    "Ref": journal.Ref,
+    "Ref": refs.Ref,
     "VolumeRecord": registry.VolumeRecord,
 }
 ENUMS: Final[dict[str, type[IntEnum]]] = {
@@ -71,6 +73,10 @@ LIMITS: Final = {
     "bytes of a pack, then it is sealed": formats.PACK_SIZE_TARGET,
     "records of a pack": formats.PACK_RECORD_LIMIT,
     "bytes of a name": formats.NAME_SIZE_LIMIT,
+    "bytes of a symlink's target": formats.SYMLINK_SIZE_LIMIT,
+    "bytes of a record of the registry": formats.RECORD_SIZE_LIMIT,
+    "bytes of a content type": formats.LABEL_SIZE_LIMIT,
+    "bytes of an author's or a device's name": formats.LABEL_SIZE_LIMIT,
     "names in a path": formats.PATH_DEPTH_LIMIT,
     "names or children of a tree node": formats.TREE_NODE_LIMIT,
     "pieces or spans of a file node": formats.FILE_NODE_LIMIT,
@@ -144,7 +150,7 @@ def example(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("heading", "layout", "ends"),
     [
-        ("Pack header", packfile._HEADER, packfile.HEADER_SIZE),
+        ("Pack header", struct.Struct(packfile._HEADER.format + "I"), packfile.HEADER_SIZE),
         ("Record", struct.Struct(packfile._RECORD.format + "Q"), packfile.RECORD_OVERHEAD),
         ("Row of the table", packfile._ROW, 48),
         ("Trailer", packfile._TRAILER, packfile.TRAILER_SIZE),
@@ -422,6 +428,72 @@ def test_signatures_are_those_of_the_code() -> None:
     assert f"first {chunking.SIGNATURE_SIZE} bytes" in section("Chunking")
 
 
+# --- damage ---------------------------------------------------------------------------------------
+
+
+def test_features_that_the_document_says_casdav_refuses_are_refused() -> None:
+    assert "so it refuses all of these" in section("Config")
+    config = formats.new_config("2026-11-22T00:00:00+00:00")
+    formats.decode_config(formats.encode_config(config))
+    for field in ("incompatible", "read_features", "write_features"):
+        changed = msgspec.structs.replace(config, **{field: ["new"]})
+        with pytest.raises(cas.FormatError):
+            formats.decode_config(formats.encode_config(changed))
+
+
+def test_a_scan_passes_over_damage_as_the_document_says() -> None:
+    (data,) = (c for c in example_files().values() if c[:8] == packfile.HEADER_MAGIC and c[10] == 1)
+    whole = [place for place, _ in packfile.scan(reading(data), len(data))]
+    assert whole == packfile.read_footer(reading(data), len(data)).places
+    for lost, place in enumerate(whole):
+        for position in range(place.offset, place.end, 7):
+            damaged = bytearray(data)
+            damaged[position] ^= 1
+            found = packfile.scan(reading(bytes(damaged)), len(data))
+            assert [p for p, _ in found] == [*whole[:lost], *whole[lost + 1 :]]
+    torn = whole[-1].end - 1
+    assert [p for p, _ in packfile.scan(reading(data[:torn]), torn)] == whole[:-1]
+
+
+def record(number: int, time_ns: int, previous: bytes = b"", voids: bytes = b"") -> bytes:
+    return objects.encode(journal.JournalRecord(number, previous, time_ns, [], voids))
+
+
+@pytest.mark.parametrize(
+    ("is_voided", "is_followed", "expected"),
+    [
+        (False, False, "later"),
+        (True, False, "later"),
+        (False, True, "earlier"),
+        (True, True, "earlier"),
+    ],
+)
+def test_the_record_in_force_is_the_one_that_the_document_names(
+    is_voided: bool,  # noqa: FBT001
+    is_followed: bool,  # noqa: FBT001
+    expected: str,
+) -> None:
+    identify = ids.Identifier().identify
+    two = {name: record(7, time) for time, name in enumerate(("earlier", "later"))}
+    earlier_id = identify(ids.Kind.JOURNAL, two["earlier"])
+    written = list(two.values())
+    if is_voided:
+        written.append(record(7, 2, voids=earlier_id))
+    if is_followed:
+        written.append(record(8, 3, earlier_id))
+    entries = [
+        recovery.JournalEntry(
+            identify(ids.Kind.JOURNAL, encoded),
+            encoded,
+            objects.decode(encoded, journal.JournalRecord),
+        )
+        for encoded in written
+    ]
+    found = recovery._in_force(entries)
+    assert [entry.record.number for entry in found] == ([7, 8] if is_followed else [7])
+    assert found[0].encoded == two[expected]
+
+
 # --- the worked example ---------------------------------------------------------------------------
 
 
@@ -443,16 +515,20 @@ def test_the_independent_reader_reads_the_worked_example(example: Path) -> None:
 
 
 def test_the_independent_reader_notices_every_flipped_bit_of_the_example(example: Path) -> None:
-    for path in example.glob("packs/*/*"):
+    for path in [*example.glob("packs/*/*"), *example.glob("refs/*")]:
         content = path.read_bytes()
-        for position in range(packfile.HEADER_SIZE, len(content), 29):
+        for position in {*range(packfile.HEADER_SIZE), *range(0, len(content), 29)}:
             damaged = bytearray(content)
             damaged[position] ^= 1 << position % 8
             path.write_bytes(damaged)
             with pytest.raises((AssertionError, zstandard.ZstdError, struct.error)):
-                IndependentReader(example)
+                roots(IndependentReader(example))
         path.write_bytes(content)
-    assert IndependentReader(example).volumes()
+    assert len(roots(IndependentReader(example))) == 1
+
+
+def roots(reader: IndependentReader) -> list[object]:
+    return [reader.root(volume_id) for volume_id in reader.volumes().values()]
 
 
 def test_the_worked_example_is_written_by_the_code_byte_for_byte() -> None:
@@ -479,7 +555,7 @@ def plaintexts() -> dict[str, tuple[ids.Kind, bytes]]:
     found = {}
     for name, content in example_files().items():
         if name.startswith("packs/"):
-            for place, stored in packfile.scan(reading(content)):
+            for place, stored in packfile.scan(reading(content), len(content)):
                 plain = zstandard.decompress(stored) if place.codec else bytes(stored)
                 assert ids.Identifier().identify(place.kind, plain) == place.id
                 found[place.id.hex()] = (place.kind, plain)
@@ -504,6 +580,10 @@ def test_the_bytes_of_the_example_are_taken_apart_rightly() -> None:
     (data,) = (pack for pack in packs if pack[10] == packfile.PackKind.DATA)
     for row in tables("Header of the DATA pack")[0] + tables("The chunk's record")[0]:
         assert data[int(row["offset"]) :].startswith(hex_bytes(row["bytes"])), row
+    header_digest = re.search(r"is `(0x\w{16})`", section("Header of the DATA pack"))
+    assert header_digest is not None
+    assert int(header_digest[1], 16) == xxh3_64_intdigest(data[:60])
+    assert int.from_bytes(data[60:64], "little") == int(header_digest[1], 16) % 2**32
     parts = [hex_bytes(row["bytes"]) for row in tables("The chunk's record")[0]]
     *_, object_id, check, stored = parts
     header = b"".join(parts[:-2])
@@ -537,12 +617,20 @@ def test_the_decoded_objects_of_the_example_are_what_its_bytes_hold() -> None:
             continue
         target = name.removeprefix("decoded ")
         is_ref = target.startswith("refs/")
-        kind, plain = (None, example_files()[target]) if is_ref else stored[target]
+        kind, plain = (None, ref_payload(target)) if is_ref else stored[target]
         assert json.loads(text) == as_json(msgspec.msgpack.decode(plain))
-        expected: type = journal.Ref if kind is None else decoders[kind]
+        expected: type = refs.Ref if kind is None else decoders[kind]
         assert objects.encode(objects.decode(plain, expected)) == plain
         shown += 1
     assert shown == 5
+
+
+def ref_payload(name: str) -> bytes:
+    """Return what a ref of the example holds, behind the digest that the document shows."""
+    content = example_files()[name]
+    assert content[:32] == ids.Identifier().identify(ids.Kind.REF, content[32:])
+    assert f"keyed with the key of REF: `0x{content[:32].hex()}`" in DOCUMENT
+    return content[32:]
 
 
 def as_json(value: object) -> object:

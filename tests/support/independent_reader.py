@@ -16,7 +16,10 @@ from blake3 import blake3
 from msgspec import Struct, msgpack
 from xxhash import xxh3_64_intdigest
 
-KINDS: Final = ["CHUNK", "FILE_NODE", "TREE_NODE", "COMMIT", "ENTRY", "CHANGE_NODE", "JOURNAL"]
+KINDS: Final = (
+    *("CHUNK", "FILE_NODE", "TREE_NODE", "COMMIT"),
+    *("ENTRY", "CHANGE_NODE", "JOURNAL", "REF"),
+)
 DIRECTORY, CHUNK_FILE, NODE_FILE = 1, 3, 4
 SECRET: Final = b"casdav: ids of a repository without encryption"
 KEYS: Final = {
@@ -24,7 +27,7 @@ KEYS: Final = {
     for name in KINDS
 }
 FOOTER_KEY: Final = blake3(b"", derive_key_context="casdav 2026-11-22 pack footer").digest()
-HEADER: Final = struct.Struct("<8sHBBI16s32s")
+HEADER: Final = struct.Struct("<8sHBB16s32sI")
 RECORD: Final = struct.Struct("<4sBBBBIII32sQ")
 ROW: Final = struct.Struct("<BBBBIII32s")
 TRAILER: Final = struct.Struct("<8sHHIQQ32s")
@@ -77,9 +80,11 @@ class IndependentReader:
 
     def root(self, volume_id: bytes) -> Entry:
         """Return the root of a volume's newest commit."""
-        ref = msgpack.decode((self._directory / "refs" / volume_id.hex()).read_bytes())
+        stored = (self._directory / "refs" / volume_id.hex()).read_bytes()
+        assert blake3(stored[32:], key=KEYS["REF"]).digest() == stored[:32]
+        ref = msgpack.decode(stored[32:])
         commit = msgpack.decode(self.load("COMMIT", ref[1]))
-        assert (commit[0], commit[5]) == (volume_id, ref[2])
+        assert (commit[0], commit[0], commit[5]) == (volume_id, ref[0], ref[2])
         return msgpack.decode(msgpack.encode(commit[2]), type=Entry)
 
     def list(self, folder: Entry) -> Iterator[tuple[bytes, Entry]]:
@@ -132,18 +137,25 @@ class IndependentReader:
 
 def records_of(pack: bytes, pack_id: str) -> Iterator[tuple[int, bytes, bytes]]:
     """Yield kind, id and plaintext of a sealed pack's records, by its footer."""
-    magic, version, _, flags, _, stated_id, _ = HEADER.unpack_from(pack)
+    magic, version, _, flags, stated_id, _, check = HEADER.unpack_from(pack)
+    assert check == xxh3_64_intdigest(pack[:60]) % 2**32
     assert (magic, version, flags, stated_id.hex()) == (b"casdavPK", 1, 0, pack_id)
-    magic, version, flags, count, _, _, digest = TRAILER.unpack(pack[-64:])
+    magic, version, flags, count, first_journal, last_journal, digest = TRAILER.unpack(pack[-64:])
     assert (magic, version, flags) == (b"casdavFT", 1, 0)
     table = pack[-64 - count * 48 : -64]
     assert blake3(table + pack[-64:-32], key=FOOTER_KEY).digest() == digest
+    numbers = []
     for index, row in enumerate(ROW.iter_unpack(table)):
         kind, codec, _, _, offset, stored_size, plain_size, object_id = row
         stored = pack[offset + 60 : offset + 60 + stored_size]
         check = xxh3_64_intdigest(stored, seed=xxh3_64_intdigest(pack[offset : offset + 52]))
-        header = (b"cREC", kind, codec, 0, 0, stored_size, plain_size, index, object_id, check)
-        assert RECORD.unpack_from(pack, offset) == header
+        magic, *stated, written_index, stated_id, stated_check = RECORD.unpack_from(pack, offset)
+        assert (magic, stated_id, stated_check) == (b"cREC", object_id, check)
+        assert stated == [kind, codec, 0, 0, stored_size, plain_size]
+        assert written_index >= index
         plaintext = zstandard.ZstdDecompressor().decompress(stored) if codec == 1 else stored
         assert len(plaintext) == plain_size
+        if KINDS[kind - 1] == "JOURNAL":
+            numbers.append(msgpack.decode(plaintext)[0])
         yield kind, object_id, plaintext
+    assert (min(numbers, default=0), max(numbers, default=0)) == (first_journal, last_journal)
