@@ -61,6 +61,24 @@ def check_room(request: Request, resource: Resource, size: int) -> None:
         )
 
 
+def check_disk(request: Request, size: int) -> None:
+    """Raise if the disk has not the room for a body of `size` bytes.
+
+    A body that does not fit would fill the disk before it fails, and others could store nothing
+    until garbage collection. So one is refused, too, that is stored already and needs no room.
+
+    Raises:
+        HttpError: 507.
+    """
+    free = free_bytes(request.repository)
+    if free is not None and size > free:
+        raise HttpError(
+            507,
+            f"{size} bytes do not fit on the disk, which has {free} left",
+            condition="sufficient-disk-space",
+        )
+
+
 def _ask(location: str) -> int | None:
     parts = urlsplit(location)
     if parts.scheme not in {"", "file"}:

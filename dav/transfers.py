@@ -29,7 +29,7 @@ from dav.locations import Location, Place
 from dav.locked import check_unlocked
 from dav.paths import is_representable
 from dav.request import Request, Resource
-from dav.room import check_room
+from dav.room import check_disk, check_room
 from dav.status import HttpError
 from dav.storing import commit_file, receive, stored
 
@@ -69,6 +69,7 @@ def put_part(request: Request) -> Answer:
         raise HttpError(409, f"a transfer may have {PART_LIMIT} parts")
     already = sum(entry.size for name, entry in parts.items() if name != part)
     _check_home_room(request, already + (request.content_length or 0))
+    check_disk(request, request.content_length or 0)
     checksums = Checksums(request.header)
     registry = request.repository.registry
     with registry.upload() as upload:

@@ -10,7 +10,7 @@ from dav.creation import check_creatable, creatable
 from dav.locations import Place
 from dav.locked import check_unlocked
 from dav.request import Request
-from dav.room import check_room
+from dav.room import check_disk, check_room
 from dav.status import HttpError
 from dav.storing import check_coding, commit_file, receive, stored
 
@@ -31,6 +31,7 @@ def put(request: Request) -> Answer:
     request.check_conditions(resource)
     check_unlocked(request, resource)
     check_room(request, resource, request.content_length or 0)
+    check_disk(request, request.content_length or 0)
     times, checksums = read_times(request.header), Checksums(request.header)
     with resource.volume.upload() as upload:
         receive(request, upload.write, checksums)
