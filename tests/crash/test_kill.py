@@ -1,7 +1,8 @@
 """kill -9 under load: what was acknowledged is there, what was not is there whole or not at all.
 
 Each writer owns a folder and sends one request at a time, so that after a kill its folder has
-exactly two possible states: before and after the request that got no answer.
+exactly two possible states: before and after the request that got no answer. The same holds when
+the index is lost with the crash: it is rebuilt from the packs.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 import base64
 import http.client
 import random
+import re
+import shutil
 import statistics
 import threading
 import time
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 import pytest
 
@@ -39,6 +43,7 @@ class Writer:
         self.after: Folder = {}
         self.acknowledged = 0
         self.surprise: str | None = None
+        self.is_killed = threading.Event()
         self._server = server
         self._random = random.Random(seed)
         credentials = f"{server.user}:{server.password}".encode()
@@ -50,8 +55,9 @@ class Writer:
         try:
             while self.surprise is None:
                 self._change(connection)
-        except (OSError, http.client.HTTPException):
-            pass  # The kill that we wait for.
+        except (OSError, http.client.HTTPException) as error:
+            if not self.is_killed.is_set():
+                self.surprise = f"no answer before the kill: {error!r}"
         finally:
             connection.close()
 
@@ -63,6 +69,9 @@ class Writer:
             assert status in {200, 404}, (status, body)
             if status == 200:
                 found[name] = body
+        listing = self._server.request("PROPFIND", f"{self.folder}/", headers={"Depth": "1"})[2]
+        listed = re.findall(rf"<D:href>[^<]*/{self.folder}/([^<]+)</D:href>", listing.decode())
+        assert sorted(map(unquote, listed)) == sorted(found)
         return found
 
     def _change(self, connection: http.client.HTTPConnection) -> None:
@@ -103,6 +112,8 @@ def run_until_killed(server: Server, writers: list[Writer], delay_seconds: float
         thread.start()
     # The moment of the kill is the test's input, so here time itself is what we wait for.
     time.sleep(delay_seconds)
+    for writer in writers:
+        writer.is_killed.set()
     server.kill()
     for thread in threads:
         thread.join()
@@ -116,6 +127,23 @@ def difference(actual: Folder, writer: Writer) -> str | None:
     return f"{writer.folder}: {wrong} are neither as acknowledged nor as last sent"
 
 
+def start_writers(server: Server) -> list[Writer]:
+    writers = [Writer(server, f"writer{number}", seed=number) for number in range(WRITERS)]
+    for writer in writers:
+        assert server.request("MKCOL", f"{writer.folder}/")[0] == 201
+    return writers
+
+
+def check_writers(writers: list[Writer]) -> None:
+    """See that nothing was lost, and make the writers ready for the next round."""
+    assert [writer.surprise for writer in writers if writer.surprise] == []
+    for writer in writers:
+        actual = writer.actual()
+        assert difference(actual, writer) is None
+        writer.before = writer.after = actual
+        writer.is_killed.clear()
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("rounds", [4, pytest.param(50, marks=pytest.mark.long)])
 def test_what_was_acknowledged_is_there_after_every_kill(
@@ -124,18 +152,28 @@ def test_what_was_acknowledged_is_there_after_every_kill(
     moments = random.Random(workers)
     restarts: list[float] = []
     with running_server(tmp_path / "store", "--workers", str(workers)) as server:
-        writers = [Writer(server, f"writer{number}", seed=number) for number in range(WRITERS)]
-        for writer in writers:
-            assert server.request("MKCOL", f"{writer.folder}/")[0] == 201
+        writers = start_writers(server)
         for _ in range(rounds):
             run_until_killed(server, writers, moments.uniform(0.02, LONGEST_ROUND_SECONDS))
             started = time.monotonic()
             server.start()
             restarts.append(time.monotonic() - started)
-            assert [writer.surprise for writer in writers if writer.surprise] == []
-            for writer in writers:
-                actual = writer.actual()
-                assert difference(actual, writer) is None
-                writer.before = writer.after = actual
-    assert sum(writer.acknowledged for writer in writers) > rounds
+            check_writers(writers)
+    assert sum(writer.acknowledged for writer in writers) > rounds * WRITERS
     assert statistics.median(restarts) < RESTART_SECONDS, restarts
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("rounds", [3, pytest.param(20, marks=pytest.mark.long)])
+def test_what_was_acknowledged_is_there_after_a_kill_that_takes_the_index_with_it(
+    tmp_path: Path, rounds: int, workers: int
+) -> None:
+    moments = random.Random(workers)
+    with running_server(tmp_path / "store", "--workers", str(workers)) as server:
+        writers = start_writers(server)
+        for _ in range(rounds):
+            run_until_killed(server, writers, moments.uniform(0.3, LONGEST_ROUND_SECONDS))
+            shutil.rmtree(server.store / "local" / "catalog")
+            server.start()
+            check_writers(writers)
+    assert sum(writer.acknowledged for writer in writers) > rounds * WRITERS

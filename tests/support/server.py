@@ -15,7 +15,7 @@ from tests.support.processes import casdav_command, casdav_environment, end_grou
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 USER: Final = "alice"
@@ -75,12 +75,13 @@ class Server:
         self,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
         """Send one request as the user; return status, headers (names in lower case) and body.
 
-        `path` is relative to the user's home and already percent-encoded.
+        `path` is relative to the user's home and already percent-encoded. A body that is no bytes
+        object is sent in chunks, without a length.
         """
         credentials = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=60)
