@@ -80,6 +80,11 @@ class IfHeader:
             if condition.token is not None
         )
 
+    @property
+    def resources(self) -> frozenset[str]:
+        """All resource tags."""
+        return frozenset(one.resource for one in self.lists if one.resource is not None)
+
     def holds(self, lookup: Callable[[str | None], ResourceState]) -> bool:
         """Whether the header is true; no header is.
 

@@ -123,7 +123,8 @@ class Request:
         self.environ = environ
         self.method: str = environ["REQUEST_METHOD"]
         self._views: dict[str, tuple[cas.Volume, cas.View]] = {}
-        self._tagged: dict[str, ResourceState] = {}
+        self._tagged: dict[str, Resource | None] = {}
+        self._states: dict[str, ResourceState] = {}
 
     # --- who and what -----------------------------------------------------------------------
 
@@ -221,7 +222,10 @@ class Request:
         return self._views[volume.name]
 
     def close(self) -> None:
-        """Let go of all pinned views."""
+        """Let go of all pinned views: at the end, and before what may take hours.
+
+        What a long upload or download pins, the store cannot tidy. A look after this pins anew.
+        """
         for _, view in self._views.values():
             view.close()
         self._views.clear()
@@ -329,6 +333,8 @@ class Request:
 
     def recheck(self, resource: Resource) -> Callable[[cas.TreeState], None]:
         """Return the check of the same conditions for inside a commit on the resource's volume."""
+        for tag in self.if_header.resources:  # All of them: the first look may not need all.
+            self._state_of(tag, resource, None, None)
         return lambda state: self.check_conditions(resource, state, state.locks.covering)
 
     def _state_of(
@@ -340,14 +346,14 @@ class Request:
     ) -> ResourceState:
         """Return the state of the resource that a tag of the If header names.
 
-        Inside a commit, what lies in other volumes is as it was at the request's beginning.
+        Inside a commit nothing is looked up but the state that is given, since that thread holds
+        the store: tags were resolved before, and other volumes are as they were then.
         """
-        try:
-            tagged = resource if tag is None else self._resource_of_tag(tag)
-        except HttpError:
+        tagged = resource if tag is None else self._resource_of_tag(tag)
+        if tagged is None:
             return ResourceState(None, frozenset())
-        if tagged.info.id != resource.info.id and tag in self._tagged:
-            return self._tagged[tag]
+        if tree is not None and tag is not None and tagged.info.id != resource.info.id:
+            return self._states[tag]
         if tree is not None:
             tagged = tagged._replace(entry=tree.get(tagged.path))
         if covering is not None:
@@ -355,12 +361,19 @@ class Request:
         else:
             locks = self.repository.locks.covering(tagged.info.id, tagged.path)
         state = ResourceState(tagged.etag(), frozenset(lock.token for lock in locks))
-        if tag is not None and tree is None:
-            self._tagged[tag] = state
+        if tree is None and tag is not None:
+            self._states[tag] = state
         return state
 
-    def _resource_of_tag(self, tag: str) -> Resource:
-        return self.resolve(locate(parse_destination(tag, self._authorities), self.principal.name))
+    def _resource_of_tag(self, tag: str) -> Resource | None:
+        """Return what a tag names, None where that is nothing to this principal; looked up once."""
+        if tag not in self._tagged:
+            try:
+                target = parse_destination(tag, self._authorities)
+                self._tagged[tag] = self.resolve(locate(target, self.principal.name))
+            except HttpError:
+                self._tagged[tag] = None
+        return self._tagged[tag]
 
 
 def state_of(resource: Resource) -> State:

@@ -41,7 +41,9 @@ def get(request: Request) -> Answer:
     request.check_conditions(resource)
     if entry.is_directory:
         return folder_page(request, resource)
-    return _file(request, resource, entry)
+    answer = _file(request, resource, entry)
+    request.close()  # A file that was opened needs its view no more, however long it is read.
+    return answer
 
 
 def _file(request: Request, resource: Resource, entry: cas.Entry) -> Answer:

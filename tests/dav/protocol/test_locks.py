@@ -281,3 +281,23 @@ def test_a_file_is_locked_with_the_depth_that_was_asked_for(alice: Client, folde
         reply = alice("LOCK", folder + name, lock_body(), headers)
         assert reply.xml.findtext(f".//{D}depth") == depth
     assert alice("LOCK", folder + "a/", lock_body()).status == 404
+
+
+def test_tags_of_an_if_header_may_name_anything_anywhere(
+    drive: Drive, alice: Client, folder: str
+) -> None:
+    drive.repository.create_volume("tagged", owner="alice")
+    alice("PUT", "/dav/tagged/a", b"x")
+    other = alice.lock("/dav/tagged/a")
+    etag = alice("PUT", folder + "b", b"x").headers["etag"]
+    alice("PUT", folder + "a", b"x")
+    for header, status in [
+        (f"</dav/tagged/a> (<{other}>)", 204),
+        ("</dav/tagged/a> (<urn:uuid:wrong>)", 412),
+        (f"<{folder}b> (Not [{etag}]) </dav/tagged/a> (<{other}>)", 204),
+        (f"<{folder}none> (<urn:uuid:none>) <http://elsewhere/> (Not <urn:x:y>)", 204),
+        ("</dav/no-such-volume/a> (<urn:x:y>)", 412),
+        ("</dav/> (<urn:x:y>)", 412),
+        ("</%00> (<urn:x:y>)", 412),
+    ]:
+        assert alice("PUT", folder + "a", b"y", If=header).status == status, header
