@@ -33,6 +33,7 @@ def put(request: Request) -> Answer:
     check_room(request, resource, request.content_length or 0)
     check_disk(request, request.content_length or 0)
     times, checksums = read_times(request.header), Checksums(request.header)
+    request.close()  # Nothing stays pinned while the body comes, however long that takes.
     with resource.volume.upload() as upload:
         receive(request, upload.write, checksums)
         applied = commit_file(request, resource, upload, times, checksums)
