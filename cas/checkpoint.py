@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -21,7 +21,7 @@ from cas.catalog import Catalog, Head, ReadTransaction, WriteTransaction
 from cas.chunkstore import ChunkStore, Reliance
 from cas.clock import Clock
 from cas.disk import StoreErrors
-from cas.formats import REGISTRY_ID
+from cas.formats import REGISTRY_ID, MiB
 from cas.ids import Kind, ObjectId
 from cas.journal import CHANGES_PER_NODE, Change, ChangeNode, Commit, JournalRecord
 from cas.nodes import NodeStore
@@ -29,6 +29,8 @@ from cas.objects import Entry, decode, encode
 from cas.processes import Process
 from cas.refs import move_ref, new_ref
 from cas.stores.base import BlobStore
+
+_CHANGE_NODE_SIZE: Final = MiB
 
 
 class _Snapshot(NamedTuple):
@@ -135,8 +137,7 @@ class Checkpointer:
     def _write_changes(self, changes: list[Change], relies: Reliance) -> bytes:
         """Write a list of changes as a tree of nodes and return its root."""
         level = 0
-        starts = range(0, len(changes), CHANGES_PER_NODE)
-        nodes = [ChangeNode(0, changes[i : i + CHANGES_PER_NODE], []) for i in starts]
+        nodes = [ChangeNode(0, leaf, []) for leaf in _leaves(changes)]
         while True:
             ids = [self._chunks.put_node(Kind.CHANGE_NODE, encode(n), relies) for n in nodes]
             if len(ids) == 1:
@@ -226,6 +227,20 @@ class Checkpointer:
                 yield True
         finally:
             os.close(descriptor)
+
+
+def _leaves(changes: list[Change]) -> Iterator[list[Change]]:
+    """Yield runs of changes that make a node each: bounded in number and in bytes."""
+    leaf: list[Change] = []
+    size = 0
+    for change in changes:
+        length = len(encode(change))
+        if leaf and (len(leaf) >= CHANGES_PER_NODE or size + length > _CHANGE_NODE_SIZE):
+            yield leaf
+            leaf, size = [], 0
+        leaf.append(change)
+        size += length
+    yield leaf
 
 
 def _named_roots(root: Entry, changes: list[Change]) -> list[bytes]:

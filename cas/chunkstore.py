@@ -16,7 +16,7 @@ from typing import Final
 from cas.catalog import Catalog, Location, PackRow, PackState, WriteTransaction
 from cas.compression import Codec, compress, decompress
 from cas.disk import require_free_space
-from cas.errors import CasError, FormatError, IntegrityError, StoreError
+from cas.errors import CasError, FormatError, IntegrityError, InvalidError, StoreError
 from cas.formats import PLAIN_SIZE_LIMIT, KiB, MiB
 from cas.ids import Identifier, Kind, ObjectId
 from cas.pack_reader import PackReader, pack_blob_name
@@ -78,6 +78,8 @@ class ChunkStore:
         self._lock = threading.Lock()
         self._pending: dict[ObjectId, tuple[Location, OpenPack]] = {}
         self._to_seal: list[OpenPack] = []
+        self.leaves_packs = False
+        """Whether a pack that failed is still among the open ones, for recovery to look at."""
         self._ordinals: list[int] = []
         self._writers = {
             kind: PackWriter(lambda kind=kind: self._make_pack(kind))  # type: ignore[misc]
@@ -108,7 +110,14 @@ class ChunkStore:
         return ids
 
     def put_node(self, kind: Kind, plaintext: bytes, relies: Reliance) -> ObjectId:
-        """Store an object other than a chunk, which goes to a tree pack; return its id."""
+        """Store an object other than a chunk, which goes to a tree pack; return its id.
+
+        Raises:
+            InvalidError: it is larger than a reader accepts.
+        """
+        if len(plaintext) > PLAIN_SIZE_LIMIT:
+            message = f"an object of {len(plaintext)} bytes is too large"
+            raise InvalidError(message)
         object_id = self.identifier.identify(kind, plaintext)
         if self._unknown([object_id], relies):
             record = Record(kind, object_id, len(plaintext), *compress(plaintext))
@@ -247,6 +256,7 @@ class ChunkStore:
         finally:
             self._drop_pending(pack)
             pack.abandon()
+            self.leaves_packs = self.leaves_packs or pack.path.exists()
         self.refill_ordinals()
 
     def refill_ordinals(self) -> None:

@@ -11,7 +11,12 @@ from cas.chunkstore import ChunkStore
 from cas.commit import Check, Committer, Request
 from cas.errors import InvalidError
 from cas.files import FileWriter, StoredFiles
-from cas.formats import LABEL_SIZE_LIMIT, RECORD_SIZE_LIMIT, SYMLINK_SIZE_LIMIT
+from cas.formats import (
+    LABEL_SIZE_LIMIT,
+    PROPERTIES_SIZE_LIMIT,
+    RECORD_SIZE_LIMIT,
+    SYMLINK_SIZE_LIMIT,
+)
 from cas.nodes import NodeStore
 from cas.objects import INLINE_PROPERTIES_LIMIT, Content, Entry, encode_properties
 from cas.operations import (
@@ -56,8 +61,8 @@ class Edit:
         self._nodes = nodes
         self._operations: list[Operation] = []
         self._checks: list[Check] = []
-        _check_size("an author's name", author.encode(), LABEL_SIZE_LIMIT)
-        _check_size("a device's name", device.encode(), LABEL_SIZE_LIMIT)
+        _check_size("an author's name", _utf8(author), LABEL_SIZE_LIMIT)
+        _check_size("a device's name", _utf8(device), LABEL_SIZE_LIMIT)
         self._request = Request(volume_id, (), author, device, lock_tokens)
         self._is_open = True
 
@@ -218,16 +223,27 @@ class Edit:
         properties: Mapping[str, str] | None,
     ) -> Attributes:
         if content_type is not None:
-            _check_size("a content type", content_type.encode(), LABEL_SIZE_LIMIT)
+            _check_size("a content type", _utf8(content_type), LABEL_SIZE_LIMIT)
         kept = None if properties is None else self._store_properties(properties)
         return Attributes(mtime_ns, mode, created_ns, content_type, kept)
 
     def _store_properties(self, properties: Mapping[str, str]) -> Properties:
+        for text in (*properties, *properties.values()):
+            _utf8(text)
         encoded = encode_properties(properties)
+        _check_size("all dead properties together", encoded, PROPERTIES_SIZE_LIMIT)
         if len(encoded) <= INLINE_PROPERTIES_LIMIT:
             return Properties(encoded)
         (chunk_id,) = self._chunks.put_chunks([encoded], self._request.relies)
         return Properties(id=chunk_id)
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        message = f"{text!r} is not Unicode text"
+        raise InvalidError(message) from error
 
 
 def _check_size(what: str, value: bytes, limit: int) -> None:

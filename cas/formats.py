@@ -1,6 +1,6 @@
 """Versions, limits and the repository's config document: what every reader must agree on.
 
-The numbers here are format: FORMAT.md explains each. A program refuses a repository with an
+The numbers here are format: FORMAT.md explains each. A program refuses a repository with a
 feature that it does not know; one that only writers must know will not keep readers out once
 there is a way to open a repository for reading only.
 """
@@ -30,6 +30,8 @@ SYMLINK_SIZE_LIMIT: Final = 4096
 """Bytes of a symlink's target."""
 RECORD_SIZE_LIMIT: Final = 16 * KiB
 """Bytes of a record of the registry."""
+PROPERTIES_SIZE_LIMIT: Final = MiB
+"""Bytes of all dead properties of one entry, encoded."""
 LABEL_SIZE_LIMIT: Final = 255
 """Bytes of a content type, an author's or a device's name."""
 PATH_DEPTH_LIMIT: Final = 255

@@ -107,11 +107,15 @@ def decode_header(header: bytes) -> tuple[PackKind, bytes]:
     if version > FORMAT_VERSION or flags:
         message = f"pack of version {version}, flags {flags:#x}: use a newer casdav"
         raise FormatError(message)
-    return PackKind(kind), pack_id
+    try:
+        return PackKind(kind), pack_id
+    except ValueError as error:
+        message = f"pack of an unknown kind {kind}: use a newer casdav"
+        raise FormatError(message) from error
 
 
-def encode_record_header(record: Record, index: int) -> bytes:
-    """Return the bytes that stand before the stored bytes of the pack's record number `index`."""
+def encode_record_header(record: Record, index: int, pack_id: bytes) -> bytes:
+    """Return the bytes that stand before the stored bytes of a pack's record number `index`."""
     header = _RECORD.pack(
         RECORD_MAGIC,
         record.kind,
@@ -123,24 +127,7 @@ def encode_record_header(record: Record, index: int) -> bytes:
         index,
         record.id,
     )
-    return header + _CHECK.pack(_check(header, record.stored))
-
-
-def decode_record(record: bytes | memoryview) -> tuple[RecordPlace, memoryview]:
-    """Return what a record says of itself, with offset 0, and its stored bytes.
-
-    Raises:
-        IntegrityError: the record is damaged or cut.
-    """
-    view = memoryview(record)
-    place = _read_record_header(view, 0)
-    if place is None or len(view) < RECORD_OVERHEAD + place.stored_size:
-        raise IntegrityError("a record is damaged or cut short")
-    stored = view[RECORD_OVERHEAD : RECORD_OVERHEAD + place.stored_size]
-    (check,) = _CHECK.unpack_from(view, _RECORD.size)
-    if check != _check(view[: _RECORD.size], stored):
-        raise IntegrityError("a record fails its check")
-    return place, stored
+    return header + _CHECK.pack(_check(header, record.stored, pack_id))
 
 
 class Footer(NamedTuple):
@@ -178,31 +165,38 @@ def read_footer(read_at: ReadAt, size: int) -> Footer:
     if len(trailer) < TRAILER_SIZE or trailer[:8] != FOOTER_MAGIC:
         raise IntegrityError("the pack has no footer")
     _, version, flags, count, first_journal, last_journal, digest = _TRAILER.unpack(trailer)
-    if version > FORMAT_VERSION or flags:
-        message = f"pack footer of version {version}, flags {flags:#x}: use a newer casdav"
-        raise FormatError(message)
     start = size - TRAILER_SIZE - count * _ROW.size
     if count > PACK_RECORD_LIMIT or start < HEADER_SIZE:
         raise IntegrityError("the pack's footer is damaged")
     table = read_at(start, count * _ROW.size)
     if digest != blake3(table + trailer[:-_DIGEST_SIZE], key=_FOOTER_KEY).digest():
         raise IntegrityError("the pack's footer is damaged")
-    places = [
-        RecordPlace(Kind(kind), ObjectId(record_id), offset, stored_size, plain_size, codec)
-        for kind, codec, _, _, offset, stored_size, plain_size, record_id in _ROW.iter_unpack(table)
-    ]
+    if version > FORMAT_VERSION or flags:
+        message = f"pack footer of version {version}, flags {flags:#x}: use a newer casdav"
+        raise FormatError(message)
+    try:
+        places = [
+            RecordPlace(Kind(kind), ObjectId(record_id), offset, stored_size, plain_size, codec)
+            for kind, codec, _, _, offset, stored_size, plain_size, record_id in _ROW.iter_unpack(
+                table
+            )
+        ]
+    except ValueError as error:
+        message = f"a pack holds a record of an unknown kind ({error}): use a newer casdav"
+        raise FormatError(message) from error
     return Footer(places, first_journal, last_journal)
 
 
-def scan(read_at: ReadAt, size: int) -> Iterator[tuple[RecordPlace, bytes]]:
+def scan(read_at: ReadAt, size: int, pack_id: bytes) -> Iterator[tuple[RecordPlace, bytes]]:
     """Yield the sound records of a pack of `size` bytes, with their stored bytes.
 
     What is between two of them is damage and is skipped; what follows the last one is a footer,
-    or a record that a crash cut short.
+    or a record that a crash cut short. Nothing that somebody uploaded passes for a record there:
+    the checks depend on the pack's random id.
     """
     offset = HEADER_SIZE
     while offset < size:
-        found = _sound_record(read_at, offset)
+        found = _sound_record(read_at, offset, pack_id)
         if found is not None:
             yield found
             offset = found[0].end
@@ -210,14 +204,14 @@ def scan(read_at: ReadAt, size: int) -> Iterator[tuple[RecordPlace, bytes]]:
             offset = _next_magic(read_at, offset + 1, size)
 
 
-def _sound_record(read_at: ReadAt, offset: int) -> tuple[RecordPlace, bytes] | None:
+def _sound_record(read_at: ReadAt, offset: int, pack_id: bytes) -> tuple[RecordPlace, bytes] | None:
     header = read_at(offset, RECORD_OVERHEAD)
     place = _read_record_header(memoryview(header), offset)
     if place is None:
         return None
     stored = read_at(offset + RECORD_OVERHEAD, place.stored_size)
     (check,) = _CHECK.unpack_from(header, _RECORD.size)
-    if len(stored) < place.stored_size or check != _check(header[: _RECORD.size], stored):
+    if len(stored) < place.stored_size or check != _check(header[: _RECORD.size], stored, pack_id):
         return None
     return place, stored
 
@@ -243,5 +237,6 @@ def _read_record_header(view: memoryview, offset: int) -> RecordPlace | None:
     return RecordPlace(Kind(kind), ObjectId(record_id), offset, stored_size, plain_size, codec)
 
 
-def _check(header: bytes | memoryview, stored: bytes | memoryview) -> int:
-    return xxh3_64_intdigest(stored, seed=xxh3_64_intdigest(header))
+def _check(header: bytes | memoryview, stored: bytes | memoryview, pack_id: bytes) -> int:
+    seed = int.from_bytes(pack_id[:8], "little")
+    return xxh3_64_intdigest(stored, seed=xxh3_64_intdigest(header, seed=seed))

@@ -91,7 +91,7 @@ class OpenPack:
         offset = self.size
         for number, record in enumerate(records, len(self.places)):
             stored_size = len(record.stored)
-            buffers += (encode_record_header(record, number), record.stored)
+            buffers += (encode_record_header(record, number, self.id), record.stored)
             kind, record_id, plain_size, codec, _ = record
             places.append(RecordPlace(kind, record_id, offset, stored_size, plain_size, codec))
             locations.append(

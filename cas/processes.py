@@ -76,12 +76,15 @@ class Process:
         transaction.delete_process(process_id)
         (self._directory / f"{process_id.hex()}.lock").unlink(missing_ok=True)
 
-    def close(self) -> None:
-        """Sign off."""
-        with self._catalog.write() as transaction:
-            transaction.delete_process(self.id)
-        self._path.unlink(missing_ok=True)
-        os.close(self._descriptor)
+    def close(self, *, leaves_packs: bool = False) -> None:
+        """Sign off; one that leaves packs behind is tidied up after as if it had died."""
+        try:
+            if not leaves_packs:
+                with self._catalog.write() as transaction:
+                    transaction.delete_process(self.id)
+                self._path.unlink(missing_ok=True)
+        finally:
+            os.close(self._descriptor)
 
     def _put(self, transaction: WriteTransaction) -> None:
         row = ProcessRow(os.getpid(), self.generation, self._clock.now_ns())

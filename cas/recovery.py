@@ -198,7 +198,9 @@ class Recovery:
                 places = read_footer(read_at, size).places
                 is_sealed = True
             except IntegrityError:
-                places = [p for p, stored in scan(read_at, size) if self._is_genuine(p, stored)]
+                places = [
+                    p for p, stored in scan(read_at, size, pack_id) if self._is_genuine(p, stored)
+                ]
                 is_sealed = False
             try:
                 kind, _ = decode_header(read_at(0, HEADER_SIZE))
@@ -266,11 +268,7 @@ class Recovery:
         return [found]
 
     def _is_genuine(self, place: RecordPlace, stored: bytes) -> bool:
-        """Whether a record that a scan found is what its id says.
-
-        A scan that goes on behind a torn record looks at what somebody uploaded, and that may
-        look like a record.
-        """
+        """Whether a record that a scan found is what its id says."""
         try:
             plaintext = decompress(place.codec, stored, place.plain_size, limit=PLAIN_SIZE_LIMIT)
         except CasError:
@@ -306,7 +304,7 @@ def _in_force(entries: list[JournalEntry]) -> list[JournalEntry]:
     """Return the records that hold, by number: of two with one number only one does.
 
     That happens when a process dies between giving a record up and saying so. The one that a
-    later record follows from holds, else the one that was written last.
+    later record follows from holds, else the one that was written last, by its time.
     """
     voided = {entry.record.voids for entry in entries}
     followed = {entry.record.previous for entry in entries}
@@ -314,7 +312,9 @@ def _in_force(entries: list[JournalEntry]) -> list[JournalEntry]:
     for entry in entries:
         rival = chosen.get(entry.record.number)
         holds = entry.id in followed or entry.id not in voided
-        if not entry.record.voids and holds and (rival is None or rival.id not in followed):
+        if entry.record.voids or not holds or (rival is not None and rival.id in followed):
+            continue
+        if rival is None or entry.id in followed or entry.record.time_ns >= rival.record.time_ns:
             chosen[entry.record.number] = entry
     return [entry for _, entry in sorted(chosen.items())]
 

@@ -86,4 +86,8 @@ def _decode(identifier: Identifier, stored: bytes, name: str) -> Ref:
     if identifier.identify(Kind.REF, payload) != stored[:_DIGEST_SIZE]:
         message = f"{name} is damaged: bring it back from a copy of the repository"
         raise IntegrityError(message)
-    return decode(payload, Ref)
+    ref = decode(payload, Ref)
+    if _name(ref.volume_id) != name:
+        message = f"{name} is the ref of another volume: bring it back from a copy"
+        raise IntegrityError(message)
+    return ref

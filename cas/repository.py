@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -59,6 +60,11 @@ class Repository:
     """
 
     def __init__(self, store: BlobStore, clock: Clock) -> None:
+        with ExitStack() as parts:
+            self._open(store, clock, parts)
+            parts.pop_all()  # nothing has failed: they stay open until `close`
+
+    def _open(self, store: BlobStore, clock: Clock, parts: ExitStack) -> None:
         self.config: RepositoryConfig = _read_config(store)
         self.location = store.location
         self._store = store
@@ -69,7 +75,9 @@ class Repository:
         identifier = Identifier()
         shape = TreeShape(self.config.tree_seed)
         self._catalog = Catalog(self._local / "catalog")
+        parts.callback(self._catalog.close)
         self._process = Process(self._catalog, self._local / "processes", clock)
+        parts.callback(self._process.close)
         chunks = ChunkStore(self._catalog, store, identifier, open_directory, self._process.id)
         self._chunks = chunks
         self._nodes = NodeStore(self._catalog, chunks)
@@ -214,7 +222,7 @@ class Repository:
             if self._committer.has_committed:
                 self._checkpointer.checkpoint()
             self._chunks.close()
-            self._process.close()
+            self._process.close(leaves_packs=self._chunks.leaves_packs)
         finally:
             self._catalog.close()
             if self._is_temporary:

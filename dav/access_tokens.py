@@ -74,7 +74,13 @@ class AccessTokens:
         self._clock = clock
 
     def issue(self, user: User, scope: Scope = Scope()) -> str:  # noqa: B008 - immutable
-        """Return a new token of the user, valid for 15 minutes from now."""
+        """Return a new token of the user, valid for 15 minutes from now.
+
+        Raises:
+            InvalidError: the scope names a path, but no volume.
+        """
+        if scope.path and not scope.volume:
+            raise cas.InvalidError("a path needs the volume that it is in")
         now = self._clock() // _SECOND_NS
         claims = Claims(
             sub=user.name,
