@@ -143,6 +143,7 @@ def _pieces(raw: bytes) -> Iterable[bytes]:
 def connect(target: Target) -> socket.socket:
     """Return a connection to the server."""
     connection = socket.create_connection((target.host, target.port), timeout=_TIMEOUT_SECONDS)
+    connection.settimeout(None)  # With one, Python would poll before each call.
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 
