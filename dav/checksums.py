@@ -90,6 +90,11 @@ class Checksums:
         wanted = {expected.algorithm for expected in self._expected}
         self._hashers = {name: _HASHERS[name]() for name in sorted(wanted)}
 
+    @property
+    def are_wanted(self) -> bool:
+        """Whether the request announces any sum."""
+        return bool(self._hashers)
+
     def update(self, data: bytes | memoryview) -> None:
         """Take more bytes of the content."""
         for hasher in self._hashers.values():

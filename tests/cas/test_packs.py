@@ -36,7 +36,7 @@ def make_pack(tmp_path: Path) -> Iterator[Callable[[], OpenPack]]:
 
 def records_in(pack: OpenPack) -> list[tuple[bytes, bytes]]:
     content = pack.path.read_bytes()
-    found = scan(lambda offset, size: content[offset : offset + size], len(content))
+    found = scan(lambda offset, size: content[offset : offset + size], len(content), pack.id)
     return [(place.id, stored) for place, stored in found]
 
 
