@@ -11,6 +11,7 @@ import cas
 from dav.app import make_app
 from dav.server import ServerSettings
 from dav.settings import DriveSettings
+from dav.upkeep import Upkeep
 from dav.workers import ServedApplication
 from tools import settings
 from tools.exits import Exit, Failure
@@ -36,7 +37,13 @@ def open_served(job: object) -> ServedApplication:
     assert isinstance(job, ServeJob)  # noqa: S101 - from our own process
     start_logging(job.log_format, job.verbosity)
     repository = cas.open(job.location)
-    return ServedApplication(make_app(repository, job.drive), log_access, repository.close)
+    upkeep = Upkeep(repository, job.drive.transfer_seconds)
+
+    def close() -> None:
+        upkeep.close()
+        repository.close()
+
+    return ServedApplication(make_app(repository, job.drive), log_access, close)
 
 
 def server_settings(wanted: settings.ServerSettings) -> ServerSettings:
