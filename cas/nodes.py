@@ -81,10 +81,14 @@ class NodeStore:
         return node
 
     def save_tree_node(self, node: TreeNode, transaction: WriteTransaction) -> bytes:
-        """Keep a tree node, in the nursery unless a pack has it; return its id."""
+        """Keep a tree node in the nursery and return its id.
+
+        Even where a pack has it: a checkpoint that was cut off may have written it without what
+        is below it, and the next one looks below young nodes only.
+        """
         encoded = encode(node)
         node_id = self._chunks.identifier.identify(Kind.TREE_NODE, encoded)
-        if transaction.location(node_id) is None and not transaction.has_young_node(node_id):
+        if not transaction.has_young_node(node_id):
             transaction.put_young_node(node_id, encoded)
         self._trees.put(node_id, node)
         return node_id

@@ -20,16 +20,24 @@ from cas.formats import MiB
 _MAP_SIZE: Final = 256 * 1024 * MiB
 """Address space, not disk: the file grows with what is in it."""
 _MAX_READERS: Final = 1024
+_FORKED: Final = (
+    "this process was forked from one that has the repository open: use it in a process of its own"
+)
 COMMIT_RESERVE: Final = 8 * MiB
 """Bytes that stay free on the disk when the catalog grows: LMDB reports a full disk only as an
 input/output error in the middle of a commit."""
 
 
 class _Shared:
-    """An LMDB environment, which a process may open only once, and how many use it."""
+    """An LMDB environment, which a process may open only once, and how many use it.
+
+    A forked child can use neither its parent's nor one of its own: to close the one would end
+    the parent's reads, and beside it LMDB cannot open another.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.users = 0
+        self.pid = os.getpid()
         self.environment = lmdb.open(
             str(directory),
             map_size=_MAP_SIZE,
@@ -47,8 +55,17 @@ _open_environments: dict[str, _Shared] = {}
 _open_lock = threading.Lock()
 
 
+def _renew_lock() -> None:
+    """Replace a lock that another thread of the parent may have held at the fork."""
+    global _open_lock  # noqa: PLW0603 - the process is another one now
+    _open_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
 class Catalog:
-    """The catalog in one directory. May be shared by threads; not carried over a fork."""
+    """The catalog in one directory. May be shared by threads; of no use after a fork."""
 
     def __init__(self, directory: Path) -> None:
         """Open the catalog, making an empty one where there is none.
@@ -65,12 +82,16 @@ class Catalog:
             if shared is None:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                 shared = _open_environments[self._key] = _Shared(directory)
+            if shared.pid != os.getpid():
+                raise StoreError(_FORKED)
             shared.users += 1
         self._environment = shared.environment
         self._tables = shared.tables
 
     def close(self) -> None:
         """Close the catalog; it must not be used afterwards."""
+        if os.getpid() != self._pid:
+            return  # it is the parent's
         with _open_lock:
             shared = _open_environments[self._key]
             shared.users -= 1
@@ -81,6 +102,7 @@ class Catalog:
     @contextmanager
     def read(self) -> Iterator[ReadTransaction]:
         """Look at one state of the catalog. Short: it keeps old pages from being used again."""
+        self._refuse_fork()
         with _mapped_errors(), self._environment.begin() as transaction:
             yield ReadTransaction(transaction, self._tables)
 
@@ -93,8 +115,7 @@ class Catalog:
         Raises:
             StoreFullError: there is no room on the disk.
         """
-        if os.getpid() != self._pid:
-            raise StoreError("a repository cannot be used in a forked process: open it there")
+        self._refuse_fork()
         if reserve:
             require_free_space(self._directory, 0, reserve)
         with _mapped_errors(), self._environment.begin(write=True) as transaction:
@@ -117,6 +138,10 @@ class Catalog:
         """Free the reader slots of processes that died, so that their old pages are used again."""
         with _mapped_errors():
             self._environment.reader_check()
+
+    def _refuse_fork(self) -> None:
+        if os.getpid() != self._pid:
+            raise StoreError(_FORKED)
 
 
 @contextmanager
