@@ -234,8 +234,14 @@ class ChunkStore:
             pack = writer.take_current()
             if pack is not None:
                 ended.append(pack)
+        errors = []
         for pack in ended:
-            self.seal(pack)
+            try:
+                self.seal(pack)
+            except CasError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def seal(self, pack: OpenPack) -> None:
         """Finish a pack that nobody appends to any more and hand it to the blob store.
@@ -275,8 +281,10 @@ class ChunkStore:
 
     def close(self) -> None:
         """Seal what is open and close the files."""
-        self.seal_current()
-        self._reader.close()
+        try:
+            self.seal_current()
+        finally:
+            self._reader.close()
 
     def _announce_sealed(self, pack: OpenPack) -> None:
         """Tell the catalog of the pack and of all its records; the file is still where it was."""

@@ -212,21 +212,25 @@ class Repository:
         return self._catalog.last_transaction()
 
     def close(self) -> None:
-        """Write what is young, seal the open packs and let go of everything."""
+        """Write what is young, seal the open packs and let go of everything.
+
+        Raises:
+            StoreError, StoreFullError: the disk failed or is full; all is closed, nothing is
+                lost, and whoever opens the repository next finishes it.
+        """
         if self._stopping.is_set():
             return
         self._stopping.set()
         self._upkeep.join()
         self._workers.close()
-        try:
-            if self._committer.has_committed:
-                self._checkpointer.checkpoint()
-            self._chunks.close()
-            self._process.close(leaves_packs=self._chunks.leaves_packs)
-        finally:
-            self._catalog.close()
+        with ExitStack() as steps:  # from the last one up, each whether or not another fails
             if self._is_temporary:
-                shutil.rmtree(self._local)
+                steps.callback(shutil.rmtree, self._local)
+            steps.callback(self._catalog.close)
+            steps.callback(lambda: self._process.close(leaves_packs=self._chunks.leaves_packs))
+            steps.callback(self._chunks.close)
+            if self._committer.has_committed:
+                steps.callback(self._checkpointer.checkpoint)
 
     def __enter__(self) -> Self:
         """Return the repository."""
