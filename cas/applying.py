@@ -6,8 +6,8 @@ it. The change it leaves says enough to be replayed: `replay` does the same to t
 
 from __future__ import annotations
 
-from functools import singledispatchmethod
-from typing import Final
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -74,7 +74,6 @@ class Applier:
         self.unlocked: list[Names] = []
         """Paths whose locks end with this: what they protected was moved or removed."""
 
-    @singledispatchmethod
     def apply(self, operation: Operation) -> None:
         """Carry the operation out.
 
@@ -82,9 +81,8 @@ class Applier:
             NotFoundError, AlreadyExistsError, ConflictError, PreconditionError, LockedError: it
                 cannot be done; the tree may have changed and must be taken back to its mark.
         """
-        raise TypeError(operation)
+        self._METHODS[type(operation)](self, operation)
 
-    @apply.register
     def _put(self, operation: Put) -> None:
         old = self._expected(operation.path, operation.expect)
         if old is not None and not old.is_file:
@@ -99,7 +97,6 @@ class Applier:
         )
         self._set(Action.PUT, operation.path, new)
 
-    @apply.register
     def _put_record(self, operation: PutRecord) -> None:
         old = self._expected(operation.path, operation.expect)
         if old is not None and old.kind is not EntryKind.RECORD:
@@ -107,7 +104,6 @@ class Applier:
         new = Entry(EntryKind.RECORD, 0, self._time_ns, 0o600, operation.record)
         self._set(Action.PUT, operation.path, new)
 
-    @apply.register
     def _make_directory(self, operation: MakeDirectory) -> None:
         path = operation.path
         if operation.parents:
@@ -123,7 +119,6 @@ class Applier:
         new = self._with_attributes(empty, operation.attributes, self._time_ns)
         self._set(Action.MAKE_DIRECTORY, path, new)
 
-    @apply.register
     def _make_symlink(self, operation: MakeSymlink) -> None:
         if self._tree.kind(operation.path) is EntryKind.DIRECTORY:
             raise ConflictError(f"{_shown(operation.path)} is a folder")
@@ -132,7 +127,6 @@ class Applier:
         new = self._with_attributes(link, operation.attributes, self._time_ns)
         self._set(Action.PUT, operation.path, new)
 
-    @apply.register
     def _remove(self, operation: Remove) -> None:
         if not operation.path:
             raise ConflictError("a volume's root cannot be removed; delete the volume")
@@ -142,7 +136,6 @@ class Applier:
         self.unlocked.append(operation.path)
         self._set(Action.REMOVE, operation.path, None)
 
-    @apply.register
     def _move(self, operation: Move) -> None:
         source, path = operation.source, operation.path
         entry = self._source(source)
@@ -155,7 +148,6 @@ class Applier:
         self._tree.set(source, None, self._time_ns)
         self._set(Action.MOVE, path, entry, source=source)
 
-    @apply.register
     def _copy(self, operation: Copy) -> None:
         source, path = operation.source, operation.path
         entry = self._source(source)
@@ -169,7 +161,6 @@ class Applier:
         entry = msgspec.structs.replace(entry, created_ns=self._time_ns)
         self._set(Action.COPY, path, entry, source=source)
 
-    @apply.register
     def _attach(self, operation: Attach) -> None:
         self._check_target(operation.path, overwrite=operation.overwrite)
         self._set(
@@ -180,13 +171,25 @@ class Applier:
             source_volume=operation.source_volume,
         )
 
-    @apply.register
     def _set_properties(self, operation: SetProperties) -> None:
         old = self._expected(operation.path, operation.expect)
         if old is None:
             raise NotFoundError(f"{_shown(operation.path)} does not exist")
         new = self._with_attributes(old, operation.attributes, old.mtime_ns)
         self._set(Action.SET_PROPERTIES, operation.path, new)
+
+    # A table, as functools.singledispatchmethod makes a new function for every call.
+    _METHODS: ClassVar[dict[type[Operation], Callable[[Applier, Any], None]]] = {
+        Put: _put,
+        PutRecord: _put_record,
+        MakeDirectory: _make_directory,
+        MakeSymlink: _make_symlink,
+        Remove: _remove,
+        Move: _move,
+        Copy: _copy,
+        Attach: _attach,
+        SetProperties: _set_properties,
+    }
 
     def _set(
         self,
