@@ -43,6 +43,7 @@ class WorkingTree:
         self._nodes = nodes
         self._shape = shape
         self._root = _Folder(root)
+        self._last: tuple[Names, _Folder] | None = None  # what `_open` found the last time
         self._undo: list[Undo] = []
         self.size = root.size
         """Bytes of all files, with the changes so far."""
@@ -57,6 +58,8 @@ class WorkingTree:
     def kind(self, names: Names) -> EntryKind | None:
         """Return what the path is, or None; cheaper than `get` for a changed folder."""
         if not names:
+            return EntryKind.DIRECTORY
+        if self._last is not None and self._last[0] == names:
             return EntryKind.DIRECTORY
         folder = self._open(names[:-1])
         if folder is None:
@@ -92,6 +95,7 @@ class WorkingTree:
         """Give the root folder the attributes of this entry; its content stays."""
         root = self.flush()
         self._undo.append(Undo((), root, 0))
+        self._last = None
         self._root = _Folder(
             msgspec.structs.replace(
                 entry,
@@ -135,11 +139,19 @@ class WorkingTree:
         return lookup(self._nodes, folder.entry.content, name)
 
     def _put(self, folder: _Folder, name: bytes, entry: Entry | None) -> None:
-        folder.folders.pop(name, None)
+        if folder.folders.pop(name, None) is not None:
+            self._last = None
         folder.changes[name] = entry
 
     def _open(self, names: Names, *, change: bool = False) -> _Folder | None:
-        """Return the folder at the path, marking the way to it where it is to change."""
+        """Return the folder at the path, marking the way to it where it is to change.
+
+        One operation asks for the same folder several times, and so do those that follow it.
+        """
+        if self._last is not None and self._last[0] == names:
+            folder = self._last[1]
+            if folder.is_changed or not change:  # a changed folder's way is marked already
+                return folder
         folder = self._root
         folder.is_changed |= change
         for name in names:
@@ -151,6 +163,7 @@ class WorkingTree:
                 below = folder.folders[name] = _Folder(entry)
             folder = below
             folder.is_changed |= change
+        self._last = (names, folder)
         return folder
 
     def _flush(self, folder: _Folder) -> Entry:
