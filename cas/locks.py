@@ -61,6 +61,8 @@ class LockView:
         self._keys = hasher
         self._volume_id = volume_id
         self._now_ns = now_ns
+        # Asked for once: a commit looks at every path, and mostly there is no lock at all.
+        self._is_empty = not transaction.has_locks()
 
     def covering(self, path: str) -> list[Lock]:
         """Return the locks that protect the path: its own and those inherited from above."""
@@ -72,7 +74,7 @@ class LockView:
 
     def covering_names(self, names: Names) -> list[Lock]:
         """Like `covering`, for a path that is split already."""
-        if not self._transaction.has_locks():
+        if self._is_empty:
             return []
         found: list[Lock] = []
         for depth in range(len(names) + 1):
@@ -86,7 +88,7 @@ class LockView:
 
     def below_names(self, names: Names) -> list[Lock]:
         """Like `below`, for a path that is split already."""
-        if not self._transaction.has_locks():
+        if self._is_empty:
             return []
         return [lock for _, locks in self.records_below(names) for lock in locks]
 
@@ -134,6 +136,7 @@ class LockTable:
             ConflictingLocksError: an exclusive lock is there, or any where this is exclusive.
         """
         names = split_path(lock.path)
+        lock = msgspec.structs.replace(lock, path=join_names(names))
         with self._catalog.write() as transaction:
             held = self.view(transaction, lock.volume_id)
             others = held.covering_names(names)
@@ -221,11 +224,12 @@ class LockTable:
     def _put(self, transaction: WriteTransaction, lock: Lock) -> None:
         key = self._keys.key(lock.volume_id, split_path(lock.path))
         now_ns = self._clock.now_ns()
-        others = [
-            other
-            for other in decode(transaction.lock(key) or b"\x90", list[Lock])
-            if other.token != lock.token and other.expires_ns > now_ns
-        ]
+        others = []
+        for other in decode(transaction.lock(key) or b"\x90", list[Lock]):
+            if other.expires_ns <= now_ns:
+                transaction.delete_lock_token(other.token.encode())
+            elif other.token != lock.token:
+                others.append(other)
         transaction.put_lock(key, encode([*others, lock]), [lock.token.encode()])
 
     def _delete(self, transaction: WriteTransaction, lock: Lock) -> None:
@@ -239,7 +243,7 @@ class LockTable:
         transaction.delete_lock_token(lock.token.encode())
 
     def _find(self, transaction: ReadTransaction, token: str) -> Lock | None:
-        key = transaction.lock_key(token.encode())
+        key = transaction.lock_key(token.encode()) if token else None
         record = None if key is None else transaction.lock(key)
         for lock in decode(record, list[Lock]) if record else []:
             if lock.token == token and lock.expires_ns > self._clock.now_ns():
