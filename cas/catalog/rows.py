@@ -41,9 +41,18 @@ class Location(NamedTuple):
 
 
 def decode_location(row: bytes) -> Location:
-    """Return the location that the bytes hold."""
-    pack, offset, stored_size, plain_size, number, kind, codec = _LOCATION.unpack(row)
-    return Location(pack, offset, stored_size, plain_size, number, Kind(kind), codec)
+    """Return the location that the bytes hold.
+
+    Raises:
+        IntegrityError: the bytes are no location. One that leads to the wrong place is noticed
+            by whoever reads there.
+    """
+    try:
+        pack, offset, stored_size, plain_size, number, kind, codec = _LOCATION.unpack(row)
+        return Location(pack, offset, stored_size, plain_size, number, Kind(kind), codec)
+    except (struct.error, ValueError) as error:
+        message = f"the catalog is damaged: {error}; move it away, it is rebuilt from the packs"
+        raise IntegrityError(message) from error
 
 
 class PackState(IntEnum):
