@@ -115,14 +115,24 @@ class ChunkStore:
         Raises:
             InvalidError: it is larger than a reader accepts.
         """
-        if len(plaintext) > PLAIN_SIZE_LIMIT:
-            message = f"an object of {len(plaintext)} bytes is too large"
+        return self.put_nodes(kind, [plaintext], relies)[0]
+
+    def put_nodes(
+        self, kind: Kind, plaintexts: Sequence[bytes], relies: Reliance
+    ) -> list[ObjectId]:
+        """Store objects as `put_node` does, all of them different; return their ids in order."""
+        largest = max(map(len, plaintexts), default=0)
+        if largest > PLAIN_SIZE_LIMIT:
+            message = f"an object of {largest} bytes is too large"
             raise InvalidError(message)
-        object_id = self.identifier.identify(kind, plaintext)
-        if self._unknown([object_id], relies):
-            record = Record(kind, object_id, len(plaintext), *compress(plaintext))
-            self._append(PackKind.TREE, [record], relies)
-        return object_id
+        ids = [self.identifier.identify(kind, plaintext) for plaintext in plaintexts]
+        records = [
+            Record(kind, ids[index], len(plaintexts[index]), *compress(plaintexts[index]))
+            for index in self._unknown(ids, relies)
+        ]
+        if records:
+            self._append(PackKind.TREE, records, relies)
+        return ids
 
     def append_journal(self, number: int, plaintext: bytes, relies: Reliance) -> ObjectId:
         """Append a journal record to the open data pack, behind the chunks; return its id."""

@@ -112,9 +112,9 @@ class NodeStore:
                     if node_id not in settled
                     and (encoded := transaction.young_node(node_id)) is not None
                 ]
-            for node_id, encoded in young:
-                settled.add(node_id)
-                self._chunks.put_node(Kind.TREE_NODE, encoded, relies)
+            self._chunks.put_nodes(Kind.TREE_NODE, [encoded for _, encoded in young], relies)
+            settled.update(node_id for node_id, _ in young)
+            for _, encoded in young:
                 node = decode(encoded, TreeNode)
                 waiting += (child.id for child in node.children)
                 waiting += (e.content for e in node.entries if e.is_directory and e.content)
