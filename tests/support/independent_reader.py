@@ -84,7 +84,7 @@ class IndependentReader:
         assert blake3(stored[32:], key=KEYS["REF"]).digest() == stored[:32]
         ref = msgpack.decode(stored[32:])
         commit = msgpack.decode(self.load("COMMIT", ref[1]))
-        assert (commit[0], commit[0], commit[5]) == (volume_id, ref[0], ref[2])
+        assert (commit[0], ref[0], commit[5]) == (volume_id, volume_id, ref[2])
         return msgpack.decode(msgpack.encode(commit[2]), type=Entry)
 
     def list(self, folder: Entry) -> Iterator[tuple[bytes, Entry]]:
@@ -141,14 +141,16 @@ def records_of(pack: bytes, pack_id: str) -> Iterator[tuple[int, bytes, bytes]]:
     assert check == xxh3_64_intdigest(pack[:60]) % 2**32
     assert (magic, version, flags, stated_id.hex()) == (b"casdavPK", 1, 0, pack_id)
     magic, version, flags, count, first_journal, last_journal, digest = TRAILER.unpack(pack[-64:])
-    assert (magic, version, flags) == (b"casdavFT", 1, 0)
     table = pack[-64 - count * 48 : -64]
     assert blake3(table + pack[-64:-32], key=FOOTER_KEY).digest() == digest
+    assert (magic, version, flags) == (b"casdavFT", 1, 0)
+    seed = int.from_bytes(bytes.fromhex(pack_id)[:8], "little")
     numbers = []
     for index, row in enumerate(ROW.iter_unpack(table)):
         kind, codec, _, _, offset, stored_size, plain_size, object_id = row
         stored = pack[offset + 60 : offset + 60 + stored_size]
-        check = xxh3_64_intdigest(stored, seed=xxh3_64_intdigest(pack[offset : offset + 52]))
+        header_check = xxh3_64_intdigest(pack[offset : offset + 52], seed=seed)
+        check = xxh3_64_intdigest(stored, seed=header_check)
         magic, *stated, written_index, stated_id, stated_check = RECORD.unpack_from(pack, offset)
         assert (magic, stated_id, stated_check) == (b"cREC", object_id, check)
         assert stated == [kind, codec, 0, 0, stored_size, plain_size]
