@@ -8,34 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cas.ids import Identifier, Kind
-from cas.objects import Entry, EntryKind, TreeNode, decode, encode
+from cas.objects import Entry, EntryKind
 from cas.trees import Edits, TreeShape, edit, iterate, lookup
+from tests.support.memory_nodes import MemoryTreeNodes
 
 SMALL = TreeShape(seed=7, border_bits=1, node_limit=4)
 MEDIUM = TreeShape(seed=1, border_bits=2, node_limit=6)
 REAL = TreeShape(seed=3)
-
-
-class MemoryNodes:
-    """Tree nodes in a dict; counts what is read and written."""
-
-    def __init__(self) -> None:
-        self.nodes: dict[bytes, bytes] = {}
-        self.loaded: list[bytes] = []
-        self.saved: list[bytes] = []
-        self._identifier = Identifier()
-
-    def load_tree_node(self, node_id: bytes) -> TreeNode:
-        self.loaded.append(node_id)
-        return decode(self.nodes[node_id], TreeNode)
-
-    def save_tree_node(self, node: TreeNode) -> bytes:
-        encoded = encode(node)
-        node_id = self._identifier.identify(Kind.TREE_NODE, encoded)
-        self.nodes[node_id] = encoded
-        self.saved.append(node_id)
-        return node_id
 
 
 def entry(number: int) -> Entry:
@@ -44,12 +23,12 @@ def entry(number: int) -> Entry:
     return Entry(EntryKind.CHUNK_FILE, number, 0, 0, b"chunk")
 
 
-def build(nodes: MemoryNodes, shape: TreeShape, content: dict[bytes, Entry]) -> bytes:
+def build(nodes: MemoryTreeNodes, shape: TreeShape, content: dict[bytes, Entry]) -> bytes:
     root = edit(nodes, shape, b"", dict(content))
     return root.id if root else b""
 
 
-def check_sums(nodes: MemoryNodes, root: bytes) -> tuple[int, int, int, int]:
+def check_sums(nodes: MemoryTreeNodes, root: bytes) -> tuple[int, int, int, int]:
     """Return entries, files, folders and size below the node, recounted; check what it says."""
     node = nodes.load_tree_node(root)
     assert node.names == sorted(set(node.names))
@@ -68,7 +47,7 @@ def check_sums(nodes: MemoryNodes, root: bytes) -> tuple[int, int, int, int]:
     return a, b, c, d
 
 
-def check_shape(nodes: MemoryNodes, shape: TreeShape, root: bytes) -> None:
+def check_shape(nodes: MemoryTreeNodes, shape: TreeShape, root: bytes) -> None:
     """Every node but the last of its level ends at a border or is full; none goes beyond one."""
     levels: dict[int, list[list[bytes]]] = {}
 
@@ -101,7 +80,7 @@ shapes = st.sampled_from([SMALL, MEDIUM, REAL, TreeShape(0, border_bits=1, node_
 def test_a_tree_is_a_function_of_what_is_in_it(
     shape: TreeShape, content: dict[bytes, Entry], rounds: list[Edits]
 ) -> None:
-    nodes = MemoryNodes()
+    nodes = MemoryTreeNodes()
     root = build(nodes, shape, content)
     expected = dict(content)
     for changes in rounds:
@@ -128,7 +107,7 @@ def test_a_tree_is_a_function_of_what_is_in_it(
 def test_lookup_and_iterate_after_agree_with_a_dict(
     shape: TreeShape, content: dict[bytes, Entry], name: bytes
 ) -> None:
-    nodes = MemoryNodes()
+    nodes = MemoryTreeNodes()
     root = build(nodes, shape, content)
     assert lookup(nodes, root, name) == content.get(name)
     beyond = [(each, content[each]) for each in sorted(content) if each > name]
@@ -137,7 +116,7 @@ def test_lookup_and_iterate_after_agree_with_a_dict(
 
 @given(content=contents)
 def test_adding_one_by_one_in_any_order_makes_the_same_tree(content: dict[bytes, Entry]) -> None:
-    nodes = MemoryNodes()
+    nodes = MemoryTreeNodes()
     expected = build(nodes, SMALL, content)
     shuffled = list(content.items())
     random.Random(0).shuffle(shuffled)
@@ -150,14 +129,14 @@ def test_adding_one_by_one_in_any_order_makes_the_same_tree(content: dict[bytes,
 
 
 def test_the_seed_decides_the_shape() -> None:
-    nodes = MemoryNodes()
+    nodes = MemoryTreeNodes()
     content = {b"%04d" % n: entry(n) for n in range(2000)}
     assert build(nodes, TreeShape(1), content) != build(nodes, TreeShape(2), content)
 
 
 @pytest.mark.parametrize("count", [10_000, 100_000])
 def test_an_edit_reads_and_writes_one_node_per_level(count: int) -> None:
-    nodes = MemoryNodes()
+    nodes = MemoryTreeNodes()
     root = build(nodes, REAL, {b"%07d" % n: entry(1) for n in range(count)})
     height = nodes.load_tree_node(root).level + 1
     chosen = random.Random(count)
@@ -173,7 +152,7 @@ def test_an_edit_reads_and_writes_one_node_per_level(count: int) -> None:
 
 
 def test_adding_and_removing_names_costs_few_nodes() -> None:
-    nodes = MemoryNodes()
+    nodes = MemoryTreeNodes()
     root = build(nodes, REAL, {b"%07d" % n: entry(1) for n in range(100_000)})
     height = nodes.load_tree_node(root).level + 1
     chosen = random.Random(0)
@@ -193,7 +172,7 @@ def test_chosen_names_make_no_large_node() -> None:
     seed = 12345
     shape = TreeShape(seed)
     without_border = [b"%d" % n for n in range(20_000) if shape.height(b"%d" % n) == 0][:15_000]
-    nodes = MemoryNodes()
+    nodes = MemoryTreeNodes()
     root = build(nodes, shape, dict.fromkeys(without_border, entry(1)))
     check_shape(nodes, shape, root)
     child = edit(nodes, shape, root, {min(without_border): None})
@@ -202,7 +181,7 @@ def test_chosen_names_make_no_large_node() -> None:
 
 
 def test_an_empty_tree_has_no_root_and_nothing_in_it() -> None:
-    nodes = MemoryNodes()
+    nodes = MemoryTreeNodes()
     assert edit(nodes, REAL, b"", {b"not there": None}) is None
     assert lookup(nodes, b"", b"name") is None
     assert list(iterate(nodes, b"")) == []
