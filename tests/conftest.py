@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from tests.support.server import Server, running_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
 # Machines that run tests are often slow and busy: what counts is the property, not the time.
@@ -23,6 +23,24 @@ settings.load_profile("casdav")
 
 # Settings of the person who runs the tests must not reach the program under test.
 _FOREIGN_PREFIXES = ("CASDAV_", "RCLONE_")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips", action="store_true", help="A skipped test is a failed test: for .ci/run."
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn skips into failures where everything must run."""
+    report = yield
+    if report.skipped and item.config.getoption("--no-skips") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and --no-skips was given: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(autouse=True)

@@ -98,12 +98,14 @@ class Newcomer:
         return accepts_connections(LOOPBACK, self.port)
 
 
-@pytest.fixture(params=["oneself", NOBODY])
+# Only root can become somebody else, with a Python that all may run.
+CAN_BE_NOBODY: Final = os.geteuid() == 0 and SYSTEM_PYTHON.exists()
+
+
+@pytest.fixture(params=["oneself", NOBODY] if CAN_BE_NOBODY else ["oneself"])
 def newcomer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Newcomer]:
     user: str | None = None
     if request.param == NOBODY:
-        if os.geteuid() != 0 or not SYSTEM_PYTHON.exists():
-            pytest.skip("only root can become somebody else, with a Python that all may run")
         user = NOBODY
         # pytest's own directories are closed to other users.
         for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):

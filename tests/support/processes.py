@@ -40,6 +40,7 @@ def run_casdav(
     *arguments: str | Path,
     store: Path | None = None,
     stdin: str = "",
+    environment: Mapping[str, str] | None = None,
     timeout_seconds: float = 120.0,
     check: bool = True,
 ) -> subprocess.CompletedProcess[str]:
@@ -49,13 +50,16 @@ def run_casdav(
         *arguments: the words after `casdav`.
         store: the repository, given as `CASDAV_STORE`; None leaves the default.
         stdin: text for standard input.
+        environment: variables beside those of this process.
         timeout_seconds: when to kill it.
         check: whether an exit code other than 0 fails the test, with all that it printed.
     """
     completed = subprocess.run(
         [*casdav_command(), *map(str, arguments)],
         input=stdin,
-        env=casdav_environment({"CASDAV_STORE": str(store)} if store else None),
+        env=casdav_environment(
+            {**({"CASDAV_STORE": str(store)} if store else {}), **(environment or {})}
+        ),
         capture_output=True,
         text=True,
         timeout=timeout_seconds,

@@ -66,5 +66,7 @@ class Rclone:
         )
 
     def _command(self, *arguments: str | Path) -> list[str]:
-        # One attempt: a retry would hide what the server did wrong.
-        return [self._program, "--retries=1", "--low-level-retries=1", *map(str, arguments)]
+        # One attempt: a retry would hide what the server did wrong. And rclone would by itself
+        # wait 10 ms between requests, whatever the server's speed.
+        options = ["--retries=1", "--low-level-retries=1", "--webdav-pacer-min-sleep=0"]
+        return [self._program, *options, *map(str, arguments)]
