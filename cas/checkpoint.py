@@ -101,13 +101,15 @@ class Checkpointer:
             if transaction.nursery_is_empty(transaction.generation() + 1):
                 transaction.open_generation()
             number, record_id = transaction.journal_end()
-        changes: dict[bytes, list[Change]] = {}
+        changes: dict[bytes, list[Change]] = {key: [] for key, _ in heads}
+        # After a rebuild the journal may hold what the commit of a volume's ref holds already.
+        committed = {key: head.commit_sequence for key, head in heads}
         with self._catalog.read() as reading:
             for encoded in reading.journal():
                 record = decode(encoded, JournalRecord)
-                if record.number <= number:
-                    for batch in record.batches:
-                        changes.setdefault(batch.volume_id, []).extend(batch.changes)
+                for batch in record.batches if record.number <= number else ():
+                    if batch.sequence > committed.get(batch.volume_id, batch.sequence):
+                        changes[batch.volume_id] += batch.changes
         return _Snapshot(heads, changes, number, record_id)
 
     def _write(self, snapshot: _Snapshot, relies: Reliance) -> dict[bytes, tuple[ObjectId, Commit]]:

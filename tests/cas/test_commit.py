@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
@@ -279,7 +280,7 @@ def test_an_edit_ends_once(volume: cas.Volume) -> None:
     edit.commit()
     with pytest.raises(cas.InvalidError):
         edit.commit()
-    with pytest.raises(ZeroDivisionError), volume.edit() as given_up:
+    with contextlib.suppress(ZeroDivisionError), volume.edit() as given_up:
         given_up.make_directory("b")
         raise ZeroDivisionError
     assert names_in(volume) == ["a"]
