@@ -8,7 +8,7 @@ from typing import Self
 
 from cas.catalog import Head
 from cas.chunkstore import ChunkStore
-from cas.errors import ConflictError, NotFoundError
+from cas.errors import ConflictError, IntegrityError, NotFoundError
 from cas.files import FileReader
 from cas.ids import Kind
 from cas.nodes import NodeStore, ReadNodes
@@ -65,17 +65,19 @@ class View:
             NotFoundError: there is no such folder.
             ConflictError: it is not a folder.
         """
-        entry = self.entry(path)
-        if not entry.is_directory:
-            message = f"{path!r} is not a folder"
-            raise ConflictError(message)
+        entry = self._folder(path)
         beyond = None if after is None else split_path(after)[0]
-        return self._named(entry, beyond)
+        return self._named(split_path(path), entry, beyond)
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Entry]]:
-        """Yield paths and entries of everything below a folder, folders before their content."""
-        entry = self.entry(path)
-        waiting = [(split_path(path), iterate(self.nodes, entry.content))]
+        """Yield paths and entries of everything below a folder, folders before their content.
+
+        Raises:
+            NotFoundError: there is no such folder.
+            ConflictError: it is not a folder.
+        """
+        top = split_path(path)
+        waiting = [(top, self._entries(top, self._folder(path)))]
         while waiting:
             folder, names = waiting[-1]
             found = next(names, None)
@@ -85,7 +87,7 @@ class View:
             below = (*folder, found[0])
             yield join_names(below), found[1]
             if found[1].is_directory:
-                waiting.append((below, iterate(self.nodes, found[1].content)))
+                waiting.append((below, self._entries(below, found[1])))
 
     def open(self, path: str | Entry, name: str = "") -> FileReader:
         """Return a reader of a file, by path or by its entry; `name` is for messages.
@@ -130,14 +132,34 @@ class View:
 
     def _find(self, names: Names) -> Entry | None:
         entry: Entry | None = self.root
-        for name in names:
+        for depth, name in enumerate(names):
             if entry is None or not entry.is_directory:
                 return None
-            entry = lookup(self.nodes, entry.content, name)
+            try:
+                entry = lookup(self.nodes, entry.content, name)
+            except IntegrityError as error:
+                raise _damage_of(names[:depth], names, error) from error
         return entry
 
-    def _named(self, folder: Entry, after: bytes | None) -> Iterator[tuple[str, Entry]]:
-        for name, entry in iterate(self.nodes, folder.content, after):
+    def _folder(self, path: str) -> Entry:
+        entry = self.entry(path)
+        if not entry.is_directory:
+            message = f"{path!r} is not a folder"
+            raise ConflictError(message)
+        return entry
+
+    def _entries(
+        self, names: Names, folder: Entry, after: bytes | None = None
+    ) -> Iterator[tuple[bytes, Entry]]:
+        try:
+            yield from iterate(self.nodes, folder.content, after)
+        except IntegrityError as error:
+            raise _damage_of(names, names, error) from error
+
+    def _named(
+        self, names: Names, folder: Entry, after: bytes | None
+    ) -> Iterator[tuple[str, Entry]]:
+        for name, entry in self._entries(names, folder, after):
             yield join_names((name,)), entry
 
 
@@ -146,3 +168,9 @@ def load_properties(chunks: ChunkStore, entry: Entry) -> dict[str, str]:
     if entry.properties_id:
         return decode_properties(chunks.get(Kind.CHUNK, entry.properties_id))
     return decode_properties(entry.properties)
+
+
+def _damage_of(folder: Names, wanted: Names, error: IntegrityError) -> IntegrityError:
+    """Return the error that says which path cannot be read, and which folder is damaged."""
+    where = f"the folder {join_names(folder)!r}" if folder else "the volume's root folder"
+    return IntegrityError(f"{join_names(wanted) or '/'}: {where} cannot be read: {error}")
