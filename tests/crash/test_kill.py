@@ -145,9 +145,16 @@ def check_writers(writers: list[Writer]) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("rounds", [4, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("rounds", "longest_restart"),
+    [
+        # Other tests may run at the same time, and take the processors.
+        pytest.param(4, 3 * RESTART_SECONDS, id="4 rounds"),
+        pytest.param(50, RESTART_SECONDS, id="50 rounds", marks=pytest.mark.long),
+    ],
+)
 def test_what_was_acknowledged_is_there_after_every_kill(
-    tmp_path: Path, rounds: int, workers: int
+    tmp_path: Path, rounds: int, longest_restart: float, workers: int
 ) -> None:
     moments = random.Random(workers)
     restarts: list[float] = []
@@ -160,7 +167,8 @@ def test_what_was_acknowledged_is_there_after_every_kill(
             restarts.append(time.monotonic() - started)
             check_writers(writers)
     assert sum(writer.acknowledged for writer in writers) > rounds * WRITERS
-    assert statistics.median(restarts) < RESTART_SECONDS, restarts
+    # Of the last ones too, when the store has grown.
+    assert statistics.median(restarts[-len(restarts) // 3 :]) < longest_restart, restarts
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 import cas
+from tests.support.processes import casdav_command, casdav_environment
+from tests.support.programs import ordinary_rights, run_program
 from tools import cli
 
 if TYPE_CHECKING:
@@ -63,6 +65,15 @@ class Casdav:
         ended = Ended(result.exit_code, result.stdout, result.stderr, result.stdout_bytes)
         assert code is None or ended.code == code, f"ended with {ended}"
         return ended
+
+    def without_rights(self, *arguments: str | Path) -> tuple[int, str]:
+        """Run a command whom permission bits bind; return its exit code and standard error."""
+        ended = run_program(
+            *(*ordinary_rights(), *casdav_command(), *arguments),
+            environment=casdav_environment({"CASDAV_STORE": str(self.store)}),
+            check=False,
+        )
+        return ended.returncode, ended.stderr
 
 
 @pytest.fixture(autouse=True)
