@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from cas.chunkstore import ChunkStore
 from cas.commit import Check, Committer, Request
@@ -36,6 +36,9 @@ from cas.operations import (
     SetProperties,
 )
 from cas.paths import split_path
+
+_EARLIEST_NS: Final = -(2**63)
+_LATEST_NS: Final = 2**63 - 1
 
 
 class Edit:
@@ -222,6 +225,11 @@ class Edit:
         content_type: str | None,
         properties: Mapping[str, str] | None,
     ) -> Attributes:
+        # Here and not in the commit, where it would fail the edits of others in the same group.
+        for time_ns in (mtime_ns, created_ns):
+            if time_ns is not None and not _EARLIEST_NS <= time_ns <= _LATEST_NS:
+                message = f"a time of {time_ns} ns does not fit 64 bits"
+                raise InvalidError(message)
         if content_type is not None:
             _check_size("a content type", _utf8(content_type), LABEL_SIZE_LIMIT)
         kept = None if properties is None else self._store_properties(properties)

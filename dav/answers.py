@@ -17,6 +17,9 @@ MESSAGE_NAMESPACE: Final = "http://sabredav.org/ns"
 
 Headers = Sequence[tuple[str, str]]
 
+REVALIDATED: Final = ("Cache-Control", "private, no-cache")
+"""The header of files and folders: kept by nobody but the user, and asked for again each time."""
+
 
 class Answer(NamedTuple):
     """An answer. A body that is a list goes out with its Content-Length, any other is streamed."""

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Final
 
 import cas
-from dav.answers import Answer
+from dav.answers import REVALIDATED, Answer
 from dav.dates import NANOSECONDS
 from dav.home import format_size
 from dav.locations import Place
@@ -30,7 +30,7 @@ def folder_page(request: Request, resource: Resource) -> Answer:
     headers: list[tuple[str, str]] = [
         (name, value) for name, value in PAGE_HEADERS if name.lower() != "cache-control"
     ]
-    headers += [("Cache-Control", "private, no-cache"), *representation_headers(resource)]
+    headers += [REVALIDATED, *representation_headers(resource)]
     if request.method == "HEAD":
         return Answer(200, headers)
     rows = _rows(view.list(resource.path), resource.href)

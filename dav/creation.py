@@ -29,6 +29,18 @@ def creatable(request: Request, location: Location | None = None) -> Resource:
         raise HttpError(403, "a volume is made with `casdav volume create`") from error
 
 
+def may_overwrite(request: Request) -> bool:
+    """Return whether what is at the Destination may be replaced (RFC 4918, section 10.6).
+
+    Raises:
+        HttpError: 400 where the Overwrite header is neither T nor F.
+    """
+    value = (request.header("Overwrite") or "T").strip().upper()
+    if value not in {"T", "F"}:
+        raise HttpError(400, "Overwrite must be T or F")
+    return value == "T"
+
+
 def check_creatable(request: Request, resource: Resource) -> None:
     """Raise unless the principal may write here and there is a folder to write into.
 

@@ -65,6 +65,11 @@ def _guess(name: str) -> str:
     return kind or DEFAULT
 
 
+def is_header_text(value: str) -> bool:
+    """Whether a media type that somebody wrote can stand in a header: printable ASCII alone."""
+    return value.isascii() and value.isprintable()
+
+
 def is_shown_inline(media_type: str) -> bool:
     """Whether a browser may show the type itself instead of saving it."""
     essence = media_type.partition(";")[0].strip().lower()

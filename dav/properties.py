@@ -112,7 +112,8 @@ def _content_length(item: Item) -> str | None:
 
 def content_type(name: str, entry: cas.Entry) -> str:
     """Return the media type of a file: as it was stored, or guessed from its name."""
-    return entry.content_type or media_types.guess(name)
+    stored = entry.content_type
+    return stored if stored and media_types.is_header_text(stored) else media_types.guess(name)
 
 
 def _content_type(item: Item) -> str | None:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from wsgiref.types import WSGIEnvironment
 
 import cas
+from dav.answers import REVALIDATED
 from dav.conditions import ABSENT, Conditions, EntityTag, State
 from dav.dates import NANOSECONDS
 from dav.etags import etag
@@ -327,7 +328,7 @@ class Request:
             raise HttpError(412, "the If header does not hold")
         status = self.conditions.evaluate(self.method, state_of(now))
         if status == HTTPStatus.NOT_MODIFIED:
-            raise HttpError(304, headers=representation_headers(now))
+            raise HttpError(304, headers=[*representation_headers(now), REVALIDATED])
         if status:
             raise HttpError(status, "a precondition of the request does not hold")
 

@@ -10,7 +10,7 @@ from dav.answers import Answer
 from dav.checksums import PROPERTY as CHECKSUMS
 from dav.checksums import Checksums
 from dav.client_times import ClientTimes
-from dav.media_types import DEFAULT
+from dav.media_types import DEFAULT, is_header_text
 from dav.properties import Context
 from dav.request import Request, Resource, representation_headers
 from dav.retry import until_unchanged
@@ -82,8 +82,10 @@ def commit_file(
     upload: cas.FileWriter,
     times: ClientTimes,
     checksums: Checksums,
+    *,
+    overwrite: bool = True,
 ) -> cas.Applied:
-    """Put the upload at its path.
+    """Put the upload at its path; without `overwrite` only if nothing is there.
 
     Sums that the client sent are kept among the entry's properties. So that no PROPPATCH in
     between is lost, this counts only if the entry is still the one whose properties were read.
@@ -96,6 +98,8 @@ def commit_file(
         edit.rely_on(upload)
         if request.is_conditional:
             edit.require(request.recheck(resource))
+        if not overwrite:
+            edit.require(lambda state: _check_free(state, resource.path))
         expect, properties = _with_sums(resource, sums) if sums else (None, None)
         edit.put(
             resource.path,
@@ -112,6 +116,11 @@ def commit_file(
     return until_unchanged(attempt)
 
 
+def _check_free(state: cas.TreeState, path: str) -> None:
+    if state.get(path) is not None:
+        raise HttpError(412, f"{path!r} is there already")
+
+
 def _with_sums(resource: Resource, sums: str) -> tuple[cas.Expectation, dict[str, str]]:
     """Return the entry's present properties with the sums, and what they hold for."""
     with resource.volume.view() as view:
@@ -125,7 +134,7 @@ def _with_sums(resource: Resource, sums: str) -> tuple[cas.Expectation, dict[str
 def _media_type(request: Request) -> str:
     """Return the Content-Type to keep, empty where the client knows no better than the name."""
     value = (request.header("Content-Type") or "").strip() if request.method == "PUT" else ""
-    if value.lower() == DEFAULT or not value.isprintable():
+    if value.lower() == DEFAULT or not is_header_text(value):
         return ""
     return value[:255]
 

@@ -22,7 +22,7 @@ import cas
 from dav.answers import Answer
 from dav.checksums import Checksums
 from dav.client_times import read_times
-from dav.creation import check_creatable, creatable
+from dav.creation import check_creatable, creatable, may_overwrite
 from dav.dates import NANOSECONDS
 from dav.etags import etag
 from dav.locations import Location, Place
@@ -40,6 +40,7 @@ ASSEMBLED: Final = ".file"
 PART_LIMIT: Final = 10_000
 """Parts in one transfer."""
 
+_NO_TRANSFERS: Final = cas.Entry(cas.EntryKind.DIRECTORY, 0, 0, 0o755, b"")
 _DIGITS: Final = re.compile(r"(\d+)")
 
 
@@ -97,11 +98,12 @@ def assemble(request: Request) -> Answer:
     if resource.is_directory:
         raise HttpError(409, f"{resource.path!r} is a folder")
     check_creatable(request, resource)
-    if resource.entry is not None and (request.header("Overwrite") or "T").strip() == "F":
+    overwrite = may_overwrite(request)
+    if resource.entry is not None and not overwrite:
         raise HttpError(412, f"{resource.path!r} is there already")
     request.check_conditions(resource)
     check_unlocked(request, resource)
-    answer = _join(request, resource, transfer)
+    answer = _join(request, resource, transfer, overwrite=overwrite)
     with suppress(cas.NotFoundError), request.repository.registry.edit(author=user) as edit:
         edit.remove(_path(user, transfer))
     return answer
@@ -139,24 +141,33 @@ def remove_expired(repository: cas.Repository, seconds: int) -> int:
 
 
 def listing(request: Request, depth: int | None) -> Iterator[tuple[Location, str, cas.Entry]]:
-    """Yield place, path in the reserved volume and entry of a transfer and, for Depth 1, its parts.
+    """Yield place, path in the reserved volume and entry of what is asked for and its members.
+
+    That is the user's list of transfers, a transfer or a part. What is below a member is not
+    listed, whatever the depth.
 
     Raises:
         HttpError: 404 where there is none.
     """
     user, transfer, part = _names(request)
-    if not transfer or part:
-        raise HttpError(404, "there is no such transfer")
     _, view = _pinned(request)
-    path = _path(user, transfer)
-    yield request.location, path, _folder(request, view, transfer)
-    if depth != 0:
-        for name, entry in view.list(path):
+    path = _path(user, transfer, part)
+    entry = view.get(path)
+    if transfer:
+        folder = _folder(request, view, transfer)
+        entry = entry if part else folder
+    elif entry is None:
+        entry = _NO_TRANSFERS
+    if entry is None:
+        raise HttpError(404, "there is no such part")
+    yield request.location, path, entry
+    if depth != 0 and entry is not _NO_TRANSFERS and not part:
+        for name, member in view.list(path):
             names = (*request.location.names, name)
-            yield request.location._replace(names=names), f"{path}/{name}", entry
+            yield request.location._replace(names=names), f"{path}/{name}", member
 
 
-def _join(request: Request, resource: Resource, transfer: str) -> Answer:
+def _join(request: Request, resource: Resource, transfer: str, *, overwrite: bool) -> Answer:
     times, checksums = read_times(request.header), Checksums(request.header)
     with request.repository.registry.view() as view, resource.volume.upload() as upload:
         parts = sorted(_parts(request, view, transfer), key=lambda part: _order(part[0]))
@@ -172,7 +183,7 @@ def _join(request: Request, resource: Resource, transfer: str) -> Answer:
                     for piece in reader.chunks():
                         checksums.update(piece)
         checksums.verify()
-        applied = commit_file(request, resource, upload, times, checksums)
+        applied = commit_file(request, resource, upload, times, checksums, overwrite=overwrite)
     return stored(resource, applied, times)
 
 

@@ -190,7 +190,7 @@ def _declarations(attributes: list[tuple[str, str]]) -> Iterator[tuple[str, str]
     """Yield prefix and namespace of each declaration; the default namespace's prefix is empty."""
     for name, value in attributes:
         if name == "xmlns":
-            yield "", value
+            yield "", _checked(value)
         elif name.startswith("xmlns:"):
             prefix = name.removeprefix("xmlns:")
             if (
@@ -199,7 +199,14 @@ def _declarations(attributes: list[tuple[str, str]]) -> Iterator[tuple[str, str]
                 or (prefix == "xml") != (value == _XML_NAMESPACE)
             ):
                 raise HttpError(400, f"the namespace prefix {prefix!r} cannot be bound like this")
-            yield prefix, value
+            yield prefix, _checked(value)
+
+
+def _checked(namespace: str) -> str:
+    """Return a namespace: no URI has braces, and {namespace}local could not be taken apart."""
+    if "{" in namespace or "}" in namespace:
+        raise HttpError(400, f"{namespace!r} is not the URI of a namespace")
+    return namespace
 
 
 def _clark(tag: str, scope: dict[str, str], *, is_attribute: bool) -> str:

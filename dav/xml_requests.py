@@ -12,6 +12,8 @@ from dav.xml_reader import Element, parse_xml, serialise
 
 PROPERTY_NAME_LIMIT: Final = 500
 """Properties that one PROPFIND may name: each costs work for every resource listed."""
+OWNER_LIMIT: Final = 8 * 1024
+"""Characters of a lock's owner element: it is repeated for every resource listed below a lock."""
 
 
 class PropfindKind(Enum):
@@ -113,7 +115,10 @@ def parse_lock(body: bytes) -> LockRequest:
     if kind is None or kind.find("{DAV:}write") is None:
         raise HttpError(400, "the locktype must hold write")
     owner = root.find("{DAV:}owner")
-    return LockRequest("{DAV:}shared" in scopes, serialise(owner) if owner else "")
+    owner_xml = serialise(owner) if owner else ""
+    if len(owner_xml) > OWNER_LIMIT:
+        raise HttpError(413, f"the owner of a lock may have {OWNER_LIMIT} characters")
+    return LockRequest("{DAV:}shared" in scopes, owner_xml)
 
 
 def _root(body: bytes, name: str) -> Element:

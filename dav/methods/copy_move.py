@@ -11,7 +11,7 @@ import msgspec
 import cas
 from dav import transfers
 from dav.answers import Answer
-from dav.creation import check_creatable, creatable
+from dav.creation import check_creatable, creatable, may_overwrite
 from dav.locations import Place
 from dav.locked import check_unlocked
 from dav.request import Request, Resource, representation_headers
@@ -68,18 +68,16 @@ def _target(request: Request, source: Resource, *, is_bare: bool) -> tuple[Resou
     Raises:
         HttpError: 400, 403, 409, 412 or 502, as section 9.8.5 says.
     """
-    overwrite = (request.header("Overwrite") or "T").strip().upper()
-    if overwrite not in {"T", "F"}:
-        raise HttpError(400, "Overwrite must be T or F")
+    overwrite = may_overwrite(request)
     target = creatable(request, request.destination())
     if target.location.is_volume_root:
         raise HttpError(403, "a volume cannot be replaced")
     check_creatable(request, target)
     if source.info.id == target.info.id:
         _check_apart(source.path, target.path, is_bare=is_bare)
-    if overwrite == "F" and target.entry is not None:
+    if not overwrite and target.entry is not None:
         raise HttpError(412, f"{target.path!r} is there already")
-    return target, overwrite == "T"
+    return target, overwrite
 
 
 def _check_apart(source: str, target: str, *, is_bare: bool) -> None:

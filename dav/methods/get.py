@@ -9,7 +9,7 @@ from typing import Final
 
 import cas
 from dav import media_types
-from dav.answers import Answer
+from dav.answers import REVALIDATED, Answer
 from dav.browse import folder_page, places_page
 from dav.conditions import if_range_holds
 from dav.dates import http_date
@@ -50,9 +50,10 @@ def _file(request: Request, resource: Resource, entry: cas.Entry) -> Answer:
     media_type = content_type(resource.location.names[-1], entry)
     headers = [
         *representation_headers(resource),
-        ("Last-Modified", http_date(entry.mtime_ns)),
+        # A client may have dated the file ahead; this header must not lie in the future (8.8.2.1).
+        ("Last-Modified", http_date(min(entry.mtime_ns, time.time_ns()))),
         ("Accept-Ranges", "bytes"),
-        ("Cache-Control", "private, no-cache"),
+        REVALIDATED,
         *_SAFETY,
     ]
     if request.target.query == "download" or not media_types.is_shown_inline(media_type):

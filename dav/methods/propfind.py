@@ -86,7 +86,8 @@ def _transfer_items(request: Request, depth: int | None) -> Iterator[Item]:
     )
     for location, path, entry in transfers.listing(request, depth):
         href = location.href(is_collection=entry.is_directory)
-        yield Item(href, location.names[-1], path, entry, context)
+        name = location.names[-1] if location.names else location.volume
+        yield Item(href, name, path, entry, context)
 
 
 def _volume_items(request: Request, resource: Resource, depth: int | None) -> Iterable[Item]:

@@ -9,8 +9,9 @@ import cas
 from dav import answers
 from dav.answers import Answer
 from dav.checksums import PROPERTY as CHECKSUMS
-from dav.client_times import parse_seconds
+from dav.client_times import keepable, parse_seconds
 from dav.dates import NANOSECONDS, parse_http_date
+from dav.media_types import is_header_text
 from dav.multistatus import propstat, tags
 from dav.properties import LIVE, REPLACEABLE
 from dav.request import Request, Resource
@@ -70,17 +71,17 @@ def _refusal(update: PropertyUpdate, resource: Resource) -> _Refused | None:
             return _Refused(403, "cannot-modify-protected-property")
         if _time_ns(update) is None:
             return _Refused(409)
-    if name == _TYPE and not update.text.strip().isprintable():
+    if name == _TYPE and not is_header_text(update.text.strip()):
         return _Refused(409)
     return None
 
 
 def _time_ns(update: PropertyUpdate) -> int | None:
-    """Return the time that a property is set to, None where it is not written as it must be."""
+    """Return the time that a property is set to, None where it is none that can be kept."""
     if update.name == _OWNCLOUD_MTIME:
         return parse_seconds(update.text)
     seconds = parse_http_date(update.text)
-    return None if seconds is None else seconds * NANOSECONDS
+    return None if seconds is None else keepable(seconds * NANOSECONDS)
 
 
 def _apply(

@@ -238,3 +238,21 @@ def test_a_repository_that_cannot_be_closed_cleanly_is_recovered_by_the_next(
         assert read(again.volume("v"), "late") == b"but not lost"
     assert list((location / "local" / "open").iterdir()) == []
     assert list((location / "local" / "processes").iterdir()) == []
+
+
+@pytest.mark.parametrize("time_ns", [2**63, -(2**63) - 1])
+def test_a_time_that_the_format_cannot_hold_is_refused_before_the_commit(
+    location: Path, time_ns: int
+) -> None:
+    with cas.open(location) as repository:
+        edit = repository.volume("v").edit()
+        with pytest.raises(cas.InvalidError):
+            edit.make_directory("folder", mtime_ns=time_ns)
+        with pytest.raises(cas.InvalidError):
+            edit.set_properties("file", created_ns=time_ns)
+        edit.make_directory("folder", mtime_ns=2**63 - 1)
+        edit.set_properties("file", mtime_ns=-(2**63))
+        edit.commit()
+        with repository.volume("v").view() as view:
+            assert view.entry("folder").mtime_ns == 2**63 - 1
+            assert view.entry("file").mtime_ns == -(2**63)

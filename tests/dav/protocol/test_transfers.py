@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from dav.accounts import create_user
 from dav.settings import DriveSettings
 from dav.transfers import remove_expired
 from tests.support.drive import Client, Drive, running_drive
@@ -150,3 +151,33 @@ def test_what_is_forgotten_expires(tmp_path_factory: pytest.TempPathFactory) -> 
             assert [name for name, _ in view.list("transfers/alice")] == ["new"]
         assert remove_expired(drive.repository, 0) == 1
         alice.connection.close()
+
+
+def test_the_list_of_transfers_a_transfer_and_a_part_can_be_listed(
+    drive: Drive, alice: Client, transfer: str
+) -> None:
+    alice("PUT", transfer + "00001", b"part")
+    uploads = "/remote.php/dav/uploads/alice/"
+    assert transfer in alice("PROPFIND", uploads, Depth="1").responses
+    part = alice.propfind(transfer + "00001", "{DAV:}getcontentlength")
+    assert part.value("{DAV:}getcontentlength") == "4"
+    assert alice("PROPFIND", transfer + "00002", Depth="0").status == 404
+    create_user(drive.repository, "newcomer")
+    newcomer = drive.client("newcomer")
+    assert newcomer("PROPFIND", uploads, Depth="1").status == 404
+    own = "/remote.php/dav/uploads/newcomer/"
+    assert list(newcomer("PROPFIND", own, Depth="1").responses) == [own]
+    newcomer.connection.close()
+
+
+@pytest.mark.parametrize(("overwrite", "status"), [("F", 412), ("f", 412), ("x", 400), ("t", 204)])
+def test_a_file_that_is_there_is_replaced_only_if_that_is_wanted(
+    alice: Client, folder: str, transfer: str, overwrite: str, status: int
+) -> None:
+    alice("PUT", folder + "whole", b"old")
+    alice("PUT", transfer + "1", b"new")
+    reply = alice(
+        "MOVE", transfer + ".file", Destination=files(folder) + "whole", Overwrite=overwrite
+    )
+    assert reply.status == status
+    assert alice.get(folder + "whole") == (b"new" if status == 204 else b"old")
