@@ -131,5 +131,8 @@ def _handler(request: Request) -> Callable[[Request], Answer]:
 def _with_allow(problem: HttpError, request: Request) -> HttpError:
     """Add what the resource allows to a 405 (RFC 9110, section 15.5.6)."""
     if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
-        problem.headers += (("Allow", allow(request)),)
+        try:
+            problem.headers += (("Allow", allow(request)),)
+        except HttpError as malformed:
+            return malformed  # A target that cannot be read allows nothing.
     return problem

@@ -60,6 +60,8 @@ def unlock(request: Request) -> Answer:
     if found is None:
         raise HttpError(400, "UNLOCK needs a Lock-Token of the form <token>")
     resource = request.resource
+    if request.principal.scope.read_only:
+        raise HttpError(403, "this password only reads", condition="need-privileges")
     request.check_conditions(resource)
     held = _lock_here(request, resource, found[1] or found[2])
     if held is None:

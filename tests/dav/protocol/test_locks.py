@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dav.grants import grant, revoke
-from dav.identity import Right
+from dav.identity import Right, Scope
 from dav.settings import DriveSettings
 from tests.support.drive import Client, Drive, lock_body, running_drive
 
@@ -301,3 +301,14 @@ def test_tags_of_an_if_header_may_name_anything_anywhere(
         ("</%00> (<urn:x:y>)", 412),
     ]:
         assert alice("PUT", folder + "a", b"y", If=header).status == status, header
+
+
+def test_a_password_that_only_reads_takes_no_lock_away(
+    drive: Drive, alice: Client, folder: str
+) -> None:
+    reader = drive.client("alice", Scope(read_only=True))
+    token = alice.lock(folder + "a")
+    assert reader("UNLOCK", folder + "a", Lock_Token=f"<{token}>").status == 403
+    reader.connection.close()
+    assert alice("PUT", folder + "a", b"x").status == 423
+    assert alice("UNLOCK", folder + "a", Lock_Token=f"<{token}>").status == 204

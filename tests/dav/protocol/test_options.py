@@ -95,3 +95,11 @@ def test_nobody_is_let_in_without_a_name(drive: Drive, folder: str) -> None:
         assert reply.status == 401
         assert "www-authenticate" in reply.headers
     stranger.connection.close()
+
+
+@pytest.mark.parametrize("path", ["/dav/../x", "/dav/alice/%00", "/dav/alice/%ff"])
+@pytest.mark.parametrize("method", ["POST", "PATCH", "OPTIONS"])
+def test_a_path_that_cannot_be_is_400_whatever_the_method(
+    alice: Client, method: str, path: str
+) -> None:
+    assert alice(method, path).status == 400
