@@ -21,7 +21,7 @@ from cas.journal import Commit
 from cas.objects import decode
 from cas.pack_reader import pack_blob_name
 from cas.processes import is_locked
-from cas.recovery import FoundPack, JournalEntry, Recovery
+from cas.recovery import FoundPack, Recovery
 from cas.refs import Ref, read_ref, read_refs
 from cas.stores.base import BlobStore
 
@@ -68,14 +68,12 @@ def _rebuild(
     local: Path,
     identity: bytes,
 ) -> None:
-    journal: list[JournalEntry] = []
+    _refuse_strangers(catalog, local / "processes")
+    packs: list[FoundPack] = []  # those with journal records that no commit holds
     covered = read_ref(store, chunks.identifier, REGISTRY_ID)
+    after = covered.journal if covered else 0
     for path in sorted((local / "open").glob("*.pack")):
-        owner = path.name.partition("-")[0]
-        if is_locked(local / "processes" / f"{owner}.lock"):
-            message = f"another process still has {path.name} open: stop it, then try again"
-            raise IntegrityError(message)
-        pack = recovery.seal_file(path)
+        pack = recovery.seal_file(path, after)
         if pack is not None:
             store.put_file(pack_blob_name(pack.id), path)
             _logger.info("sealed the open pack %s", pack.id.hex())
@@ -83,10 +81,11 @@ def _rebuild(
         path_of_pack = store.local_path(name)
         if path_of_pack is None:
             continue
-        pack = recovery.read_pack(path_of_pack, bytes.fromhex(name.rpartition("/")[2]))
+        pack = recovery.read_pack(path_of_pack, bytes.fromhex(name.rpartition("/")[2]), after)
         with catalog.write() as transaction:
             recovery.enter(transaction, pack)
-        journal += _beyond(pack, covered)
+        if pack.journal or not pack.is_journal_whole:
+            packs.append(pack._replace(footer=pack.footer._replace(places=[])))
     refs = read_refs(store, chunks.identifier)
     commits = [(ref, decode(chunks.get(Kind.COMMIT, ref.commit), Commit)) for ref in refs]
     # In one transaction: a rebuild that is cut off leaves nothing that the next one trips over.
@@ -95,12 +94,19 @@ def _rebuild(
             _set_head(transaction, ref, commit)
         if covered is not None:
             transaction.set_journal_end(covered.journal, covered.journal_id)
-        recovery.replay_all(transaction, journal)
+        recovery.replay_all(transaction, packs)
         transaction.set_identity(identity)
 
 
-def _beyond(pack: FoundPack, covered: Ref | None) -> list[JournalEntry]:
-    return [e for e in pack.journal if covered is None or e.record.number > covered.journal]
+def _refuse_strangers(catalog: Catalog, processes: Path) -> None:
+    """Refuse to go on while a process is at work on the catalog that was here before."""
+    with catalog.read() as transaction:
+        known = {process_id.hex() for process_id, _ in transaction.processes()}
+    if any(path.stem not in known and is_locked(path) for path in processes.glob("*.lock")):
+        raise IntegrityError(
+            "the catalog is gone while another process still has the repository open: stop it, "
+            "then try again"
+        )
 
 
 def _set_head(transaction: WriteTransaction, ref: Ref, commit: Commit) -> None:

@@ -123,12 +123,17 @@ def test_an_empty_repository_is_rebuilt(tmp_path: Path) -> None:
         assert repository.volumes() == []
 
 
-def test_nobody_rebuilds_while_another_still_has_open_packs(location: Path) -> None:
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_nobody_rebuilds_while_another_is_at_work_on_the_lost_catalog(
+    location: Path, when: str
+) -> None:
+    edit = "    with repository.volume('v').edit() as edit: edit.make_directory('mine')\n"
     program = (
         "import cas, sys\n"
         "with cas.open(sys.argv[1]) as repository:\n"
-        "    with repository.volume('v').edit() as edit: edit.make_directory('mine')\n"
-        "    print('open', flush=True); sys.stdin.readline()\n"
+        + (edit if when == "before" else "")
+        + "    print('open', flush=True); sys.stdin.readline()\n"
+        + (edit if when == "after" else "")
     )
     command = [sys.executable, "-c", program, str(location)]
     with subprocess.Popen(
