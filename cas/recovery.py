@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,15 +57,24 @@ class JournalEntry(NamedTuple):
 
 
 class FoundPack(NamedTuple):
-    """What a pack file holds. `end` is where its records end, `is_sealed` that it has a footer."""
+    """What a pack file holds; `is_sealed` says that it has a footer already.
+
+    `journal` are those journal records that were asked for; `is_journal_whole` is False if one
+    of them is damaged, and is not among them.
+    """
 
     id: bytes
     kind: PackKind
     size: int
-    places: list[RecordPlace]
+    footer: Footer
     journal: list[JournalEntry]
-    end: int
+    is_journal_whole: bool
     is_sealed: bool
+
+    @property
+    def end(self) -> int:
+        """Offset of the first byte behind the records."""
+        return self.footer.places[-1].end if self.footer.places else HEADER_SIZE
 
 
 class Recovery:
@@ -104,7 +114,7 @@ class Recovery:
             return
         _logger.warning("recovering from %d processes that ended without closing", len(dead))
         found = [pack for process_id, _ in dead for pack in self._find(transaction, process_id)]
-        self.replay_all(transaction, [entry for pack in found for entry in pack.journal])
+        self.replay_all(transaction, found)
         for process_id, row in dead:
             transaction.put_process(process_id, msgspec.structs.replace(row, is_adopted=True))
 
@@ -132,7 +142,7 @@ class Recovery:
         ordinal = transaction.pack_ordinal(pack.id)
         if ordinal is None:
             ordinal = transaction.reserve_ordinals(1)
-        records = len(pack.places)
+        places = pack.footer.places
         transaction.put_pack(
             ordinal,
             PackRow(
@@ -141,7 +151,7 @@ class Recovery:
                 PackState.OPEN if process else PackState.SEALED,
                 process,
                 pack.size,
-                records,
+                len(places),
             ),
         )
         rows = [
@@ -157,18 +167,18 @@ class Recovery:
                     place.codec,
                 ),
             )
-            for number, place in enumerate(pack.places)
+            for number, place in enumerate(places)
             if place.kind is not Kind.JOURNAL
         ]
         transaction.put_locations(sorted(rows))
 
-    def replay_all(self, transaction: WriteTransaction, entries: list[JournalEntry]) -> None:
-        """Apply the journal records that the catalog lacks, in the order of their numbers.
+    def replay_all(self, transaction: WriteTransaction, packs: Sequence[FoundPack]) -> None:
+        """Apply the packs' journal records that the catalog lacks, in the order of their numbers.
 
         Raises:
-            IntegrityError: one does not follow from the one before it.
+            IntegrityError: one does not follow from the one before it, or is damaged.
         """
-        for entry in _in_force(entries):
+        for entry in _in_force([entry for pack in packs for entry in pack.journal]):
             number, previous = transaction.journal_end()
             record = entry.record
             if record.number <= number:
@@ -179,12 +189,22 @@ class Recovery:
             self._replay(transaction, record)
             transaction.put_journal(record.number, entry.id, entry.encoded)
             _logger.info("replayed journal record %d", record.number)
+        number, _ = transaction.journal_end()
+        for pack in packs:
+            if not pack.is_journal_whole and pack.footer.last_journal > number:
+                message = (
+                    f"pack {pack.id.hex()} is damaged where it has the newest changes, up to "
+                    f"journal record {pack.footer.last_journal}: bring it back from a copy"
+                )
+                raise IntegrityError(message)
 
-    def read_pack(self, path: Path, pack_id: bytes) -> FoundPack:
+    def read_pack(self, path: Path, pack_id: bytes, after: int) -> FoundPack:
         """Return what a pack file holds: by its footer, or by its records where that is damaged.
 
+        Of the journal, only what is beyond record number `after`: nobody needs the rest again,
+        so damage to it does no harm.
+
         Raises:
-            IntegrityError: a journal record in it is damaged.
             FormatError: a newer program wrote it.
         """
         with StoreErrors(), path.open("rb") as file:
@@ -195,59 +215,64 @@ class Recovery:
                 return os.pread(descriptor, length, offset)
 
             try:
-                places = read_footer(read_at, size).places
+                footer = read_footer(read_at, size)
                 is_sealed = True
             except IntegrityError:
-                places = [
-                    p for p, stored in scan(read_at, size, pack_id) if self._is_genuine(p, stored)
-                ]
+                scanned = scan(read_at, size, pack_id)
+                footer = Footer([p for p, stored in scanned if self._is_genuine(p, stored)])
                 is_sealed = False
             try:
                 kind, _ = decode_header(read_at(0, HEADER_SIZE))
             except IntegrityError:
-                kind = _kind_of(places)
+                kind = _kind_of(footer.places)
                 _logger.exception("the header of %s is damaged; its records are used", path)
-            journal = [
-                self._journal_entry(
-                    place, read_at(place.end - place.stored_size, place.stored_size)
-                )
-                for place in places
-                if place.kind is Kind.JOURNAL
-            ]
-        end = places[-1].end if places else HEADER_SIZE
-        return FoundPack(pack_id, kind, size, places, journal, end, is_sealed)
+            journal: list[JournalEntry] = []
+            is_whole = True
+            for place in footer.places if footer.last_journal > after or not is_sealed else ():
+                if place.kind is Kind.JOURNAL:
+                    stored = read_at(place.end - place.stored_size, place.stored_size)
+                    try:
+                        journal.append(self._journal_entry(place, stored))
+                    except IntegrityError:
+                        is_whole = False
+                        _logger.exception("a journal record in %s is damaged", path)
+        if not is_sealed:
+            numbers = [entry.record.number for entry in journal]
+            footer = Footer(footer.places, min(numbers, default=0), max(numbers, default=0))
+        needed = [entry for entry in journal if entry.record.number > after]
+        return FoundPack(pack_id, kind, size, footer, needed, is_whole, is_sealed)
 
-    def seal_file(self, path: Path) -> FoundPack | None:
+    def seal_file(self, path: Path, after: int) -> FoundPack | None:
         """Seal an open pack whose process is gone, where it is; None, and no file, if empty.
 
         What is behind the last sound record goes: it was never synced, so nobody was told that
-        it is stored.
+        it is stored. What is there is synced, a footer of the dead process too: others will
+        lean on it. Of the journal, what is beyond record number `after` is returned.
         """
-        found = self.read_pack(path, bytes.fromhex(path.stem.partition("-")[2]))
-        if not found.places:
+        found = self.read_pack(path, bytes.fromhex(path.stem.partition("-")[2]), after)
+        if not found.footer.places:
             path.unlink()
             return None
-        if found.is_sealed:
-            return found
-        numbers = [entry.record.number for entry in found.journal]
-        footer = encode_footer(
-            Footer(found.places, min(numbers, default=0), max(numbers, default=0))
-        )
+        footer = encode_footer(found.footer)
         with StoreErrors(), path.open("r+b") as file:
-            file.write(encode_header(found.kind, found.id))
-            file.truncate(found.end)
-            file.seek(found.end)
-            file.write(footer)
-            file.flush()
+            if not found.is_sealed:
+                file.write(encode_header(found.kind, found.id))
+                file.truncate(found.end)
+                file.seek(found.end)
+                file.write(footer)
+                file.flush()
             os.fsync(file.fileno())
             sync_directory(path.parent)
+        if found.is_sealed:
+            return found
         return found._replace(size=found.end + len(footer), is_sealed=True)
 
     def _find(self, transaction: WriteTransaction, process_id: bytes) -> list[FoundPack]:
         """Seal and enter the packs of a dead process, wherever it left them."""
         packs = []
+        known, _ = transaction.journal_end()
         for path in sorted(self._directory.glob(f"{process_id.hex()}-*.pack")):
-            pack = self.seal_file(path)
+            pack = self.seal_file(path, known)
             if pack is not None:
                 self.enter(transaction, pack, process_id)
                 packs.append(pack)
@@ -263,7 +288,7 @@ class Recovery:
         if path is None or not path.exists():
             _logger.error("pack %s of a process that died is missing", row.id.hex())
             return []
-        found = self.read_pack(path, row.id)
+        found = self.read_pack(path, row.id, transaction.journal_end()[0])
         self.enter(transaction, found)
         return [found]
 
