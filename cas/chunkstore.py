@@ -21,7 +21,7 @@ from cas.formats import PLAIN_SIZE_LIMIT, KiB, MiB
 from cas.ids import Identifier, Kind, ObjectId
 from cas.pack_reader import PackReader, pack_blob_name
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record
-from cas.packs import OpenPack, PackWriter
+from cas.packs import OpenPack, PackWriter, open_pack_pattern
 from cas.stores.base import BlobStore
 
 _ORDINALS_KEPT: Final = 256
@@ -54,7 +54,7 @@ class Reliance:
 class Flushed:
     """What a commit made durable and wrote into its transaction."""
 
-    packs: list[OpenPack]
+    packs: set[OpenPack]
     pending: dict[ObjectId, tuple[Location, OpenPack]]
 
 
@@ -78,13 +78,16 @@ class ChunkStore:
         self._lock = threading.Lock()
         self._pending: dict[ObjectId, tuple[Location, OpenPack]] = {}
         self._to_seal: list[OpenPack] = []
-        self.leaves_packs = False
-        """Whether a pack that failed is still among the open ones, for recovery to look at."""
         self._ordinals: list[int] = []
         self._writers = {
             kind: PackWriter(lambda kind=kind: self._make_pack(kind))  # type: ignore[misc]
             for kind in (PackKind.DATA, PackKind.TREE)
         }
+
+    @property
+    def leaves_packs(self) -> bool:
+        """Whether packs of this process are among the open ones; once closed, failed ones."""
+        return any(self._directory.glob(open_pack_pattern(self._process_id)))
 
     def put_chunks(self, pieces: Sequence[bytes | memoryview], relies: Reliance) -> list[ObjectId]:
         """Store the pieces that are not here yet; return the ids of all, in order.
@@ -214,12 +217,12 @@ class ChunkStore:
         for pack in packs:
             self._sync(pack)
         for pack in packs:
-            if not pack.announced:
+            if transaction.pack(pack.ordinal) is None:
                 row = PackRow(pack.id, pack.kind, PackState.OPEN, self._process_id)
                 transaction.put_pack(pack.ordinal, row)
         rows = sorted((object_id, location) for object_id, (location, _) in pending.items())
         transaction.put_locations(rows)
-        return Flushed(list(packs), pending)
+        return Flushed(packs, pending)
 
     def confirm(self, flushed: Flushed) -> None:
         """Forget what the catalog now knows, and seal packs that are full."""
@@ -229,10 +232,7 @@ class ChunkStore:
                     del self._pending[object_id]
             to_seal = [pack for pack in self._to_seal if pack in flushed.packs]
             self._to_seal = [pack for pack in self._to_seal if pack not in flushed.packs]
-        for pack in flushed.packs:
-            pack.announced = True
-        for pack in to_seal:
-            self.seal(pack)
+        self._seal_all(to_seal)
         self.refill_ordinals()
 
     def seal_current(self) -> None:
@@ -244,14 +244,7 @@ class ChunkStore:
             pack = writer.take_current()
             if pack is not None:
                 ended.append(pack)
-        errors = []
-        for pack in ended:
-            try:
-                self.seal(pack)
-            except CasError as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
+        self._seal_all(ended)
 
     def seal(self, pack: OpenPack) -> None:
         """Finish a pack that nobody appends to any more and hand it to the blob store.
@@ -272,7 +265,6 @@ class ChunkStore:
         finally:
             self._drop_pending(pack)
             pack.abandon()
-            self.leaves_packs = self.leaves_packs or pack.path.exists()
         self.refill_ordinals()
 
     def refill_ordinals(self) -> None:
@@ -303,7 +295,6 @@ class ChunkStore:
         with self._catalog.write() as transaction:
             transaction.put_pack(pack.ordinal, row)
             transaction.put_locations(sorted(pack.locations()))
-            pack.announced = True  # before another commit could say that it is open
 
     def _unknown(self, ids: Sequence[ObjectId], relies: Reliance) -> list[int]:
         """Return the indices of the ids that are not stored yet."""
@@ -324,8 +315,18 @@ class ChunkStore:
             for record, (pack, location) in zip(records, locations, strict=True):
                 relies.packs.add(pack)
                 self._pending[record.id] = (location, pack)
-        for pack in full:
-            self.seal(pack)
+        self._seal_all(full)
+
+    def _seal_all(self, packs: Iterable[OpenPack]) -> None:
+        """Seal each of the packs, whether or not another one can be."""
+        errors = []
+        for pack in packs:
+            try:
+                self.seal(pack)
+            except CasError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _sync(self, pack: OpenPack) -> None:
         try:

@@ -38,11 +38,15 @@ def open_pack_name(process_id: bytes, pack_id: bytes) -> str:
     return f"{process_id.hex()}-{pack_id.hex()}.pack"
 
 
+def open_pack_pattern(process_id: bytes) -> str:
+    """Return what to look for where a process's packs are."""
+    return f"{process_id.hex()}-*.pack"
+
+
 class OpenPack:
     """One growing pack file. Callers serialise `append` and `finish`; `sync` may come any time.
 
     After a failed sync nothing of the file may be trusted: the pack has `failed` and stays so.
-    `announced` says whether the catalog knows of the pack.
     """
 
     def __init__(self, directory: Path, process_id: bytes, kind: PackKind, ordinal: int) -> None:
@@ -58,7 +62,6 @@ class OpenPack:
         self.places: list[RecordPlace] = []
         self.size = 0
         self.failed = False
-        self.announced = False
         self.first_journal = 0
         self.last_journal = 0
         self._synced_size = 0
@@ -146,10 +149,14 @@ class OpenPack:
         self.sync()
 
     def abandon(self) -> None:
-        """Close the file and give up its lock."""
+        """Close the file and give up its lock.
+
+        An upload holds on to all packs that it wrote to, so what they held is let go of.
+        """
         with self._sync_lock:  # a sync must not meet a number that is another file's by then
             self.failed |= self.size != self._synced_size
             os.close(self._descriptor)
+        self.places = []
 
     def _write(self, buffers: list[bytes | memoryview]) -> None:
         """Write behind what is there; the size grows when all of it is written.

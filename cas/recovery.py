@@ -38,7 +38,7 @@ from cas.packfile import (
     read_footer,
     scan,
 )
-from cas.packs import open_pack_name
+from cas.packs import open_pack_name, open_pack_pattern
 from cas.processes import Process
 from cas.registry import head_of
 from cas.stores.base import BlobStore
@@ -271,7 +271,7 @@ class Recovery:
         """Seal and enter the packs of a dead process, wherever it left them."""
         packs = []
         known, _ = transaction.journal_end()
-        for path in sorted(self._directory.glob(f"{process_id.hex()}-*.pack")):
+        for path in sorted(self._directory.glob(open_pack_pattern(process_id))):
             pack = self.seal_file(path, known)
             if pack is not None:
                 self.enter(transaction, pack, process_id)

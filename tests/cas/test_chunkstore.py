@@ -15,7 +15,7 @@ import pytest
 from cas.catalog import Catalog, PackState
 from cas.chunkstore import ChunkStore, Reliance
 from cas.errors import IntegrityError, StoreError
-from cas.formats import MiB
+from cas.formats import PACK_RECORD_LIMIT, MiB
 from cas.ids import Identifier, Kind
 from cas.pack_reader import pack_blob_name
 from cas.packfile import PackKind
@@ -216,6 +216,29 @@ def test_a_pack_that_cannot_be_moved_stays_readable_and_what_leans_on_it_is_told
     assert [bytes(each) for each in machine.again().get_chunks(ids)] == [b"committed"]
     with pytest.raises(StoreError):
         later.check()
+
+
+def test_of_two_full_packs_one_is_sealed_though_the_other_cannot_be(machine: Machine) -> None:
+    relies = Reliance()
+    count = len(machine.store.operations)
+    machine.store._faults = {count: Fault.REFUSED}  # noqa: SLF001
+    with pytest.raises(StoreError):
+        machine.chunks.put_chunks([b"%d" % n for n in range(2 * PACK_RECORD_LIMIT)], relies)
+    assert len(list(machine.store.list("packs"))) == 1
+    assert len(list(machine.open_directory.iterdir())) == 1
+    assert machine.chunks.leaves_packs
+    with pytest.raises(StoreError):
+        relies.check()
+
+
+def test_an_upload_keeps_nothing_of_the_packs_that_it_has_filled(machine: Machine) -> None:
+    relies = Reliance()
+    machine.chunks.put_chunks([b"%d" % n for n in range(2 * PACK_RECORD_LIMIT + 5)], relies)
+    assert sorted(len(pack.places) for pack in relies.packs) == [0, 0, 5]
+    assert machine.chunks.leaves_packs
+    machine.commit(relies)
+    machine.chunks.seal_current()
+    assert not machine.chunks.leaves_packs
 
 
 def test_a_missing_pack_is_an_integrity_error(machine: Machine) -> None:
