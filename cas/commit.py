@@ -21,7 +21,7 @@ from cas.catalog import COMMIT_RESERVE, Catalog, Head, WriteTransaction
 from cas.chunkstore import ChunkStore, Reliance
 from cas.clock import Clock
 from cas.errors import CasError, InvalidError, NotFoundError, QuotaError, StoreError
-from cas.formats import PLAIN_SIZE_LIMIT, REGISTRY_ID
+from cas.formats import PLAIN_SIZE_LIMIT
 from cas.journal import Batch, Change, JournalRecord
 from cas.locks import LockTable, LockView
 from cas.nodes import CommitNodes, NodeStore
@@ -29,7 +29,7 @@ from cas.objects import Entry, encode
 from cas.operations import Applied, Operation
 from cas.paths import join_names, split_path
 from cas.processes import Process
-from cas.registry import Registry, head_of
+from cas.registry import Registry, VolumeInfo, head_of
 from cas.trees import TreeShape
 from cas.working_tree import WorkingTree
 
@@ -40,9 +40,8 @@ _logger = logging.getLogger(__name__)
 class TreeState:
     """A volume as an edit finds it inside the commit; what an edit's checks look at."""
 
-    def __init__(self, tree: WorkingTree, chunks: ChunkStore, locks: LockView) -> None:
+    def __init__(self, tree: WorkingTree, locks: LockView) -> None:
         self._tree = tree
-        self._chunks = chunks
         self.locks = locks
 
     def get(self, path: str) -> Entry | None:
@@ -88,14 +87,20 @@ class Request:
     sequence: int = 0
 
 
-class _Volume:
-    """One volume while a group is applied to it."""
+class _TooLargeError(InvalidError):
+    """The changes of a group do not fit in one journal record."""
 
-    def __init__(self, head: Head, tree: WorkingTree, locks: LockView, quota: int | None) -> None:
+
+class _Volume:
+    """One volume while a group is applied to it; `info` is None once it has been deleted."""
+
+    def __init__(
+        self, head: Head, tree: WorkingTree, locks: LockView, info: VolumeInfo | None
+    ) -> None:
         self.head = head
         self.tree = tree
         self.locks = locks
-        self.quota = quota
+        self.info = info
         self.changes: list[Change] = []
 
 
@@ -139,9 +144,8 @@ class Committer:
         with self._queue_lock:
             self._queue.append(request)
         with self._commit_lock:
-            if not request.is_done:
-                while not request.is_done:
-                    self._commit_group(self._take_group())
+            while not request.is_done:
+                self._commit_group(self._take_group())
         if request.error is not None:
             raise request.error
 
@@ -158,15 +162,29 @@ class Committer:
     def _commit_group(self, group: list[Request]) -> None:
         try:
             self._void_given_up()
-            self._write_group(group)
+            try:
+                self._write_group(group)
+            except _TooLargeError:
+                if len(group) == 1:
+                    raise
+                self._commit_apart(group)
         except BaseException as error:
             for request in group:
-                request.error = request.error or error
+                if not request.is_done:
+                    request.error = request.error or error
+                    request.outcome.clear()
             if not isinstance(error, CasError):
                 raise
         finally:
             for request in group:
                 request.is_done = True
+
+    def _commit_apart(self, group: list[Request]) -> None:
+        """Commit each by itself: one that is too large must not take its neighbours along."""
+        for request in group:
+            request.error = None
+            request.outcome.clear()
+            self._commit_group([request])
 
     def _write_group(self, group: list[Request]) -> None:
         record: JournalRecord | None = None
@@ -215,11 +233,12 @@ class Committer:
         head = head_of(transaction, volume_id)
         tree = WorkingTree(CommitNodes(self._nodes, transaction), self._shape, head.root)
         locks = self._locks.view(transaction, volume_id)
-        quota = None if volume_id == REGISTRY_ID else self._registry.quota(transaction, volume_id)
-        return _Volume(head, tree, locks, quota)
+        return _Volume(head, tree, locks, self._registry.volume(transaction, volume_id))
 
     def _apply(self, transaction: WriteTransaction, volume: _Volume, request: Request) -> None:
         """Apply one request wholly or not at all."""
+        if volume.info is None:
+            raise NotFoundError("this volume has been deleted")
         request.relies.check()
         mark, size = volume.tree.mark(), volume.tree.size
         applier = Applier(
@@ -232,7 +251,7 @@ class Committer:
             lock_tokens=request.lock_tokens,
         )
         try:
-            state = TreeState(volume.tree, self._chunks, volume.locks)
+            state = TreeState(volume.tree, volume.locks)
             for check in request.checks:
                 check(state)
             for operation in request.operations:
@@ -287,7 +306,7 @@ class Committer:
 def _encoded(record: JournalRecord) -> bytes:
     encoded = encode(record)
     if len(encoded) > PLAIN_SIZE_LIMIT:
-        raise InvalidError("too many operations for one edit: make it several")
+        raise _TooLargeError("too many operations for one edit: make it several")
     return encoded
 
 
@@ -301,6 +320,7 @@ def _applied(operation: Operation, changes: list[Change], tree: WorkingTree) -> 
 
 def _check_quota(volume: _Volume, size_before: int) -> None:
     size = volume.tree.size
-    if volume.quota is not None and size > volume.quota and size > size_before:
-        message = f"the quota of {volume.quota} bytes is too small for {size} bytes"
+    quota = volume.info.quota if volume.info else None
+    if quota is not None and size > quota and size > size_before:
+        message = f"the quota of {quota} bytes is too small for {size} bytes"
         raise QuotaError(message)

@@ -43,6 +43,9 @@ class VolumeInfo(msgspec.Struct, frozen=True):
     created_ns: int
 
 
+REGISTRY_INFO: Final = VolumeInfo("", REGISTRY_ID, "", None, 0)
+
+
 class Registry:
     """The volumes, as any transaction sees them; decoded once per state. Shared by threads."""
 
@@ -54,10 +57,11 @@ class Registry:
         """Return all volumes by name."""
         return self._volumes(transaction)[0]
 
-    def quota(self, transaction: ReadTransaction, volume_id: bytes) -> int | None:
-        """Return the volume's quota in bytes, or None where it has none."""
-        volume = self._volumes(transaction)[1].get(volume_id)
-        return volume.quota if volume else None
+    def volume(self, transaction: ReadTransaction, volume_id: bytes) -> VolumeInfo | None:
+        """Return the volume of this id, the registry's own among them, or None if it is gone."""
+        if volume_id == REGISTRY_ID:
+            return REGISTRY_INFO
+        return self._volumes(transaction)[1].get(volume_id)
 
     def _volumes(
         self, transaction: ReadTransaction

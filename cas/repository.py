@@ -25,7 +25,6 @@ from cas.edits import Edit
 from cas.errors import AlreadyExistsError, CasError, NotFoundError
 from cas.files import FileWriter, StoredFiles, store_files
 from cas.formats import (
-    REGISTRY_ID,
     MiB,
     RepositoryConfig,
     decode_config,
@@ -33,13 +32,20 @@ from cas.formats import (
 from cas.ids import Identifier
 from cas.locks import LockKeys, LockTable
 from cas.nodes import NodeStore
-from cas.objects import Entry, EntryKind, encode
-from cas.operations import ABSENT, EXISTS
+from cas.objects import Entry, EntryKind, decode, encode
+from cas.operations import ABSENT
 from cas.paths import join_names
 from cas.processes import Process
 from cas.rebuild import rebuild_if_needed
 from cas.recovery import Recovery
-from cas.registry import Registry, VolumeInfo, VolumeRecord, head_of, volume_path
+from cas.registry import (
+    REGISTRY_INFO,
+    Registry,
+    VolumeInfo,
+    VolumeRecord,
+    head_of,
+    volume_path,
+)
 from cas.scratch import Scratch
 from cas.stores.base import BlobStore
 from cas.trees import TreeShape
@@ -124,7 +130,7 @@ class Repository:
     @property
     def registry(self) -> Volume:
         """The reserved volume of users, tokens, volumes and grants; its files are records."""
-        return Volume(self, VolumeInfo("", REGISTRY_ID, "", None, 0))
+        return Volume(self, REGISTRY_INFO)
 
     def secret(self, purpose: str) -> bytes:
         """Return a 32-byte key for one purpose, derived from the repository's secret."""
@@ -197,8 +203,10 @@ class Repository:
         """
         info = self.volume(name).info
         record = VolumeRecord(info.id, info.owner, quota, info.created_ns)
+        path = volume_path(name)
         with self.registry.edit(author=author) as edit:
-            edit.put_record(join_names(volume_path(name)), encode(record), expect=EXISTS)
+            edit.require(lambda state: _refuse_another(state.get(join_names(path)), info))
+            edit.put_record(join_names(path), encode(record))
 
     def checkpoint(self) -> bool:
         """Write what is young to packs and refs; done by itself every half minute.
@@ -359,6 +367,13 @@ def _local_directory(store: BlobStore) -> tuple[Path, bool]:
     if root is None:
         return Path(tempfile.mkdtemp(prefix="casdav-")), True
     return root.parents[2] / "local", False
+
+
+def _refuse_another(entry: Entry | None, info: VolumeInfo) -> None:
+    """Raise unless the record is still that of the volume: a new one of its name has another id."""
+    if entry is None or decode(entry.content, VolumeRecord).id != info.id:
+        message = f"the volume {info.name!r} has been deleted"
+        raise NotFoundError(message)
 
 
 def _refuse_existing(entry: Entry | None, name: str) -> None:

@@ -13,9 +13,10 @@ import pytest
 
 import cas
 from cas.commit import Request
+from cas.formats import RECORD_SIZE_LIMIT
 from cas.journal import JournalRecord
 from cas.objects import decode, encode
-from cas.operations import MakeDirectory, Put
+from cas.operations import MakeDirectory, Put, PutRecord
 
 
 @pytest.fixture
@@ -136,6 +137,36 @@ def test_a_failing_edit_leaves_nothing_and_disturbs_no_neighbour(
     assert [request.error for request in requests if request is not bad] == [None] * 3
     assert names_in(volume) == ["after", "before"]
     assert names_in(other) == ["there"]
+
+
+def test_an_edit_that_no_journal_record_holds_takes_no_neighbour_along(
+    repository: cas.Repository, volume: cas.Volume
+) -> None:
+    records = [PutRecord((b"%d" % n,), bytes(RECORD_SIZE_LIMIT)) for n in range(1100)]
+    requests = [
+        make_directory(volume, "before"),
+        Request(volume.id, records),
+        make_directory(volume, "before"),
+        make_directory(volume, "after"),
+    ]
+    run_together(repository, requests)
+    errors = [type(request.error) for request in requests]
+    assert errors[0] is errors[3] is type(None)
+    assert issubclass(errors[1], cas.InvalidError)
+    assert errors[2] is cas.AlreadyExistsError
+    assert names_in(volume) == ["after", "before"]
+    assert [len(request.outcome) for request in requests] == [1, 0, 0, 1]
+
+
+def test_an_edit_of_a_deleted_volume_is_refused(
+    repository: cas.Repository, volume: cas.Volume
+) -> None:
+    repository.delete_volume("v")
+    with pytest.raises(cas.NotFoundError, match="deleted"), volume.edit() as edit:
+        edit.make_directory("lost")
+    repository.create_volume("v")
+    with pytest.raises(cas.NotFoundError, match="deleted"), volume.edit() as edit:
+        edit.make_directory("lost")
 
 
 def test_a_check_that_raises_refuses_its_own_edit_only(
@@ -344,3 +375,41 @@ def test_journal_records_chain(repository: cas.Repository, volume: cas.Volume) -
     ids = [repository._chunks.journal_id(encode(each)) for each in records]  # noqa: SLF001
     assert [record.number for record in records] == list(range(1, len(records) + 1))
     assert [record.previous for record in records] == [b"", *ids[:-1]]
+
+
+def test_a_damaged_volume_does_not_disturb_the_edits_of_others(
+    repository: cas.Repository, volume: cas.Volume
+) -> None:
+    with volume.edit() as edit:
+        edit.make_directory("in a node that is going to be damaged")
+    with volume.view() as view:
+        root = view.root.content
+    with repository._catalog.write() as transaction:  # noqa: SLF001
+        transaction.put_young_node(root, b"damaged")
+    repository._nodes._trees._nodes.clear()  # noqa: SLF001
+    other = repository.create_volume("other")
+    requests = [
+        make_directory(other, "before"),
+        make_directory(volume, "damaged"),
+        make_directory(other, "before"),
+        make_directory(other, "after"),
+    ]
+    run_together(repository, requests)
+    assert isinstance(requests[1].error, cas.IntegrityError)
+    assert isinstance(requests[2].error, cas.AlreadyExistsError)
+    assert [requests[0].error, requests[3].error] == [None, None]
+    assert [len(request.outcome) for request in requests] == [1, 0, 0, 1]
+    assert names_in(other) == ["after", "before"]
+
+
+def test_edits_that_are_too_large_together_are_committed_apart(
+    repository: cas.Repository, volume: cas.Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cas.commit.PLAIN_SIZE_LIMIT", 1000)
+    requests = [make_directory(volume, f"{number}" * 200) for number in range(8)]
+    run_together(repository, requests)
+    assert [request.error for request in requests] == [None] * 8
+    large = make_directory(volume, *["x"])
+    large.operations = [MakeDirectory((b"%d" % number * 250,)) for number in range(10)]
+    run_together(repository, [large])
+    assert isinstance(large.error, cas.InvalidError)

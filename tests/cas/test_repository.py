@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,30 @@ def test_volumes_are_made_listed_limited_and_deleted(location: Path) -> None:
 def test_a_name_that_cannot_be_a_volumes_is_refused(location: Path, name: str) -> None:
     with cas.open(location) as repository, pytest.raises(cas.InvalidError):
         repository.create_volume(name)
+
+
+def test_a_quota_is_not_set_on_a_volume_that_took_the_name_meanwhile(location: Path) -> None:
+    errors: list[cas.CasError] = []
+    with cas.open(location) as one, cas.open(location) as other:
+        committer = one._committer  # noqa: SLF001
+
+        def set_quota() -> None:
+            try:
+                one.set_quota("v", 1)
+            except cas.CasError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=set_quota)
+        with committer._commit_lock:  # noqa: SLF001 - the quota waits for being committed
+            thread.start()
+            while not committer._queue:  # noqa: SLF001
+                thread.join(0.001)
+            other.delete_volume("v")
+            put(other.create_volume("v"), "new", b"a volume of its own")
+        thread.join()
+        assert [type(error) for error in errors] == [cas.NotFoundError]
+        assert one.volume("v").info.quota is None
+        assert read(one.volume("v"), "new") == b"a volume of its own"
 
 
 def test_secrets_differ_by_purpose_and_stay(location: Path) -> None:
