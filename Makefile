@@ -17,7 +17,7 @@ help:
 	@echo 'make test     set up, then lint, types, import rules and all fast tests (ARGS= for pytest)'
 	@echo 'make format   let ruff format and mend the code'
 	@echo 'make soak     the long tests'
-	@echo 'make bench    measure, with peers in the same run'
+	@echo 'make bench    measure, with peers in the same run (ARGS="--scale full"; bench/README.md)'
 	@echo 'make clean    remove the virtual environment and caches; never a repository'
 
 # --- what people run ------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ soak: $(VENV)/.test-ready
 	$(BIN)/pytest -m soak $(ARGS)
 
 bench: $(VENV)/.test-ready
-	$(BIN)/pytest bench --benchmark-enable --benchmark-only $(ARGS)
+	$(BIN)/pytest bench -q --benchmark-enable --benchmark-only --benchmark-quiet $(ARGS)
 
 clean:
 	rm -rf $(VENV) dist .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

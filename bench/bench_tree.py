@@ -97,7 +97,7 @@ def test_one_commit(
     benchmark: BenchmarkFixture, table: Table, scale: Scale, place: Path, position: int
 ) -> None:
     """A durable commit of one change: journal, sync and catalog as well."""
-    count = scale.directories[position]
+    count = scale.committed[position]
     with cas.create(place / f"store-{count}") as repository:
         volume = repository.create_volume("bench")
         content = _content(volume)

@@ -28,7 +28,9 @@ class Scale:
     folders: tuple[int, ...]
     """Files of the folders that are copied, moved and deleted."""
     directories: tuple[int, ...]
-    """Entries of the directories in which one entry is changed."""
+    """Entries of the directories in which one entry is changed, in memory."""
+    committed: tuple[int, ...]
+    """The same in a repository, which takes minutes to fill with a million."""
 
 
 SCALES: Final = {
@@ -45,6 +47,7 @@ SCALES: Final = {
             small_puts=1_000,
             folders=(10_000, 100_000),
             directories=(50, 10_000, 1_000_000),
+            committed=(50, 10_000, 100_000),
         ),
         Scale(
             "full",
@@ -57,6 +60,7 @@ SCALES: Final = {
             small_puts=4_000,
             folders=(10_000, 100_000),
             directories=(50, 10_000, 1_000_000),
+            committed=(50, 10_000, 1_000_000),
         ),
     )
 }
