@@ -150,7 +150,7 @@ def check_writers(writers: list[Writer]) -> None:
     [
         # Other tests may run at the same time, and take the processors.
         pytest.param(4, 3 * RESTART_SECONDS, id="4 rounds"),
-        pytest.param(50, RESTART_SECONDS, id="50 rounds", marks=pytest.mark.long),
+        pytest.param(25, RESTART_SECONDS, id="25 rounds", marks=pytest.mark.long),
     ],
 )
 def test_what_was_acknowledged_is_there_after_every_kill(
@@ -172,7 +172,7 @@ def test_what_was_acknowledged_is_there_after_every_kill(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("rounds", [3, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [3, pytest.param(10, marks=pytest.mark.long)])
 def test_what_was_acknowledged_is_there_after_a_kill_that_takes_the_index_with_it(
     tmp_path: Path, rounds: int, workers: int
 ) -> None:
