@@ -377,31 +377,6 @@ def test_journal_records_chain(repository: cas.Repository, volume: cas.Volume) -
     assert [record.previous for record in records] == [b"", *ids[:-1]]
 
 
-def test_a_damaged_volume_does_not_disturb_the_edits_of_others(
-    repository: cas.Repository, volume: cas.Volume
-) -> None:
-    with volume.edit() as edit:
-        edit.make_directory("in a node that is going to be damaged")
-    with volume.view() as view:
-        root = view.root.content
-    with repository._catalog.write() as transaction:  # noqa: SLF001
-        transaction.put_young_node(root, b"damaged")
-    repository._nodes._trees._nodes.clear()  # noqa: SLF001
-    other = repository.create_volume("other")
-    requests = [
-        make_directory(other, "before"),
-        make_directory(volume, "damaged"),
-        make_directory(other, "before"),
-        make_directory(other, "after"),
-    ]
-    run_together(repository, requests)
-    assert isinstance(requests[1].error, cas.IntegrityError)
-    assert isinstance(requests[2].error, cas.AlreadyExistsError)
-    assert [requests[0].error, requests[3].error] == [None, None]
-    assert [len(request.outcome) for request in requests] == [1, 0, 0, 1]
-    assert names_in(other) == ["after", "before"]
-
-
 def test_edits_that_are_too_large_together_are_committed_apart(
     repository: cas.Repository, volume: cas.Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,7 +384,7 @@ def test_edits_that_are_too_large_together_are_committed_apart(
     requests = [make_directory(volume, f"{number}" * 200) for number in range(8)]
     run_together(repository, requests)
     assert [request.error for request in requests] == [None] * 8
-    large = make_directory(volume, *["x"])
+    large = make_directory(volume, "x")
     large.operations = [MakeDirectory((b"%d" % number * 250,)) for number in range(10)]
     run_together(repository, [large])
     assert isinstance(large.error, cas.InvalidError)

@@ -154,26 +154,35 @@ def test_a_missing_or_cut_pack_is_reported(location: Path, kind: PackKind) -> No
             cas.open(location)
 
 
-def test_a_flipped_bit_in_the_nursery_is_noticed(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_the_nursery_is_noticed_and_a_rebuild_mends_it(tmp_path: Path) -> None:
     location = tmp_path / "store"
     repository = cas.create(location)
-    volume = repository.create_volume("v")
-    marker = "a name that is found in the file"
+    volume, other = (repository.create_volume(name) for name in ("v", "other"))
     with volume.edit() as edit:
-        edit.make_directory(marker)
+        edit.make_directory("folder")
     with volume.view() as view:
         root = view.root.content
     with repository._catalog.write() as transaction:  # noqa: SLF001
         node = bytearray(transaction.young_node(root) or b"")
-        node[len(node) // 2] ^= 1
+        node[node.index(b"folder")] ^= 1  # still a node, but another one
         transaction.put_young_node(root, bytes(node))
-    with cas.open(location) as other, other.volume("v").view() as view:
+    repository._nodes._trees._nodes.clear()  # noqa: SLF001
+    with volume.view() as view, pytest.raises(cas.IntegrityError, match="rebuilt"):
+        list(view.list())
+    edit = volume.edit()
+    edit.make_directory("more")
+    with pytest.raises(cas.IntegrityError):
+        edit.commit()
+    with other.edit() as undisturbed:
+        undisturbed.make_directory("more")
+    for checkpoint in (repository.checkpoint, repository.close):  # neither may drop the journal
         with pytest.raises(cas.IntegrityError):
-            list(view.list())
-        with pytest.raises(cas.IntegrityError), other.volume("v").edit() as edit:
-            edit.make_directory("more")
-    shutil.rmtree(location / "local")  # of no more use: the damage is in it
-    repository._stopping.set()  # noqa: SLF001
+            checkpoint()
+    shutil.rmtree(location / "local" / "catalog")
+    with cas.open(location) as again:
+        for name, expected in (("v", ["folder"]), ("other", ["more"])):
+            with again.volume(name).view() as view:
+                assert [path for path, _ in view.walk()] == expected
 
 
 @pytest.mark.parametrize("seed", range(8))
