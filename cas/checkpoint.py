@@ -21,6 +21,7 @@ from cas.catalog import Catalog, Head, ReadTransaction, WriteTransaction
 from cas.chunkstore import ChunkStore, Reliance
 from cas.clock import Clock
 from cas.disk import StoreErrors
+from cas.errors import IntegrityError
 from cas.formats import REGISTRY_ID, MiB
 from cas.ids import Kind, ObjectId
 from cas.journal import CHANGES_PER_NODE, Change, ChangeNode, Commit, JournalRecord
@@ -70,6 +71,7 @@ class Checkpointer:
 
         Raises:
             StoreError: the disk failed or is full; the next checkpoint does it all.
+            IntegrityError: the catalog is damaged; nothing has been moved on the strength of it.
         """
         with self._exclusive() as is_mine:
             if not is_mine:
@@ -104,13 +106,30 @@ class Checkpointer:
         changes: dict[bytes, list[Change]] = {key: [] for key, _ in heads}
         # After a rebuild the journal may hold what the commit of a volume's ref holds already.
         committed = {key: head.commit_sequence for key, head in heads}
+        for record in self._journal(number, record_id):
+            for batch in record.batches:
+                if batch.sequence > committed.get(batch.volume_id, batch.sequence):
+                    changes[batch.volume_id] += batch.changes
+        return _Snapshot(heads, changes, number, record_id)
+
+    def _journal(self, last: int, last_id: bytes) -> Iterator[JournalRecord]:
+        """Yield the journal records up to the last, of which the id is known.
+
+        Raises:
+            IntegrityError: a record is not the one that the next one follows from.
+        """
+        previous = b""
         with self._catalog.read() as reading:
             for encoded in reading.journal():
                 record = decode(encoded, JournalRecord)
-                for batch in record.batches if record.number <= number else ():
-                    if batch.sequence > committed.get(batch.volume_id, batch.sequence):
-                        changes[batch.volume_id] += batch.changes
-        return _Snapshot(heads, changes, number, record_id)
+                if record.number > last:
+                    break
+                if previous not in {b"", record.previous}:
+                    raise _damaged_journal(record.number - 1)
+                previous = self._chunks.journal_id(encoded)
+                yield record
+        if previous != last_id:
+            raise _damaged_journal(last)
 
     def _write(self, snapshot: _Snapshot, relies: Reliance) -> dict[bytes, tuple[ObjectId, Commit]]:
         """Write nodes, change lists and commits to the open tree pack and make them durable."""
@@ -229,6 +248,11 @@ class Checkpointer:
                 yield True
         finally:
             os.close(descriptor)
+
+
+def _damaged_journal(number: int) -> IntegrityError:
+    message = f"journal record {number} is damaged in the catalog: move that away, it is rebuilt"
+    return IntegrityError(message)
 
 
 def _leaves(changes: list[Change]) -> Iterator[list[Change]]:

@@ -101,6 +101,7 @@ class NodeStore:
 
         Raises:
             StoreError: the disk failed or is full.
+            IntegrityError: a young node is damaged; nothing but the catalog leans on it yet.
         """
         waiting = [root for root in roots if root]
         while waiting:
@@ -112,8 +113,12 @@ class NodeStore:
                     if node_id not in settled
                     and (encoded := transaction.young_node(node_id)) is not None
                 ]
-            self._chunks.put_nodes(Kind.TREE_NODE, [encoded for _, encoded in young], relies)
-            settled.update(node_id for node_id, _ in young)
+            nodes = [encoded for _, encoded in young]
+            stored = self._chunks.put_nodes(Kind.TREE_NODE, nodes, relies)
+            for (node_id, _), stored_id in zip(young, stored, strict=True):
+                if stored_id != node_id:
+                    raise _damaged(node_id)
+            settled.update(stored)
             for _, encoded in young:
                 node = decode(encoded, TreeNode)
                 waiting += (child.id for child in node.children)
@@ -157,8 +162,7 @@ class NodeStore:
     def _checked(self, node_id: bytes, young: bytes | None, generation: int | None) -> bytes:
         if young is not None:
             if self._chunks.identifier.identify(Kind.TREE_NODE, young) != node_id:
-                message = f"tree node {node_id.hex()} is damaged in the catalog: rebuild it"
-                raise IntegrityError(message)
+                raise _damaged(node_id)
             return young
         try:
             return self._chunks.get(Kind.TREE_NODE, node_id)
@@ -224,3 +228,8 @@ def _check_tree_node(node: TreeNode) -> None:
     count = len(node.children) if node.level else len(node.entries)
     if count != len(node.names) or not count:
         raise IntegrityError("a tree node has names and entries that do not match")
+
+
+def _damaged(node_id: bytes) -> IntegrityError:
+    message = f"tree node {node_id.hex()} is damaged in the catalog: move that away, it is rebuilt"
+    return IntegrityError(message)

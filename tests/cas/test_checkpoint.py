@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import cas
 from cas.ids import Kind
-from cas.journal import Change, ChangeNode, Commit
-from cas.objects import decode, encode
+from cas.journal import Change, ChangeNode, Commit, JournalRecord
+from cas.objects import TreeNode, decode, encode
 from cas.packfile import PackKind
 from cas.refs import read_ref
 from tests.support.clock import FakeClock
@@ -221,3 +223,37 @@ def test_changes_during_checkpoints_are_all_kept(
         seen = changes_of(repository, parent) + seen
         commit = parent
     assert [c.new.mtime_ns for c in seen if c.new and c.path][-200:] == list(range(200))
+
+
+@pytest.mark.parametrize("what", ["node", "journal"])
+def test_damage_in_the_catalog_reaches_no_ref_and_is_made_good_by_a_rebuild(
+    tmp_path: Path, what: str
+) -> None:
+    location = tmp_path / "damaged"
+    repository = cas.create(location)
+    volume = repository.create_volume("v")
+    repository.checkpoint()
+    put_empty(volume, "acknowledged")
+    put_empty(volume, "acknowledged too")
+    before = newest_commit(repository, volume.id)
+    with volume.view() as view:
+        expected, root = [view.root, *view.walk()], view.root
+    with repository._catalog.write() as transaction:  # noqa: SLF001
+        if what == "node":
+            other = TreeNode(0, [b"wrong"], [root], [])
+            transaction.put_young_node(root.content, encode(other))
+        else:
+            first, second = (decode(row, JournalRecord) for row in transaction.journal())
+            wrong = msgspec.structs.replace(first, time_ns=first.time_ns + 1)
+            transaction.delete_journal(second.number)
+            last_id = transaction.journal_end()[1]
+            transaction.put_journal(first.number, b"", encode(wrong))
+            transaction.put_journal(second.number, last_id, encode(second))
+    with pytest.raises(cas.IntegrityError, match="rebuilt"):
+        repository.checkpoint()
+    assert newest_commit(repository, volume.id) == before
+    with pytest.raises(cas.IntegrityError, match="rebuilt"):
+        repository.close()
+    shutil.rmtree(location / "local" / "catalog")
+    with cas.open(location) as rebuilt, rebuilt.volume("v").view() as view:
+        assert [view.root, *view.walk()] == expected
