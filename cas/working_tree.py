@@ -7,13 +7,17 @@ operations went into it. Attaching, moving and removing a subtree costs the same
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
+from cas.errors import QuotaError
 from cas.objects import Entry, EntryKind
 from cas.paths import Names
 from cas.trees import TreeNodes, TreeShape, edit, iterate, lookup
+
+SUM_LIMIT: Final = 2**63 - 1
+"""Bytes, and names, that a tree may add up to. Copies are free, so 60 copies of copies reach it."""
 
 
 class Undo(NamedTuple):
@@ -47,6 +51,8 @@ class WorkingTree:
         self._undo: list[Undo] = []
         self.size = root.size
         """Bytes of all files, with the changes so far."""
+        self.count = root.files + root.folders
+        """Files and folders, with the changes so far."""
 
     def get(self, names: Names) -> Entry | None:
         """Return the entry at the path as it is now, or None."""
@@ -79,8 +85,16 @@ class WorkingTree:
         """Put the entry at the path, or remove it; return what was there.
 
         The parent folder must exist. Its time becomes `time_ns` when a name comes or goes.
+
+        Raises:
+            QuotaError: the sums would not fit in the format; nothing was changed.
         """
         previous = self.get(names)
+        size = self.size + (entry.size if entry else 0) - (previous.size if previous else 0)
+        count = self.count + _count(entry) - _count(previous)
+        if max(size, count) > SUM_LIMIT:
+            message = "a volume cannot hold that much: its sums would not fit in 64 bits"
+            raise QuotaError(message)
         parent = self._open(names[:-1], change=True)
         if parent is None:
             raise LookupError(names)
@@ -88,7 +102,7 @@ class WorkingTree:
         if (previous is None) != (entry is None):
             parent.entry = msgspec.structs.replace(parent.entry, mtime_ns=time_ns)
         self._put(parent, names[-1], entry)
-        self.size += (entry.size if entry else 0) - (previous.size if previous else 0)
+        self.size, self.count = size, count
         return previous
 
     def set_root(self, entry: Entry) -> None:
@@ -184,3 +198,7 @@ class WorkingTree:
         folder.changes = {}
         folder.is_changed = False
         return folder.entry
+
+
+def _count(entry: Entry | None) -> int:
+    return 0 if entry is None else entry.file_count + entry.folder_count

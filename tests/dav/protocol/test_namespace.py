@@ -160,3 +160,22 @@ def test_aliases_are_destinations_too(alice: Client, tree: str) -> None:
     assert alice("MOVE", f"/remote.php/webdav/{path}file", Destination=target).status == 201
     assert alice.get(tree + "moved") == b"file"
     assert alice("MOVE", tree + "moved", Destination=target).status == 403
+
+
+@pytest.mark.parametrize("content", [b"content", b""])
+def test_copies_of_copies_end_where_sums_would_not_fit(
+    alice: Client, folder: str, content: bytes
+) -> None:
+    alice("MKCOL", folder + "0")
+    alice("PUT", folder + "0/file", content)
+    statuses: list[int] = []
+    while set(statuses) <= {201} and len(statuses) < 140:
+        number = len(statuses) // 2
+        if len(statuses) % 2 == 0:
+            alice("MKCOL", folder + f"{number + 1}")
+        target = folder + f"{number + 1}/{len(statuses) % 2}"
+        statuses.append(alice("COPY", folder + f"{number}", Destination=target).status)
+    assert statuses[-1] == 507
+    assert 100 < len(statuses) < 130
+    assert alice.get(folder + "0/file") == content
+    assert alice("DELETE", folder).status == 204
