@@ -10,7 +10,7 @@ import fcntl
 import os
 import secrets
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +31,7 @@ class Process:
         self._clock = clock
         self._pins: Counter[int] = Counter()
         self._pins_lock = threading.Lock()
+        self._forgotten: deque[int] = deque()
         self._path = directory / f"{self.id.hex()}.lock"
         with StoreErrors():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -51,13 +52,20 @@ class Process:
     def unpin(self, generation: int) -> None:
         """Give up a pin of this generation."""
         with self._pins_lock:
-            self._pins[generation] -= 1
-            if not self._pins[generation]:
-                del self._pins[generation]
+            self._release(generation)
+
+    def forget_pin(self, generation: int) -> None:
+        """Give up a pin of this generation, some time later.
+
+        For a destructor: that may run in a thread which holds the lock already.
+        """
+        self._forgotten.append(generation)
 
     def advance(self, transaction: WriteTransaction) -> None:
         """Say in the catalog on which generations nothing here leans any more."""
         with self._pins_lock:
+            while self._forgotten:
+                self._release(self._forgotten.popleft())
             oldest = min(self._pins, default=transaction.generation())
         if oldest > self.generation:
             self.generation = oldest
@@ -85,6 +93,11 @@ class Process:
                 self._path.unlink(missing_ok=True)
         finally:
             os.close(self._descriptor)
+
+    def _release(self, generation: int) -> None:
+        self._pins[generation] -= 1
+        if not self._pins[generation]:
+            del self._pins[generation]
 
     def _put(self, transaction: WriteTransaction) -> None:
         row = ProcessRow(os.getpid(), self.generation, self._clock.now_ns())

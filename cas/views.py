@@ -66,7 +66,7 @@ class View:
             ConflictError: it is not a folder.
         """
         entry = self._folder(path)
-        beyond = None if after is None else split_path(after)[0]
+        beyond = next(iter(split_path(after or "")), None)
         return self._named(split_path(path), entry, beyond)
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Entry]]:
@@ -116,6 +116,11 @@ class View:
         generation, self._generation = self._generation, None
         if generation is not None:
             self._process.unpin(generation)
+
+    def __del__(self) -> None:
+        """Give up the pin of a view that nobody closed: no nodes would ever be dropped again."""
+        if self._generation is not None:
+            self._process.forget_pin(self._generation)
 
     def __enter__(self) -> Self:
         """Return the view."""

@@ -175,6 +175,20 @@ def test_an_open_view_keeps_its_generation_and_lets_go_of_it(
         assert min(found["nursery_even"], found["nursery_odd"]) == 0
 
 
+def test_a_view_that_nobody_closed_holds_nothing_back_for_ever(
+    repository: cas.Repository, volume: cas.Volume
+) -> None:
+    for number in range(4):
+        put_empty(volume, f"{number}")
+        volume.view().list()
+        repository.checkpoint()
+    put_empty(volume, "more")
+    repository.checkpoint()
+    found = counts(repository)
+    assert min(found["nursery_even"], found["nursery_odd"]) == 0
+    assert not repository._process._pins  # noqa: SLF001
+
+
 def test_a_closed_view_is_expired_and_never_damaged(
     repository: cas.Repository, volume: cas.Volume
 ) -> None:

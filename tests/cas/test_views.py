@@ -43,6 +43,8 @@ def test_listing_is_by_name_and_can_go_on_after_one(volume: cas.Volume) -> None:
         assert [name for name, _ in view.list("b", after="c")] == ["file", "long"]
         assert [name for name, _ in view.list("b", after="file")] == ["long"]
         assert list(view.list("b", after="zzz")) == []
+        assert [name for name, _ in view.list("b", after="")] == ["c", "file", "long"]
+        assert [name for name, _ in view.list("b", after="c/d")] == ["file", "long"]
         assert list(view.list("a")) == []
 
 
