@@ -21,8 +21,12 @@ def require_free_space(directory: Path, size: int, reserve: int) -> None:
 
     Raises:
         StoreFullError: they do not.
+        StoreError: the disk cannot say.
     """
-    state = os.statvfs(directory)
+    try:
+        state = os.statvfs(directory)
+    except OSError as error:
+        raise directory_error(directory, error) from error
     kept = min(reserve, state.f_blocks * state.f_frsize * reserve // _SMALL_DISK)
     if state.f_bavail * state.f_frsize < kept + size:
         message = f"no room left on the disk that holds {directory}: free some space"
@@ -50,6 +54,14 @@ def store_error(error: OSError) -> CasError:
     if error.errno == errno.ENOENT:
         return NotFoundError(str(error))
     return StoreError(str(error), transient=error.errno in _TRANSIENT)
+
+
+def directory_error(directory: Path, error: OSError) -> StoreError:
+    """Return the error for a directory of ours that cannot be used: never that a name is not found.
+
+    That would tell somebody who uploads that it is his path which is missing.
+    """
+    return StoreError(f"{directory} cannot be used ({error}): is its disk mounted?")
 
 
 def sync_directory(directory: Path) -> None:

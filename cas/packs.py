@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from cas.catalog import Location
-from cas.disk import StoreErrors, sync_directory
+from cas.disk import StoreErrors, directory_error, sync_directory
 from cas.errors import StoreError
 from cas.formats import PACK_RECORD_LIMIT, PACK_SIZE_TARGET
 from cas.ids import Kind, ObjectId
@@ -68,7 +68,10 @@ class OpenPack:
         self._sync_lock = threading.Lock()
         with StoreErrors():
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._descriptor = os.open(self.path, flags, 0o600)
+            try:
+                self._descriptor = os.open(self.path, flags, 0o600)
+            except FileNotFoundError as error:
+                raise directory_error(directory, error) from error
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
             self._write([encode_header(kind, self.id)])

@@ -21,8 +21,9 @@ from cas.checkpoint import Checkpointer
 from cas.chunkstore import ChunkStore
 from cas.clock import Clock
 from cas.commit import Committer
+from cas.disk import StoreErrors, sync_directory
 from cas.edits import Edit
-from cas.errors import AlreadyExistsError, CasError, NotFoundError
+from cas.errors import AlreadyExistsError, NotFoundError
 from cas.files import FileWriter, StoredFiles, store_files
 from cas.formats import (
     MiB,
@@ -77,7 +78,10 @@ class Repository:
         self._clock = clock
         self._local, self._is_temporary = _local_directory(store)
         open_directory = self._local / "open"
-        open_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with StoreErrors():
+            open_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for directory in (self._local, self._local.parent):
+                sync_directory(directory)  # or a power cut takes the open packs' directory
         identifier = Identifier()
         shape = TreeShape(self.config.tree_seed)
         self._catalog = Catalog(self._local / "catalog")
@@ -95,7 +99,7 @@ class Repository:
             recovery.adopt_dead(transaction)
         chunks.refill_ordinals()
         self._recovery = recovery
-        self._move_adopted()
+        self._try(self._move_adopted)  # on a full disk it has to wait
         self.locks = LockTable(self._catalog, LockKeys(self.config.secret), clock)
         self.scratch = Scratch(self._catalog, clock)
         self._committer = Committer(
@@ -257,16 +261,27 @@ class Repository:
         waited = 0.0
         while not self._stopping.wait(_UPKEEP_SECONDS):
             waited += _UPKEEP_SECONDS
-            try:
-                if waited >= CHECKPOINT_SECONDS or self._checkpointer.is_due(NURSERY_LIMIT):
-                    waited = 0.0
-                    self._checkpointer.checkpoint()
-                    self._move_adopted()
-                    self._catalog.remove_dead_readers()
-                    self.scratch.remove_expired()
-                    self.locks.remove_expired()
-            except CasError:
-                _logger.exception("upkeep failed; it is tried again")
+            if waited >= CHECKPOINT_SECONDS or self._try(self._is_checkpoint_due):
+                waited = 0.0
+                for step in (
+                    self._checkpointer.checkpoint,
+                    self._move_adopted,
+                    self._catalog.remove_dead_readers,
+                    self.scratch.remove_expired,
+                    self.locks.remove_expired,
+                ):
+                    self._try(step)
+
+    def _try(self, step: Callable[[], object]) -> object:
+        """Do a step of the upkeep; whatever it raises, the others and the next time follow."""
+        try:
+            return step()
+        except Exception:
+            _logger.exception("upkeep failed; it is tried again")
+            return None
+
+    def _is_checkpoint_due(self) -> bool:
+        return self._checkpointer.is_due(NURSERY_LIMIT)
 
     def _move_adopted(self) -> None:
         with self._catalog.read() as reading:

@@ -241,6 +241,14 @@ def test_an_upload_keeps_nothing_of_the_packs_that_it_has_filled(machine: Machin
     assert not machine.chunks.leaves_packs
 
 
+def test_a_disk_that_is_gone_is_no_missing_path(machine: Machine) -> None:
+    machine.open_directory.rmdir()
+    with pytest.raises(StoreError, match="mounted"):
+        machine.chunks.put_chunks([b"chunk"], Reliance())
+    with pytest.raises(StoreError, match="mounted"):
+        machine.chunks.put_node(Kind.TREE_NODE, b"node", Reliance())
+
+
 def test_a_missing_pack_is_an_integrity_error(machine: Machine) -> None:
     relies = Reliance()
     ids = machine.chunks.put_chunks([b"gone"], relies)

@@ -15,6 +15,7 @@ import pytest
 
 import cas
 from tests.support.processes import CHECKOUT, casdav_environment
+from tests.support.waiting import wait_until
 
 
 def put(volume: cas.Volume, path: str, data: bytes) -> None:
@@ -243,6 +244,25 @@ def test_what_people_must_not_read_is_the_owners_alone(location: Path) -> None:
     for path in location.rglob("*"):
         if path.is_file() and path.name != "store.lock":
             assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_upkeep_goes_on_though_a_checkpoint_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cas.repository._UPKEEP_SECONDS", 0.01)
+    monkeypatch.setattr("cas.repository.CHECKPOINT_SECONDS", 0.0)
+    (tmp_path / "store" / "local" / "checkpoint.lock").mkdir(parents=True)  # it cannot be made
+    repository = cas.create(tmp_path / "store")
+    repository.create_volume("v")
+    repository.scratch.put(b"key", b"value", 1)
+    wait_until(lambda: not scratch_rows(repository), "the upkeep to forget what has expired")
+    with pytest.raises(cas.StoreError):
+        repository.close()
+
+
+def scratch_rows(repository: cas.Repository) -> list[tuple[bytes, bytes]]:
+    with repository._catalog.read() as transaction:  # noqa: SLF001
+        return list(transaction.scratch_rows())
 
 
 def test_a_repository_that_cannot_be_closed_cleanly_is_recovered_by_the_next(
