@@ -53,7 +53,9 @@ class Worker:
             )
         if wait:
             assert self._process.stdout is not None
-            assert json.loads(self._process.stdout.readline() or b"null") == "open", self.errors
+            found = self._process.stdout.readline()
+            assert found, self.errors
+            self._take(json.loads(found))
 
     def kill(self) -> None:
         """End it at once and learn how far it was."""
@@ -64,13 +66,17 @@ class Worker:
         for line in output.splitlines(keepends=True):
             if not line.endswith(b"\n"):
                 break  # the kill cut the line
-            message = json.loads(line)
-            if message == "open":
-                continue
-            self.after = _folder(message.get("trying") or message.get("done") or {})
-            if "done" in message:
-                self.before = self.after
-                self.acknowledged += 1
+            self._take(json.loads(line))
+
+    def _take(self, message: dict[str, dict[str, list[int]]]) -> None:
+        ((what, folder),) = message.items()
+        state = {name: (seed, length) for name, (seed, length) in folder.items()}
+        if what == "found":  # which tells how the operation before the last kill has ended
+            assert state in (self.before, self.after), self.folder
+        self.after = state
+        if what != "trying":
+            self.before = state
+        self.acknowledged += what == "done"
 
     @property
     def errors(self) -> str:
@@ -86,10 +92,6 @@ class Worker:
                     assert reader.read() == content_of(entry.mtime_ns, entry.size), name
         assert found in (self.before, self.after), self.folder
         self.before = self.after = found
-
-
-def _folder(message: dict[str, list[int]]) -> Folder:
-    return {name: (seed, length) for name, (seed, length) in message.items()}
 
 
 def make_repository(location: Path) -> None:

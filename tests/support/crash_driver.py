@@ -3,8 +3,9 @@
     python -m tests.support.crash_driver LOCATION FOLDER SEED [checkpoint] [big]
 
 It owns one folder of the volume `shared` and does one operation at a time. On standard output
-it writes a line of JSON before an operation and one after its acknowledgement; a reader of the
-pipe knows, after a kill, the two states that the folder may have. With `checkpoint` it makes
+it writes lines of JSON: what it found in the folder, then before each operation what it will
+make of it, and after its acknowledgement what is done; a reader of the pipe knows, after a kill,
+the two states that the folder may have. With `checkpoint` it makes
 checkpoints all the time, with `big` packs fill up and are sealed.
 """
 
@@ -44,6 +45,7 @@ class Driver:
             for name, entry in view.list(folder) if view.get(folder) else ():
                 # What is there already was checked by the test; its content is told by its time.
                 self._files[name] = (entry.mtime_ns, entry.size)
+        say({"found": self._files})
 
     def run(self) -> None:
         while True:
@@ -97,11 +99,11 @@ def _checkpoint_for_ever(repository: cas.Repository) -> None:
 
 def main(location: str, folder: str, seed: str, *options: str) -> None:
     repository = cas.open(location)
-    say("open")
+    longest = 20_000_000 if "big" in options else 200_000
+    driver = Driver(repository, folder, int(seed), longest)
     if "checkpoint" in options:
         threading.Thread(target=_checkpoint_for_ever, args=(repository,), daemon=True).start()
-    longest = 20_000_000 if "big" in options else 200_000
-    Driver(repository, folder, int(seed), longest).run()
+    driver.run()
 
 
 if __name__ == "__main__":
