@@ -21,7 +21,7 @@ from cas.formats import PLAIN_SIZE_LIMIT, KiB, MiB
 from cas.ids import Identifier, Kind, ObjectId
 from cas.pack_reader import PackReader, pack_blob_name
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record
-from cas.packs import OpenPack, PackWriter, open_pack_pattern
+from cas.packs import OpenPack, PackWriter, locations_of, open_pack_pattern
 from cas.stores.base import BlobStore
 
 _ORDINALS_KEPT: Final = 256
@@ -294,7 +294,7 @@ class ChunkStore:
         row = PackRow(pack.id, pack.kind, PackState.SEALED, self._process_id, size, records)
         with self._catalog.write() as transaction:
             transaction.put_pack(pack.ordinal, row)
-            transaction.put_locations(sorted(pack.locations()))
+            transaction.put_locations(locations_of(pack.ordinal, pack.places))
 
     def _unknown(self, ids: Sequence[ObjectId], relies: Reliance) -> list[int]:
         """Return the indices of the ids that are not stored yet."""

@@ -43,6 +43,15 @@ def open_pack_pattern(process_id: bytes) -> str:
     return f"{process_id.hex()}-*.pack"
 
 
+def locations_of(ordinal: int, places: Sequence[RecordPlace]) -> list[tuple[ObjectId, Location]]:
+    """Return where each object of a pack lies, by id; journal records are not looked up."""
+    return sorted(
+        (p.id, Location(ordinal, p.offset, p.stored_size, p.plain_size, n, p.kind, p.codec))
+        for n, p in enumerate(places)
+        if p.kind is not Kind.JOURNAL
+    )
+
+
 class OpenPack:
     """One growing pack file. Callers serialise `append` and `finish`; `sync` may come any time.
 
@@ -107,15 +116,6 @@ class OpenPack:
         self._write(buffers)
         self.places += places
         return locations
-
-    def locations(self) -> list[tuple[ObjectId, Location]]:
-        """Return where each object of the pack lies; journal records are not looked up."""
-        ordinal = self.ordinal
-        return [
-            (p.id, Location(ordinal, p.offset, p.stored_size, p.plain_size, n, p.kind, p.codec))
-            for n, p in enumerate(self.places)
-            if p.kind is not Kind.JOURNAL
-        ]
 
     def note_journal(self, number: int) -> None:
         """Remember that the pack holds the journal record of this number."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from cas.applying import replay
-from cas.catalog import Location, PackRow, PackState, WriteTransaction
+from cas.catalog import PackRow, PackState, WriteTransaction
 from cas.compression import decompress
 from cas.disk import StoreErrors, sync_directory
 from cas.errors import CasError, IntegrityError
@@ -38,7 +38,7 @@ from cas.packfile import (
     read_footer,
     scan,
 )
-from cas.packs import open_pack_name, open_pack_pattern
+from cas.packs import locations_of, open_pack_name, open_pack_pattern
 from cas.processes import Process
 from cas.registry import head_of
 from cas.stores.base import BlobStore
@@ -154,23 +154,7 @@ class Recovery:
                 len(places),
             ),
         )
-        rows = [
-            (
-                place.id,
-                Location(
-                    ordinal,
-                    place.offset,
-                    place.stored_size,
-                    place.plain_size,
-                    number,
-                    place.kind,
-                    place.codec,
-                ),
-            )
-            for number, place in enumerate(places)
-            if place.kind is not Kind.JOURNAL
-        ]
-        transaction.put_locations(sorted(rows))
+        transaction.put_locations(locations_of(ordinal, places))
 
     def replay_all(self, transaction: WriteTransaction, packs: Sequence[FoundPack]) -> None:
         """Apply the packs' journal records that the catalog lacks, in the order of their numbers.
