@@ -35,7 +35,7 @@ from cas.operations import (
     Remove,
     SetProperties,
 )
-from cas.paths import Names, join_names
+from cas.paths import Names, join_names, split_path
 from cas.working_tree import WorkingTree
 
 FILE_MODE: Final = 0o644
@@ -276,6 +276,9 @@ class Applier:
         if not overwrite:
             raise PreconditionError(f"{_shown(path)} exists already")
         self._check_locks_of_tree(path)
+        # A lock on the name itself holds for what comes there; those of its members end with them.
+        below = (split_path(lock.path) for lock in self._locks.below_names(path))
+        self.unlocked += [names for names in below if names != path]
 
     def _check_parent(self, path: Names) -> None:
         if self._tree.kind(path[:-1]) is not EntryKind.DIRECTORY:

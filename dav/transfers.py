@@ -74,7 +74,8 @@ def put_part(request: Request) -> Answer:
     checksums = Checksums(request.header)
     registry = request.repository.registry
     with registry.upload() as upload:
-        receive(request, upload.write, checksums)
+        size = receive(request, upload.write, checksums)
+        _check_home_room(request, already + size)  # Only now is it known of a chunked body.
         with registry.edit(author=user) as edit:
             edit.put(_path(user, transfer, part), upload)
     [applied] = edit.outcome

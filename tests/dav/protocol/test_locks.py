@@ -312,3 +312,20 @@ def test_a_password_that_only_reads_takes_no_lock_away(
     reader.connection.close()
     assert alice("PUT", folder + "a", b"x").status == 423
     assert alice("UNLOCK", folder + "a", Lock_Token=f"<{token}>").status == 204
+
+
+@pytest.mark.parametrize("method", ["COPY", "MOVE"])
+def test_what_replaces_a_folder_ends_the_locks_of_its_members(
+    alice: Client, folder: str, method: str
+) -> None:
+    alice("PUT", folder + "file", b"new")
+    alice("MKCOL", folder + "a")
+    member = alice.lock(folder + "a/member")
+    own = alice.lock(folder + "a", Depth="0")
+    condition = f"<{folder}a> (<{own}>) <{folder}a/member> (<{member}>)"
+    reply = alice(method, folder + "file", Destination=folder + "a", If=condition)
+    assert reply.status == 204
+    assert tokens(alice, folder + "a") == [own]
+    assert alice("UNLOCK", folder + "a", Lock_Token=f"<{own}>").status == 204
+    # A member that is gone must not stand in the way of others.
+    alice.lock(folder)

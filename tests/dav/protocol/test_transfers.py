@@ -181,3 +181,15 @@ def test_a_file_that_is_there_is_replaced_only_if_that_is_wanted(
     )
     assert reply.status == status
     assert alice.get(folder + "whole") == (b"new" if status == 204 else b"old")
+
+
+def test_a_part_of_unknown_length_counts_against_the_quota(drive: Drive) -> None:
+    create_user(drive.repository, "frugal", quota=100)
+    client = drive.client("frugal")
+    transfer = "/remote.php/dav/uploads/frugal/one/"
+    client("MKCOL", transfer)
+    assert client("PUT", transfer + "1", iter([b"x" * 90])).status == 201
+    reply = client("PUT", transfer + "2", iter([b"x" * 90]))
+    assert (reply.status, reply.conditions) == (507, ["quota-not-exceeded"])
+    assert transfer + "2" not in client("PROPFIND", transfer, Depth="1").responses
+    client.connection.close()
