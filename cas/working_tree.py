@@ -21,11 +21,13 @@ SUM_LIMIT: Final = 2**63 - 1
 
 
 class Undo(NamedTuple):
-    """What a name was before a change, and its folder's time."""
+    """What a name was before a change, its folder's time, and the sums."""
 
     names: Names
     entry: Entry | None
     folder_mtime_ns: int
+    size: int
+    names_below: int
 
 
 class _Folder:
@@ -98,7 +100,8 @@ class WorkingTree:
         parent = self._open(names[:-1], change=True)
         if parent is None:
             raise LookupError(names)
-        self._undo.append(Undo(names, previous, parent.entry.mtime_ns))
+        mtime_ns = parent.entry.mtime_ns
+        self._undo.append(Undo(names, previous, mtime_ns, self.size, self.count))
         if (previous is None) != (entry is None):
             parent.entry = msgspec.structs.replace(parent.entry, mtime_ns=time_ns)
         self._put(parent, names[-1], entry)
@@ -107,40 +110,37 @@ class WorkingTree:
 
     def set_root(self, entry: Entry) -> None:
         """Give the root folder the attributes of this entry; its content stays."""
-        root = self.flush()
-        self._undo.append(Undo((), root, 0))
-        self._last = None
-        self._root = _Folder(
-            msgspec.structs.replace(
-                entry,
-                content=root.content,
-                size=root.size,
-                files=root.files,
-                folders=root.folders,
-            )
-        )
+        self._undo.append(Undo((), self._root.entry, 0, self.size, self.count))
+        self._describe_root(entry)
 
     def mark(self) -> int:
         """Return a point that `undo_to` can go back to."""
         return len(self._undo)
 
     def undo_to(self, mark: int) -> None:
-        """Take back all changes since the mark."""
+        """Take back all changes since the mark.
+
+        Nothing is read or written, so it cannot fail: each folder on the way is open, or stands
+        among the changes of the one above.
+        """
         while len(self._undo) > mark:
-            names, entry, folder_mtime_ns = self._undo.pop()
-            if not names and entry is not None:
-                self.set_root(entry)
-                self._undo.pop()
-                continue
-            self.set(names, entry, 0)
-            self._undo.pop()
+            names, entry, folder_mtime_ns, self.size, self.count = self._undo.pop()
             parent = self._open(names[:-1], change=True)
-            if parent is not None:
+            if names and parent is not None:
                 parent.entry = msgspec.structs.replace(parent.entry, mtime_ns=folder_mtime_ns)
+                self._put(parent, names[-1], entry)
+            elif entry is not None:
+                self._describe_root(entry)
 
     def flush(self) -> Entry:
         """Write the nodes of all changed folders and return the root's entry."""
         return self._flush(self._root)
+
+    def _describe_root(self, entry: Entry) -> None:
+        root = self._root.entry
+        self._root.entry = msgspec.structs.replace(
+            entry, content=root.content, size=root.size, files=root.files, folders=root.folders
+        )
 
     def _get(self, folder: _Folder, name: bytes) -> Entry | None:
         opened = folder.folders.get(name)

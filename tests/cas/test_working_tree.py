@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -196,6 +197,28 @@ def test_a_flush_writes_each_changed_folder_once_however_many_changes() -> None:
     nodes.saved.clear()
     tree.flush()
     assert nodes.saved == []
+
+
+def test_an_undo_reads_and_writes_nothing_so_that_it_cannot_fail() -> None:
+    nodes = MemoryTreeNodes()
+    tree = WorkingTree(nodes, SHAPE, EMPTY)
+    tree.set((b"a",), EMPTY, 2)
+    for number in range(40):
+        tree.set((b"a", b"%02d" % number), file_of(number), 2)
+    before = tree.flush()
+    mark = tree.mark()
+    tree.set((b"a", b"07"), None, 3)
+    tree.set_root(msgspec.structs.replace(before, mode=0o700))
+    tree.set((b"b",), tree.get((b"a",)), 3)
+    tree.set((b"b", b"09"), None, 4)
+    tree.set((b"a",), file_of(5), 4)
+    tree.flush()
+    tree.set((b"b",), None, 5)
+    so_far = (len(nodes.loaded), len(nodes.saved))
+    tree.undo_to(mark)
+    assert (len(nodes.loaded), len(nodes.saved)) == so_far
+    assert tree.flush() == before
+    assert (tree.size, tree.count) == (before.size, before.files + before.folders)
 
 
 def test_a_subtree_is_attached_and_removed_without_reading_it() -> None:
