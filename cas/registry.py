@@ -15,7 +15,7 @@ from cas.catalog import Head, ReadTransaction
 from cas.errors import InvalidError
 from cas.formats import NAME_SIZE_LIMIT, REGISTRY_ID
 from cas.nodes import NodeStore
-from cas.objects import Entry, EntryKind, TreeNode, decode
+from cas.objects import Entry, EntryKind, TreeNode, decode, encode
 from cas.paths import Names
 from cas.trees import TreeNodeSource, iterate, lookup
 
@@ -99,6 +99,22 @@ class _Nodes:
 def head_of(transaction: ReadTransaction, volume_id: bytes) -> Head:
     """Return the volume's head, that of an empty volume where nothing was ever written."""
     return transaction.head(volume_id) or Head(EMPTY_ROOT)
+
+
+def encode_record(record: VolumeRecord) -> bytes:
+    """Return the bytes of a volume's record.
+
+    Raises:
+        InvalidError: the owner is no Unicode text, or the quota below 0 or beyond 64 bits.
+    """
+    if record.quota is not None and not 0 <= record.quota < 2**63:
+        message = f"a quota of {record.quota} bytes is not possible"
+        raise InvalidError(message)
+    try:
+        return encode(record)
+    except UnicodeEncodeError as error:
+        message = f"the owner {record.owner!r} is not Unicode text"
+        raise InvalidError(message) from error
 
 
 def volume_path(name: str) -> Names:

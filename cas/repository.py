@@ -33,7 +33,7 @@ from cas.formats import (
 from cas.ids import Identifier
 from cas.locks import LockKeys, LockTable
 from cas.nodes import NodeStore
-from cas.objects import Entry, EntryKind, decode, encode
+from cas.objects import Entry, EntryKind, decode
 from cas.operations import ABSENT
 from cas.paths import join_names
 from cas.processes import Process
@@ -44,6 +44,7 @@ from cas.registry import (
     Registry,
     VolumeInfo,
     VolumeRecord,
+    encode_record,
     head_of,
     volume_path,
 )
@@ -174,14 +175,14 @@ class Repository:
 
         Raises:
             AlreadyExistsError: there is one of this name.
-            InvalidError: the name cannot be a volume's.
+            InvalidError: the name, the owner's or the quota cannot be a volume's.
         """
         path = volume_path(name)
         record = VolumeRecord(secrets.token_bytes(16), owner, quota, self._clock.now_ns())
         with self.registry.edit(author=author) as edit:
             edit.require(lambda state: _refuse_existing(state.get(join_names(path)), name))
             edit.make_directory(join_names(path[:1]), parents=True)
-            edit.put_record(join_names(path), encode(record), expect=ABSENT)
+            edit.put_record(join_names(path), encode_record(record), expect=ABSENT)
             if alongside is not None:
                 alongside(edit)
         volume = self.volume(name)
@@ -210,7 +211,7 @@ class Repository:
         path = volume_path(name)
         with self.registry.edit(author=author) as edit:
             edit.require(lambda state: _refuse_another(state.get(join_names(path)), info))
-            edit.put_record(join_names(path), encode(record))
+            edit.put_record(join_names(path), encode_record(record))
 
     def checkpoint(self) -> bool:
         """Write what is young to packs and refs; done by itself every half minute.

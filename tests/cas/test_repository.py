@@ -207,6 +207,18 @@ def test_a_name_that_cannot_be_a_volumes_is_refused(location: Path, name: str) -
         repository.create_volume(name)
 
 
+@pytest.mark.parametrize("quota", [-1, 2**63, 2**70])
+def test_a_quota_that_cannot_be_is_refused(location: Path, quota: int) -> None:
+    with cas.open(location) as repository:
+        with pytest.raises(cas.InvalidError, match="quota"):
+            repository.create_volume("new", quota=quota)
+        with pytest.raises(cas.InvalidError, match="quota"):
+            repository.set_quota("v", quota)
+        with pytest.raises(cas.InvalidError, match="owner"):
+            repository.create_volume("new", owner="\ud800")
+        assert [volume.name for volume in repository.volumes()] == ["v"]
+
+
 def test_a_quota_is_not_set_on_a_volume_that_took_the_name_meanwhile(location: Path) -> None:
     errors: list[cas.CasError] = []
     with cas.open(location) as one, cas.open(location) as other:
