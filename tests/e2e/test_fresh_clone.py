@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -103,16 +104,14 @@ CAN_BE_NOBODY: Final = os.geteuid() == 0 and SYSTEM_PYTHON.exists()
 
 
 @pytest.fixture(params=["oneself", NOBODY] if CAN_BE_NOBODY else ["oneself"])
-def newcomer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Newcomer]:
-    user: str | None = None
-    if request.param == NOBODY:
-        user = NOBODY
-        # pytest's own directories are closed to other users.
-        for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-            parent.chmod(0o755)
-    person = Newcomer(tmp_path, user)
-    yield person
-    person.end()
+def newcomer(request: pytest.FixtureRequest) -> Iterator[Newcomer]:
+    user = NOBODY if request.param == NOBODY else None
+    # Not below pytest's own directories: any other run of pytest closes those to other users.
+    with tempfile.TemporaryDirectory(prefix="casdav-newcomer-") as directory:
+        Path(directory).chmod(0o755)
+        person = Newcomer(Path(directory), user)
+        yield person
+        person.end()
 
 
 def printed_password(output: str) -> str:
