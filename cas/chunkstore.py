@@ -24,7 +24,7 @@ from cas.packfile import RECORD_OVERHEAD, PackKind, Record
 from cas.packs import OpenPack, PackWriter, locations_of, open_pack_pattern
 from cas.stores.base import BlobStore
 
-_ORDINALS_KEPT: Final = 256
+_ORDINALS_KEPT: Final = 64
 UPLOAD_RESERVE: Final = 32 * MiB
 """Bytes of the disk that uploads leave free, so that on a full disk one can still look, remove
 and restart."""
@@ -309,6 +309,7 @@ class ChunkStore:
         return new
 
     def _append(self, kind: PackKind, records: list[Record], relies: Reliance) -> None:
+        self.refill_ordinals()
         written, full = self._writers[kind].append(records)
         locations = ((pack, location) for pack, batch in written for location in batch)
         with self._lock:

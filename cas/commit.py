@@ -157,10 +157,13 @@ class Committer:
                 size += len(self._queue[count].operations)
                 count += 1
             group, self._queue = self._queue[:count], self._queue[count:]
+        if not group:
+            raise StoreError("a commit was interrupted; it may have happened", transient=True)
         return group
 
     def _commit_group(self, group: list[Request]) -> None:
         try:
+            self._chunks.refill_ordinals()
             self._void_given_up()
             try:
                 self._write_group(group)

@@ -98,7 +98,6 @@ class Repository:
         rebuild_if_needed(self._catalog, store, chunks, recovery, self._local, self.config.identity)
         with self._catalog.write() as transaction:
             recovery.adopt_dead(transaction)
-        chunks.refill_ordinals()
         self._recovery = recovery
         self._try(self._move_adopted)  # on a full disk it has to wait
         self.locks = LockTable(self._catalog, LockKeys(self.config.secret), clock)
