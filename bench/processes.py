@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 
 @dataclass(frozen=True)
@@ -19,28 +22,46 @@ class Cost:
     memory: int
 
 
+# Linux counts the memory of whoever started a process as the process's own, as far as it goes
+# beyond: a test run of 500 MiB would seem to be what every command needs. So a small process
+# starts the command, and tells what that took.
+_LAUNCHER: Final = """
+import json, os, sys, time
+start = time.perf_counter()
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(child, 0)
+wall = time.perf_counter() - start
+cpu = usage.ru_utime + usage.ru_stime
+report = [os.waitstatus_to_exitcode(status), cpu, wall, usage.ru_maxrss * 1024]
+os.write(int(sys.argv[1]), json.dumps(report).encode())
+"""
+
+
 def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Cost:
     """Run a command to its end and return its cost.
 
     Raises:
         AssertionError: it failed; with what it printed.
     """
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        list(map(str, command)),
-        env={**os.environ, **(environment or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    printed = process.stderr.read().decode(errors="replace")
-    process.stderr.close()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.perf_counter() - start
-    assert process.returncode == 0, f"{command[0]} ended with {process.returncode}: {printed}"
-    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * 1024)
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as report:
+        try:
+            completed = subprocess.run(
+                [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(writing), *map(str, command)],
+                env={**os.environ, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=(writing,),
+                check=False,
+            )
+        finally:
+            os.close(writing)
+        printed = completed.stderr.decode(errors="replace")
+        assert completed.returncode == 0, printed
+        code, cpu, wall, memory = json.loads(report.read())
+    assert code == 0, f"{command[0]} ended with {code}: {printed}"
+    return Cost(cpu, wall, memory)
 
 
 class Group:
