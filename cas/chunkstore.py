@@ -9,29 +9,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from cas.catalog import Catalog, Location, PackRow, PackState, WriteTransaction
-from cas.compression import Codec, compress, decompress
+from cas.compression import compress
 from cas.disk import require_free_space
-from cas.errors import CasError, FormatError, IntegrityError, InvalidError, StoreError
-from cas.formats import PLAIN_SIZE_LIMIT, KiB, MiB
+from cas.errors import CasError, IntegrityError, InvalidError, StoreError
+from cas.formats import PLAIN_SIZE_LIMIT, MiB
 from cas.ids import Identifier, Kind, ObjectId
 from cas.pack_reader import PackReader, pack_blob_name
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record
 from cas.packs import OpenPack, PackWriter, locations_of, open_pack_pattern
+from cas.records import open_record, run_end
 from cas.stores.base import BlobStore
 
 _ORDINALS_KEPT: Final = 64
 UPLOAD_RESERVE: Final = 32 * MiB
 """Bytes of the disk that uploads leave free, so that on a full disk one can still look, remove
 and restart."""
-_READ_TARGET: Final = 1 * MiB
-"""Bytes that neighbouring chunks are read in at once."""
-_READ_GAP: Final = 64 * KiB
-"""Bytes between two chunks up to which reading them through costs less than a second call."""
 
 
 @dataclass(slots=True)
@@ -77,6 +75,7 @@ class ChunkStore:
         self._reader = PackReader(catalog, store, open_directory)
         self._lock = threading.Lock()
         self._pending: dict[ObjectId, tuple[Location, OpenPack]] = {}
+        self._damaged: set[bytes] = set()  # found so by a read: stored anew when they come again
         self._to_seal: list[OpenPack] = []
         self._ordinals: list[int] = []
         self._writers = {
@@ -168,10 +167,11 @@ class ChunkStore:
             IntegrityError: it is missing or damaged.
         """
         location = self._locate([object_id])[0]
-        stored = self._reader.read(
-            location.pack, location.offset + RECORD_OVERHEAD, location.stored_size
-        )
-        return bytes(self._open_record(kind, object_id, location, stored))
+        with self._noting_damage([object_id]):
+            stored = self._reader.read(
+                location.pack, location.offset + RECORD_OVERHEAD, location.stored_size
+            )
+            return bytes(open_record(self.identifier, kind, object_id, location, stored))
 
     def get_chunks(self, ids: Sequence[bytes]) -> Iterator[bytes | memoryview]:
         """Yield the plaintext of these chunks in order, checked; neighbours are read at once.
@@ -182,16 +182,19 @@ class ChunkStore:
         locations = self._locate(ids)
         start = 0
         while start < len(locations):
-            stop = _run_end(locations, start)
+            stop = run_end(locations, start)
             first = locations[start]
             begin = first.offset
             end = locations[stop - 1].offset + RECORD_OVERHEAD + locations[stop - 1].stored_size
-            region = memoryview(self._reader.read(first.pack, begin, end - begin))
+            with self._noting_damage(ids[start:stop]):
+                region = memoryview(self._reader.read(first.pack, begin, end - begin))
             for index in range(start, stop):
                 location = locations[index]
                 at = location.offset - begin + RECORD_OVERHEAD
                 stored = region[at : at + location.stored_size]
-                yield self._open_record(Kind.CHUNK, ids[index], location, stored)
+                with self._noting_damage([ids[index]]):
+                    piece = open_record(self.identifier, Kind.CHUNK, ids[index], location, stored)
+                yield piece
             start = stop
 
     def contains(self, object_id: bytes) -> bool:
@@ -304,7 +307,7 @@ class ChunkStore:
                 held = self._pending.get(object_id)
                 if held is not None and not held[1].failed:
                     relies.packs.add(held[1])
-                elif transaction.location(object_id) is None:
+                elif object_id in self._damaged or transaction.location(object_id) is None:
                     new.append(index)
         return new
 
@@ -316,6 +319,7 @@ class ChunkStore:
             for record, (pack, location) in zip(records, locations, strict=True):
                 relies.packs.add(pack)
                 self._pending[record.id] = (location, pack)
+                self._damaged.discard(record.id)
         self._seal_all(full)
 
     def _seal_all(self, packs: Iterable[OpenPack]) -> None:
@@ -366,33 +370,11 @@ class ChunkStore:
                 locations.append(location)
         return locations
 
-    def _open_record(
-        self, kind: Kind, object_id: bytes, location: Location, stored: bytes | memoryview
-    ) -> bytes | memoryview:
-        plaintext: bytes | memoryview = stored
+    @contextmanager
+    def _noting_damage(self, ids: Sequence[bytes]) -> Iterator[None]:
+        """Remember objects that cannot be read, so that they are stored when they come again."""
         try:
-            if location.codec != Codec.RAW:
-                plaintext = decompress(
-                    location.codec, stored, location.plain_size, limit=PLAIN_SIZE_LIMIT
-                )
-            if self.identifier.identify(kind, plaintext) == object_id:
-                return plaintext
-        except FormatError as error:
-            raise IntegrityError(str(error)) from error
-        except IntegrityError as error:
-            raise IntegrityError(f"object {object_id.hex()} is damaged: {error}") from error
-        message = f"object {object_id.hex()} is damaged: its bytes have another id"
-        raise IntegrityError(message)
-
-
-def _run_end(locations: Sequence[Location], start: int) -> int:
-    """Return the end of the run of neighbours that one read fetches from `start` on."""
-    first = previous = locations[start]
-    for index in range(start + 1, len(locations)):
-        location = locations[index]
-        gap = location.offset - previous.offset - RECORD_OVERHEAD - previous.stored_size
-        size = location.offset + location.stored_size - first.offset
-        if location.pack != first.pack or not 0 <= gap <= _READ_GAP or size > _READ_TARGET:
-            return index
-        previous = location
-    return len(locations)
+            yield
+        except IntegrityError:
+            self._damaged.update(ids)
+            raise

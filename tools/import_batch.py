@@ -113,7 +113,9 @@ class Batch:
         def step(edit: cas.Edit) -> None:
             content = file.content
             edit.rely_on(file.stored)
-            edit.put(target, content, mtime_ns=mtime_ns, mode=mode)
+            # The time of creation, which few file systems tell, is not after that of the change;
+            # so equal trees have equal ids, and a second copy of one takes no room.
+            edit.put(target, content, mtime_ns=mtime_ns, mode=mode, created_ns=mtime_ns)
             self._cache.put(status, content, read_ns)
 
         self._add(source, step)
@@ -126,9 +128,17 @@ class Batch:
         """Make a symbolic link."""
         self._add(source, lambda edit: edit.make_symlink(target, link, mtime_ns=mtime_ns))
 
-    def set_attributes(self, source: str, target: str, mtime_ns: int, mode: int) -> None:
-        """Give a path its time and mode."""
-        self._add(source, lambda edit: edit.set_properties(target, mtime_ns=mtime_ns, mode=mode))
+    def set_attributes(
+        self, source: str, target: str, mtime_ns: int, mode: int, *, is_new: bool = False
+    ) -> None:
+        """Give a path its time and mode; one that is `is_new` its time of creation too."""
+        created_ns = mtime_ns if is_new else None
+        self._add(
+            source,
+            lambda edit: edit.set_properties(
+                target, mtime_ns=mtime_ns, mode=mode, created_ns=created_ns
+            ),
+        )
 
     def remove(self, source: str, target: str) -> None:
         """Remove a path with everything below it."""

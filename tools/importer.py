@@ -196,7 +196,8 @@ class Importer:
         status, existing = folder.status, folder.existing
         wanted = (status.st_mtime_ns, stat.S_IMODE(status.st_mode))
         if existing is None or folder.is_touched:
-            self._batch.set_attributes(folder.source, folder.target, *wanted)
+            is_new = existing is None
+            self._batch.set_attributes(folder.source, folder.target, *wanted, is_new=is_new)
         elif (existing.mtime_ns, existing.mode) != wanted:
             self._batch.set_attributes(folder.source, folder.target, *wanted)
             self._batch.note("set", folder.source)

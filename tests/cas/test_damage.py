@@ -203,3 +203,38 @@ def test_damage_is_never_made_worse_by_writing_on(location: Path, seed: int) -> 
     sound, said = read_all(location)
     assert sound >= len(FILES) - 1
     assert sound + len(said) == len(FILES)
+
+
+def test_content_that_was_found_damaged_is_mended_by_sending_it_again(tmp_path: Path) -> None:
+    content = seeded_bytes(77, 40_000)
+    with cas.create(tmp_path / "store") as repository:
+        volume = repository.create_volume("home")
+        put_bytes(volume, "file", content)
+    flip_in_packs(tmp_path / "store", content[:64])
+    with cas.open(tmp_path / "store") as repository:
+        volume = repository.volume("home")
+        with volume.view() as view, pytest.raises(cas.IntegrityError):
+            b"".join(view.open("file").chunks())
+        put_bytes(volume, "again", content)
+        with volume.view() as view:
+            assert content == b"".join(view.open("file").chunks())
+
+
+def put_bytes(volume: cas.Volume, path: str, content: bytes) -> None:
+    with volume.upload() as upload:
+        upload.write(content)
+        with volume.edit() as edit:
+            edit.put(path, upload)
+
+
+def flip_in_packs(store: Path, marker: bytes) -> None:
+    """Flip a bit behind these bytes, which lie in one pack as they are."""
+    for pack in store.glob("packs/*/*"):
+        stored = bytearray(pack.read_bytes())
+        index = stored.find(marker)
+        if index >= 0:
+            stored[index + 100] ^= 1
+            pack.chmod(0o600)
+            pack.write_bytes(stored)
+            return
+    raise AssertionError("no pack holds the bytes")

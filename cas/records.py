@@ -1,0 +1,60 @@
+"""From stored bytes to a checked object, and which records one read fetches together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from cas.catalog import Location
+from cas.compression import Codec, decompress
+from cas.errors import FormatError, IntegrityError
+from cas.formats import PLAIN_SIZE_LIMIT, KiB, MiB
+from cas.ids import Identifier, Kind
+from cas.packfile import RECORD_OVERHEAD
+
+_READ_TARGET: Final = 1 * MiB
+"""Bytes that neighbouring chunks are read in at once."""
+_READ_GAP: Final = 64 * KiB
+"""Bytes between two chunks up to which reading them through costs less than a second call."""
+
+
+def open_record(
+    identifier: Identifier,
+    kind: Kind,
+    object_id: bytes,
+    location: Location,
+    stored: bytes | memoryview,
+) -> bytes | memoryview:
+    """Return the plaintext of a record's stored bytes, checked against its id.
+
+    Raises:
+        IntegrityError: the bytes are not those of the object.
+    """
+    plaintext: bytes | memoryview = stored
+    try:
+        if location.codec != Codec.RAW:
+            plaintext = decompress(
+                location.codec, stored, location.plain_size, limit=PLAIN_SIZE_LIMIT
+            )
+        if identifier.identify(kind, plaintext) == object_id:
+            return plaintext
+    except FormatError as error:
+        raise IntegrityError(str(error)) from error
+    except IntegrityError as error:
+        message = f"object {object_id.hex()} is damaged: {error}"
+        raise IntegrityError(message) from error
+    message = f"object {object_id.hex()} is damaged: its bytes have another id"
+    raise IntegrityError(message)
+
+
+def run_end(locations: Sequence[Location], start: int) -> int:
+    """Return the end of the run of neighbours that one read fetches from `start` on."""
+    first = previous = locations[start]
+    for index in range(start + 1, len(locations)):
+        location = locations[index]
+        gap = location.offset - previous.offset - RECORD_OVERHEAD - previous.stored_size
+        size = location.offset + location.stored_size - first.offset
+        if location.pack != first.pack or not 0 <= gap <= _READ_GAP or size > _READ_TARGET:
+            return index
+        previous = location
+    return len(locations)
