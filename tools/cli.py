@@ -55,8 +55,8 @@ def main(args: Sequence[str] | None = None, prog_name: str = "casdav") -> NoRetu
     """Run the command line and end the process with a code of `tools.exits`."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
-    # What a command holds by the thousand has no cycles. By default the collector walks all of it
-    # again and again, which took 5 % of an import.
+    # What a command holds by the thousand has no cycles, and by default the collector walks all of
+    # it again and again.
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS_PER_COLLECTION)
     session = Session()
