@@ -15,7 +15,6 @@ from blake3 import blake3
 ObjectId = NewType("ObjectId", bytes)
 """32 bytes; compared and stored as they are, shown to people as 64 hex digits."""
 
-ID_SIZE: Final = 32
 PUBLIC_SECRET: Final = b"casdav: ids of a repository without encryption"
 
 

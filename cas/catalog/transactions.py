@@ -229,10 +229,6 @@ class WriteTransaction(ReadTransaction):
         """Set a volume's newest state."""
         self._transaction.put(volume_id, encode_row(head), db=self._tables.heads)
 
-    def delete_head(self, volume_id: bytes) -> None:
-        """Forget a volume."""
-        self._transaction.delete(volume_id, db=self._tables.heads)
-
     def put_pack(self, ordinal: int, pack: PackRow) -> None:
         """Set what is known of a pack."""
         key = _NUMBER.pack(ordinal)

@@ -5,11 +5,10 @@ A version that is recorded is never changed: repositories were written with it.
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict
 
 from tests.golden.cut_points import CUT_POINTS_FILE, CutPoints, compute, recorded
+from tests.golden.recording import record_version
 
 KIB = 1024
 
@@ -35,18 +34,9 @@ def vectors() -> list[CutPoints]:
 
 def main(arguments: list[str]) -> int:
     """Add the version named; refuse where it is there already."""
-    if len(arguments) != 1 or not arguments[0].isdecimal():
-        print("usage: python -m tests.golden.regenerate_cut_points VERSION", file=sys.stderr)
-        return 2
-    version = arguments[0]
-    versions = recorded()
-    if version in versions:
-        print(f"version {version} is recorded and never changes; name a new one", file=sys.stderr)
-        return 1
-    versions[version] = vectors()
-    as_json = {name: [asdict(vector) for vector in each] for name, each in versions.items()}
-    CUT_POINTS_FILE.write_text(json.dumps(as_json, indent=1) + "\n")
-    return 0
+    return record_version(
+        arguments, "regenerate_cut_points", CUT_POINTS_FILE, recorded(), vectors()
+    )
 
 
 if __name__ == "__main__":
