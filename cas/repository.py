@@ -290,6 +290,7 @@ class Repository:
         self._catalog.sync()  # first what was replayed must be there for good
         with self._catalog.write() as transaction:
             self._recovery.move_adopted(transaction)
+        self._store.clean_up()
 
 
 class Volume:
