@@ -49,6 +49,7 @@ from cas.errors import (
     WrongKeyError,
 )
 from cas.files import FileReader, FileWriter, StoredFiles
+from cas.folders import FolderWriter
 from cas.formats import NAME_SIZE_LIMIT, RepositoryConfig
 from cas.ids import ObjectId
 from cas.locks import ConflictingLocksError, Lock, LockTable, LockView
@@ -57,9 +58,10 @@ from cas.opening import create
 from cas.opening import open_repository as open
 from cas.operations import ABSENT, EXISTS, Applied, ContentIs, EntryIs, Expectation
 from cas.registry import VolumeInfo
-from cas.repository import Repository, Volume
+from cas.repository import Repository
 from cas.scratch import Scratch
 from cas.views import View
+from cas.volume import Volume
 
 __all__ = [
     "ABSENT",
@@ -84,6 +86,7 @@ __all__ = [
     "ExpiredError",
     "FileReader",
     "FileWriter",
+    "FolderWriter",
     "FormatError",
     "IntegrityError",
     "InvalidError",

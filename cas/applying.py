@@ -7,7 +7,7 @@ it. The change it leaves says enough to be replayed: `replay` does the same to t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -15,7 +15,15 @@ from cas.errors import AlreadyExistsError, ConflictError, NotFoundError, Precond
 from cas.ids import Identifier, Kind
 from cas.journal import Action, Change
 from cas.locks import ConflictingLocksError, Lock, LockView, blocking
-from cas.objects import Entry, EntryKind, encode
+from cas.objects import (
+    DIRECTORY_MODE,
+    FILE_MODE,
+    MODE_BITS,
+    SYMLINK_MODE,
+    Entry,
+    EntryKind,
+    encode,
+)
 from cas.operations import (
     Absent,
     Attach,
@@ -31,17 +39,13 @@ from cas.operations import (
     Operation,
     Properties,
     Put,
+    PutFolder,
     PutRecord,
     Remove,
     SetProperties,
 )
 from cas.paths import Names, join_names, split_path
 from cas.working_tree import WorkingTree
-
-FILE_MODE: Final = 0o644
-DIRECTORY_MODE: Final = 0o755
-SYMLINK_MODE: Final = 0o777
-_MODE_BITS: Final = 0o7777
 
 
 def entry_id(identifier: Identifier, entry: Entry) -> bytes:
@@ -103,6 +107,13 @@ class Applier:
             raise ConflictError(f"{_shown(operation.path)} is not a record")
         new = Entry(EntryKind.RECORD, 0, self._time_ns, 0o600, operation.record)
         self._set(Action.PUT, operation.path, new)
+
+    def _put_folder(self, operation: PutFolder) -> None:
+        old = self._expected(operation.path, operation.expect)
+        if old is not None and not old.is_directory:
+            raise ConflictError(f"{_shown(operation.path)} is not a folder")
+        self._check_target(operation.path, overwrite=True)
+        self._set(Action.PUT, operation.path, operation.entry)
 
     def _make_directory(self, operation: MakeDirectory) -> None:
         path = operation.path
@@ -181,6 +192,7 @@ class Applier:
     # A table, as functools.singledispatchmethod makes a new function for every call.
     _METHODS: ClassVar[dict[type[Operation], Callable[[Applier, Any], None]]] = {
         Put: _put,
+        PutFolder: _put_folder,
         PutRecord: _put_record,
         MakeDirectory: _make_directory,
         MakeSymlink: _make_symlink,
@@ -232,7 +244,7 @@ class Applier:
         return msgspec.structs.replace(
             entry,
             mtime_ns=mtime_ns if attributes.mtime_ns is None else attributes.mtime_ns,
-            mode=entry.mode if mode is None else mode & _MODE_BITS,
+            mode=entry.mode if mode is None else mode & MODE_BITS,
             created_ns=entry.created_ns if created_ns is None else created_ns,
             content_type=entry.content_type if content_type is None else content_type,
             properties=properties.inline,

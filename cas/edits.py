@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from cas.chunkstore import ChunkStore
 from cas.commit import Check, Committer, Request
 from cas.errors import InvalidError
 from cas.files import FileWriter, StoredFiles
+from cas.folders import FolderWriter
 from cas.formats import (
     LABEL_SIZE_LIMIT,
     PROPERTIES_SIZE_LIMIT,
     RECORD_SIZE_LIMIT,
-    SYMLINK_SIZE_LIMIT,
 )
 from cas.nodes import NodeStore
-from cas.objects import INLINE_PROPERTIES_LIMIT, Content, Entry, encode_properties
+from cas.objects import (
+    DIRECTORY_MODE,
+    INLINE_PROPERTIES_LIMIT,
+    Content,
+    Entry,
+    encode_properties,
+)
 from cas.operations import (
     Applied,
     Attach,
@@ -31,14 +36,15 @@ from cas.operations import (
     Operation,
     Properties,
     Put,
+    PutFolder,
     PutRecord,
     Remove,
     SetProperties,
+    check_size,
+    check_time,
+    symlink_content,
 )
 from cas.paths import split_path
-
-_EARLIEST_NS: Final = -(2**63)
-_LATEST_NS: Final = 2**63 - 1
 
 
 class Edit:
@@ -64,8 +70,8 @@ class Edit:
         self._nodes = nodes
         self._operations: list[Operation] = []
         self._checks: list[Check] = []
-        _check_size("an author's name", _utf8(author), LABEL_SIZE_LIMIT)
-        _check_size("a device's name", _utf8(device), LABEL_SIZE_LIMIT)
+        check_size("an author's name", _utf8(author), LABEL_SIZE_LIMIT)
+        check_size("a device's name", _utf8(device), LABEL_SIZE_LIMIT)
         self._request = Request(volume_id, (), author, device, lock_tokens)
         self._is_open = True
 
@@ -106,13 +112,32 @@ class Edit:
         attributes = self._attributes(mtime_ns, mode, created_ns, content_type, properties)
         self._operations.append(Put(split_path(path), content, attributes, expect))
 
-    def rely_on(self, stored: FileWriter | StoredFiles) -> None:
+    def rely_on(self, stored: FileWriter | StoredFiles | FolderWriter) -> None:
         """Say that this edit puts content stored so: it fails if the packs that hold it do."""
         self._request.relies.packs |= stored.relies.packs
 
+    def put_folder(
+        self,
+        path: str,
+        folder: FolderWriter,
+        *,
+        mtime_ns: int,
+        mode: int = DIRECTORY_MODE,
+        created_ns: int = 0,
+        expect: Expectation | None = None,
+    ) -> Entry:
+        """Make the path the folder as it is so far, in place of a folder that is there.
+
+        Returns its entry. Constant time inside the commit, however much is in it.
+        """
+        entry = folder.finish(mtime_ns=mtime_ns, mode=mode, created_ns=created_ns)
+        self.rely_on(folder)
+        self._operations.append(PutFolder(split_path(path), entry, expect))
+        return entry
+
     def put_record(self, path: str, record: bytes, *, expect: Expectation | None = None) -> None:
         """Make the path a record with these bytes, 16 KiB at most (of the registry only)."""
-        _check_size("a record", record, RECORD_SIZE_LIMIT)
+        check_size("a record", record, RECORD_SIZE_LIMIT)
         self._operations.append(PutRecord(split_path(path), record, expect))
 
     def make_directory(
@@ -132,9 +157,8 @@ class Edit:
         self, path: str, target: str, *, mtime_ns: int | None = None, mode: int | None = None
     ) -> None:
         """Make a symbolic link to `target`, which is kept as it is; 4096 bytes at most."""
-        _check_size("a symlink's target", os.fsencode(target), SYMLINK_SIZE_LIMIT)
         attributes = self._attributes(mtime_ns, mode, None, None, None)
-        self._operations.append(MakeSymlink(split_path(path), os.fsencode(target), attributes))
+        self._operations.append(MakeSymlink(split_path(path), symlink_content(target), attributes))
 
     def remove(self, path: str, *, expect: Expectation | None = None) -> None:
         """Remove the path with all below it, in constant time."""
@@ -227,11 +251,10 @@ class Edit:
     ) -> Attributes:
         # Here and not in the commit, where it would fail the edits of others in the same group.
         for time_ns in (mtime_ns, created_ns):
-            if time_ns is not None and not _EARLIEST_NS <= time_ns <= _LATEST_NS:
-                message = f"a time of {time_ns} ns does not fit 64 bits"
-                raise InvalidError(message)
+            if time_ns is not None:
+                check_time(time_ns)
         if content_type is not None:
-            _check_size("a content type", _utf8(content_type), LABEL_SIZE_LIMIT)
+            check_size("a content type", _utf8(content_type), LABEL_SIZE_LIMIT)
         kept = None if properties is None else self._store_properties(properties)
         return Attributes(mtime_ns, mode, created_ns, content_type, kept)
 
@@ -239,7 +262,7 @@ class Edit:
         for text in (*properties, *properties.values()):
             _utf8(text)
         encoded = encode_properties(properties)
-        _check_size("all dead properties together", encoded, PROPERTIES_SIZE_LIMIT)
+        check_size("all dead properties together", encoded, PROPERTIES_SIZE_LIMIT)
         if len(encoded) <= INLINE_PROPERTIES_LIMIT:
             return Properties(encoded)
         (chunk_id,) = self._chunks.put_chunks([encoded], self._request.relies)
@@ -252,9 +275,3 @@ def _utf8(text: str) -> bytes:
     except UnicodeEncodeError as error:
         message = f"{text!r} is not Unicode text"
         raise InvalidError(message) from error
-
-
-def _check_size(what: str, value: bytes, limit: int) -> None:
-    if len(value) > limit:
-        message = f"{what} may have {limit} bytes, this one has {len(value)}"
-        raise InvalidError(message)

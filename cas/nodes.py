@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Generic, TypeVar
 
 from cas.catalog import Catalog, ReadTransaction, WriteTransaction
@@ -124,6 +124,14 @@ class NodeStore:
                 waiting += (child.id for child in node.children)
                 waiting += (e.content for e in node.entries if e.is_directory and e.content)
 
+    def tree_node_id(self, encoded: bytes) -> bytes:
+        """Return the id of an encoded tree node."""
+        return self._chunks.identifier.identify(Kind.TREE_NODE, encoded)
+
+    def store_tree_nodes(self, encoded: Sequence[bytes], relies: Reliance) -> None:
+        """Write encoded tree nodes, all of them different, to the open tree pack."""
+        self._chunks.put_nodes(Kind.TREE_NODE, encoded, relies)
+
     def settle_entry(self, entry: Entry, relies: Reliance) -> None:
         """Write the young nodes of a pinned entry to packs, so that it may be attached elsewhere.
 
@@ -206,6 +214,38 @@ class CommitNodes:
     def save_tree_node(self, node: TreeNode) -> bytes:
         """Keep the node and return its id."""
         return self._store.save_tree_node(node, self._transaction)
+
+
+class UploadTreeNodes:
+    """The tree nodes of a folder that is made aside; they go to the open tree pack."""
+
+    def __init__(self, store: NodeStore, relies: Reliance) -> None:
+        self.relies = relies
+        self._store = store
+        self._waiting: dict[bytes, tuple[TreeNode, bytes]] = {}
+
+    def load_tree_node(self, node_id: bytes) -> TreeNode:
+        """Return the node with this id."""
+        waiting = self._waiting.get(node_id)
+        return waiting[0] if waiting else self._store.tree_node(node_id)
+
+    def save_tree_node(self, node: TreeNode) -> bytes:
+        """Keep the node and return its id; `flush` brings it to the pack."""
+        encoded = encode(node)
+        node_id = self._store.tree_node_id(encoded)
+        self._waiting[node_id] = node, encoded
+        if len(self._waiting) >= _SETTLED_AT_ONCE:
+            self.flush()
+        return node_id
+
+    def flush(self) -> None:
+        """Write the nodes that are not in a pack yet.
+
+        Even those of the nursery: a replay cannot make them anew for another folder.
+        """
+        encoded = [encoded for _, encoded in self._waiting.values()]
+        self._store.store_tree_nodes(encoded, self.relies)
+        self._waiting = {}
 
 
 class UploadNodes:

@@ -34,6 +34,12 @@ class EntryKind(IntEnum):
     RECORD = 6
 
 
+FILE_MODE: Final = 0o644
+DIRECTORY_MODE: Final = 0o755
+SYMLINK_MODE: Final = 0o777
+MODE_BITS: Final = 0o7777
+"""What an entry's `mode` may hold: permissions, set-id and sticky bits."""
+
 _FILE_KINDS: Final = frozenset({EntryKind.EMPTY_FILE, EntryKind.CHUNK_FILE, EntryKind.NODE_FILE})
 
 

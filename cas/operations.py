@@ -6,11 +6,17 @@ race applies them again to a newer one.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+from cas.errors import InvalidError
+from cas.formats import SYMLINK_SIZE_LIMIT
 from cas.objects import Content, Entry
 from cas.paths import Names
+
+_EARLIEST_NS: Final = -(2**63)
+_LATEST_NS: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,15 @@ class Put:
     path: Names
     content: Content
     attributes: Attributes = field(default_factory=Attributes)
+    expect: Expectation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutFolder:
+    """Make the path the folder of this entry, whose nodes are all in packs."""
+
+    path: Names
+    entry: Entry
     expect: Expectation | None = None
 
 
@@ -148,7 +163,16 @@ class SetProperties:
 
 
 Operation: TypeAlias = (
-    Put | PutRecord | MakeDirectory | MakeSymlink | Remove | Move | Copy | Attach | SetProperties
+    Put
+    | PutFolder
+    | PutRecord
+    | MakeDirectory
+    | MakeSymlink
+    | Remove
+    | Move
+    | Copy
+    | Attach
+    | SetProperties
 )
 """One step of an edit."""
 
@@ -166,3 +190,36 @@ class Applied:
     def created(self) -> bool:
         """Whether the path is new."""
         return self.old is None and self.new is not None
+
+
+def check_time(time_ns: int) -> None:
+    """Raise unless an entry can hold the time.
+
+    Raises:
+        InvalidError: it does not fit 64 bits.
+    """
+    if not _EARLIEST_NS <= time_ns <= _LATEST_NS:
+        message = f"a time of {time_ns} ns does not fit 64 bits"
+        raise InvalidError(message)
+
+
+def check_size(what: str, value: bytes, limit: int) -> None:
+    """Raise unless the value has `limit` bytes at most.
+
+    Raises:
+        InvalidError: it is longer.
+    """
+    if len(value) > limit:
+        message = f"{what} may have {limit} bytes, this one has {len(value)}"
+        raise InvalidError(message)
+
+
+def symlink_content(target: str) -> bytes:
+    """Return what the entry of a symlink to `target` holds.
+
+    Raises:
+        InvalidError: it is longer than 4096 bytes.
+    """
+    content = os.fsencode(target)
+    check_size("a symlink's target", content, SYMLINK_SIZE_LIMIT)
+    return content

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,6 @@ from typing import Final, Self
 
 from blake3 import blake3
 
-from cas.applying import entry_id
 from cas.catalog import Catalog
 from cas.checkpoint import Checkpointer
 from cas.chunkstore import ChunkStore
@@ -24,7 +23,6 @@ from cas.commit import Committer
 from cas.disk import StoreErrors, sync_directory
 from cas.edits import Edit
 from cas.errors import AlreadyExistsError, NotFoundError
-from cas.files import FileWriter, StoredFiles, store_files
 from cas.formats import (
     MiB,
     RepositoryConfig,
@@ -33,7 +31,7 @@ from cas.formats import (
 from cas.ids import Identifier
 from cas.locks import LockKeys, LockTable
 from cas.nodes import NodeStore
-from cas.objects import Entry, EntryKind, decode
+from cas.objects import Entry, decode
 from cas.operations import ABSENT
 from cas.paths import join_names
 from cas.processes import Process
@@ -45,13 +43,12 @@ from cas.registry import (
     VolumeInfo,
     VolumeRecord,
     encode_record,
-    head_of,
     volume_path,
 )
 from cas.scratch import Scratch
 from cas.stores.base import BlobStore
 from cas.trees import TreeShape
-from cas.views import View
+from cas.volume import Engine, Volume
 from cas.workers import Workers
 
 CONFIG_NAME: Final = "config"
@@ -113,6 +110,9 @@ class Repository:
             clock,
             recovery.adopt_dead,
         )
+        self._engine = Engine(
+            chunks, self._nodes, shape, self._workers, self._process, self._committer
+        )
         self._checkpointer = Checkpointer(
             self._catalog,
             store,
@@ -134,7 +134,7 @@ class Repository:
     @property
     def registry(self) -> Volume:
         """The reserved volume of users, tokens, volumes and grants; its files are records."""
-        return Volume(self, REGISTRY_INFO)
+        return Volume(self._engine, REGISTRY_INFO)
 
     def secret(self, purpose: str) -> bytes:
         """Return a 32-byte key for one purpose, derived from the repository's secret."""
@@ -157,7 +157,7 @@ class Repository:
         if info is None:
             message = f"there is no volume {name!r}"
             raise NotFoundError(message)
-        return Volume(self, info)
+        return Volume(self._engine, info)
 
     def create_volume(
         self,
@@ -291,81 +291,6 @@ class Repository:
         with self._catalog.write() as transaction:
             self._recovery.move_adopted(transaction)
         self._store.clean_up()
-
-
-class Volume:
-    """One versioned tree of a repository: a home or a shared space. Shared by threads."""
-
-    def __init__(self, repository: Repository, info: VolumeInfo) -> None:
-        self.info = info
-        self._repository = repository
-
-    @property
-    def name(self) -> str:
-        """The volume's name."""
-        return self.info.name
-
-    @property
-    def id(self) -> bytes:
-        """The volume's id, 16 bytes, which no other volume ever has."""
-        return self.info.id
-
-    def view(self) -> View:
-        """Return the volume as it is now."""
-        repository = self._repository
-        with repository._process.pin() as transaction:  # noqa: SLF001 - handles of one module
-            head = head_of(transaction, self.info.id)
-            generation = transaction.generation()
-        return View(
-            repository._nodes,  # noqa: SLF001
-            repository._chunks,  # noqa: SLF001
-            repository._process,  # noqa: SLF001
-            head,
-            generation,
-        )
-
-    def upload(self) -> FileWriter:
-        """Return a writer for a new file's bytes; an edit then puts the content at a path."""
-        repository = self._repository
-        return FileWriter(repository._chunks, repository._nodes, repository._workers)  # noqa: SLF001
-
-    def store(self, files: Sequence[bytes]) -> StoredFiles:
-        """Store the bytes of several small files at once; an edit then puts the contents.
-
-        Call `edit.rely_on` with the result. Much cheaper than an upload each.
-
-        Raises:
-            StoreError, StoreFullError: the disk failed or is full.
-        """
-        return store_files(self._repository._chunks, self._repository._nodes, files)  # noqa: SLF001
-
-    def edit(
-        self, *, author: str = "", device: str = "", lock_tokens: frozenset[str] = frozenset()
-    ) -> Edit:
-        """Return an edit; `lock_tokens` are those of locks that its author holds."""
-        return Edit(
-            self._repository._committer,  # noqa: SLF001
-            self._repository._chunks,  # noqa: SLF001
-            self._repository._nodes,  # noqa: SLF001
-            self.info.id,
-            author=author,
-            device=device,
-            lock_tokens=lock_tokens,
-        )
-
-    def entry_id(self, entry: Entry) -> bytes:
-        """Return the id of an entry: a hash of its content and attributes."""
-        return entry_id(self._repository._chunks.identifier, entry)  # noqa: SLF001
-
-    def etag(self, entry: Entry) -> str:
-        """Return the strong entity tag of an entry's content, without quotes: 64 hex digits.
-
-        It is the content id: of a folder its tree's, of an empty file the id of no bytes.
-        """
-        content = entry.content
-        if entry.kind in {EntryKind.SYMLINK, EntryKind.RECORD} or not content:
-            content = self._repository._chunks.identifier.chunk(content)  # noqa: SLF001
-        return content.hex()
 
 
 def _read_config(store: BlobStore) -> RepositoryConfig:

@@ -110,6 +110,29 @@ def _put_many(path: Path, count: int, step: int) -> Step:
     return expect, act
 
 
+def _put_folder(path: Path, count: int, data: bytes) -> Step:
+    """Make a folder aside, with enough names that its tree splits and folders within it."""
+    members: Tree = {("in",): model.FOLDER, ("in", "link"): model.Node("link", b"../a")}
+    for number in range(count):
+        members[f"n{number:03}",] = members["in", f"n{number:03}"] = model.Node("file", data)
+
+    def act(edit: cas.Edit, volume: cas.Volume) -> None:
+        folder = volume.folder()
+        within = folder.folder()
+        stored = volume.store([data])
+        folder.rely_on(stored)
+        within.put_symlink("link", "../a", mtime_ns=1)
+        for number in range(count):
+            for each in (folder, within):
+                each.put(f"n{number:03}", stored.contents[0], mtime_ns=1, mode=0o600)
+            if number == count // 2:
+                folder.put_folder("in", within, mtime_ns=1, mode=0o700)
+        folder.put_folder("in", within, mtime_ns=1, mode=0o700)
+        edit.put_folder(model.text(path), folder, mtime_ns=1)
+
+    return lambda tree: model.put_folder(tree, path, members), act
+
+
 steps = st.one_of(
     st.builds(_put, paths, contents),
     st.builds(_put, paths, contents),
@@ -120,6 +143,7 @@ steps = st.one_of(
     st.builds(_move, paths, paths, st.booleans()),
     st.builds(_copy, paths, paths, st.booleans(), st.booleans()),
     st.builds(_set_properties, paths, dead_properties),
+    st.builds(_put_folder, paths, st.sampled_from([0, 3, 150]), contents),
     st.builds(_put_many, paths, st.sampled_from([40, 150]), st.sampled_from([1, 7])),
 )
 

@@ -51,6 +51,16 @@ def put(tree: Tree, path: Path, data: bytes) -> None:
     tree[path] = replace(old, data=data) if old else Node("file", data)
 
 
+def put_folder(tree: Tree, path: Path, members: Tree) -> None:
+    """Make the path a folder of these members, in place of a folder that is there."""
+    _require(bool(path) and kind_of(tree, path) in {None, "folder"})
+    _require_parent(tree, path)
+    for each in below(tree, path):
+        del tree[each]
+    tree[path] = FOLDER
+    tree.update({path + each: node for each, node in members.items()})
+
+
 def make_directory(tree: Tree, path: Path, *, parents: bool) -> None:
     if parents:
         for depth in range(1, len(path)):
