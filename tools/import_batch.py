@@ -6,13 +6,13 @@ So one bad path costs itself alone, and an interrupted run keeps what it did.
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol, Self, TypeAlias
 
 import cas
 from tools.exits import explain
+from tools.import_places import Attributes, NewTree, Place, Stored
 from tools.import_plan import Totals
 from tools.small_files import SmallFile, SmallFiles
 from tools.source_tree import StoredFile
@@ -42,6 +42,7 @@ class Reporter(Protocol):
 class _Pending(NamedTuple):
     source: str
     step: Step
+    tree: NewTree | None = None
 
 
 _OF_ONE_PATH: Final = (
@@ -82,6 +83,9 @@ class Batch:
         self.small_files = SmallFiles(volume)
         self._pending: list[_Pending] = []
         self._deadline = 0.0
+        self._tree: NewTree | None = None
+        self.overtaken: list[NewTree] = []
+        """New folders that somebody else has made or changed meanwhile: to be gone over again."""
         self.totals = Totals()
 
     def close(self) -> None:
@@ -94,51 +98,65 @@ class Batch:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def put(self, source: str, target: str, stored: StoredFile) -> None:
-        """Have a path hold a stored file, with its time and mode."""
-        mtime_ns, mode = stored.status.st_mtime_ns, stat.S_IMODE(stored.status.st_mode)
-
-        def step(edit: cas.Edit) -> None:
-            edit.rely_on(stored.writer)
-            edit.put(target, stored.content, mtime_ns=mtime_ns, mode=mode)
-
-        self._add(source, step)
+    def put(
+        self, source: str, place: Place, name: str, stored: StoredFile, *, is_new: bool
+    ) -> None:
+        """Put a stored file, with its time and mode."""
+        file, attributes = Stored(stored.content, stored.writer), Attributes.of(stored.status)
+        self._add(source, lambda edit: place.put(edit, name, file, attributes, is_new=is_new))
 
     def put_small(
-        self, source: str, target: str, file: SmallFile, status: os.stat_result, read_ns: int
+        self,
+        source: str,
+        place: Place,
+        name: str,
+        file: SmallFile,
+        status: os.stat_result,
+        read_ns: int,
     ) -> None:
-        """Have a path hold a small file, once its bundle is stored; remember it in the cache."""
-        mtime_ns, mode = status.st_mtime_ns, stat.S_IMODE(status.st_mode)
+        """Put a new small file, once its bundle is stored; remember it in the cache."""
 
         def step(edit: cas.Edit) -> None:
-            content = file.content
-            edit.rely_on(file.stored)
-            # The time of creation, which few file systems tell, is not after that of the change;
-            # so equal trees have equal ids, and a second copy of one takes no room.
-            edit.put(target, content, mtime_ns=mtime_ns, mode=mode, created_ns=mtime_ns)
-            self._cache.put(status, content, read_ns)
+            stored = Stored(file.content, file.stored)
+            place.put(edit, name, stored, Attributes.of(status), is_new=True)
+            self._cache.put(status, stored.content, read_ns)
 
         self._add(source, step)
 
-    def make_directory(self, target: str, *, source: str = "", parents: bool = False) -> None:
-        """Make a folder."""
-        self._add(source, lambda edit: edit.make_directory(target, parents=parents))
+    def put_symlink(self, source: str, place: Place, name: str, link: str, mtime_ns: int) -> None:
+        """Put a symbolic link."""
+        self._add(source, lambda edit: place.put_symlink(edit, name, link, mtime_ns))
 
-    def make_symlink(self, source: str, target: str, link: str, mtime_ns: int) -> None:
-        """Make a symbolic link."""
-        self._add(source, lambda edit: edit.make_symlink(target, link, mtime_ns=mtime_ns))
+    def make_parents(self, target: str) -> None:
+        """Make the folders around a path that are missing."""
+        parent = target.rpartition("/")[0]
+        if parent:
+            self._add("", lambda edit: edit.make_directory(parent, parents=True))
 
-    def set_attributes(
-        self, source: str, target: str, mtime_ns: int, mode: int, *, is_new: bool = False
-    ) -> None:
-        """Give a path its time and mode; one that is `is_new` its time of creation too."""
-        created_ns = mtime_ns if is_new else None
-        self._add(
-            source,
-            lambda edit: edit.set_properties(
-                target, mtime_ns=mtime_ns, mode=mode, created_ns=created_ns
-            ),
-        )
+    def begin_folder(self, source: str, target: str, status: os.stat_result) -> NewTree:
+        """Begin a folder that the volume lacks, of its own or within the one that was begun."""
+        attributes = Attributes.of(status)
+        if self._tree is None:
+            self._tree = NewTree(self._volume, source, target, attributes)
+        else:
+            self._tree.enter(target.rpartition("/")[2], attributes)
+        return self._tree
+
+    def end_folder(self, source: str, tree: NewTree) -> None:
+        """End the folder that was begun last."""
+        left = tree.leave()
+        if left is not None:
+            ended, outer = left
+            self._add(source, lambda _: ended.put_within(outer))
+        else:
+            self._tree = None
+            if not tree.is_overtaken:
+                self._add(source, tree.put, tree)
+
+    def set_attributes(self, source: str, target: str, attributes: Attributes) -> None:
+        """Give a path its time and mode."""
+        mtime_ns, mode = attributes
+        self._add(source, lambda edit: edit.set_properties(target, mtime_ns=mtime_ns, mode=mode))
 
     def remove(self, source: str, target: str) -> None:
         """Remove a path with everything below it."""
@@ -173,15 +191,18 @@ class Batch:
             self._pending.clear()
             return
         self.small_files.wait()
-        self._commit(self._pending)
+        pending = self._pending
+        if self._tree is not None and not self._tree.is_overtaken:
+            pending = [*pending, _Pending(self._tree.source, self._tree.put, self._tree)]
+        self._commit(pending)
         self._pending = []
         self._cache.flush()
 
-    def _add(self, source: str, step: Step) -> None:
+    def _add(self, source: str, step: Step, tree: NewTree | None = None) -> None:
         now = time.monotonic()
         if not self._pending:
             self._deadline = now + SECONDS_LIMIT
-        self._pending.append(_Pending(source, step))
+        self._pending.append(_Pending(source, step, tree))
         if len(self._pending) >= OPERATIONS_LIMIT or now > self._deadline:
             self.commit()
 
@@ -189,12 +210,24 @@ class Batch:
         """Commit all, or find by halves which path it is that cannot be done, and do the others."""
         try:
             with self._volume.edit(author=self._author) as edit:
-                for _, step in pending:
+                for _, step, _ in pending:
                     step(edit)
         except _OF_ONE_PATH as error:
             if len(pending) == 1:
-                self.problem(pending[0].source, error)
+                self._fail(pending[0], error)
                 return
             middle = len(pending) // 2
             self._commit(pending[:middle])
             self._commit(pending[middle:])
+            return
+        for _, _, tree in pending:
+            if tree is not None:
+                tree.confirm()
+
+    def _fail(self, pending: _Pending, error: cas.CasError) -> None:
+        tree = pending.tree
+        if tree is not None and (tree.is_there or isinstance(error, cas.PreconditionError)):
+            tree.is_overtaken = True
+            self.overtaken.append(tree)
+        else:
+            self.problem(pending.source, error)

@@ -1,8 +1,9 @@
 """Copying a directory tree into a volume: walk both in step, decide, store, commit in batches.
 
 Source and volume list names in the same order, so that the two are merged folder by folder and
-nothing is held but the folders on the way down. What is there and equal is left alone. A run that
-was cut short is finished by the next one: what was committed is there, and then it is equal.
+nothing is held but the folders on the way down. What is there and equal is left alone; a folder
+that is not there is made aside and put as a whole. A run that was cut short is finished by the
+next one: what was committed is there, and then it is equal.
 """
 
 from __future__ import annotations
@@ -14,31 +15,29 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import cas
 from tools.import_batch import Batch
+from tools.import_items import Item, ItemImporter
+from tools.import_places import Attributes, ExistingFolder, NewTree, Place
 from tools.import_plan import Pair, Wish, decide, merge
 from tools.output import Progress
-from tools.small_files import SMALL_SIZE
 from tools.source_tree import (
     Excluded,
-    StoredFile,
     list_directory,
     look_up,
     open_directory,
     open_top,
-    read_pieces,
-    read_small,
     special_kind,
-    store_descriptor,
-    store_file,
 )
 from tools.stat_cache import StatCache
 
 DEPTH_LIMIT: Final = 255
 """Folders within folders that a volume can hold."""
 
+_WALKS: Final = 3
+"""How often a source is walked, at most, when others change what is being made there."""
 _NO_MORE_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
@@ -59,32 +58,22 @@ class Choices:
 
 @dataclass
 class _Folder:
-    """A folder on the way down: open in the source, with its pairs still to be visited."""
+    """A folder on the way down: open in the source, with its pairs still to be visited.
+
+    `tree` is what it is made in, if the volume lacks it.
+    """
 
     descriptor: int
     source: str
     target: str
     status: os.stat_result
     existing: cas.Entry | None
+    tree: NewTree | None
+    place: Place
     pairs: Iterator[Pair]
     handles: ExitStack
     is_touched: bool = field(default=False)
     """Whether a name came, went or was replaced, so that the folder's time is set anew."""
-
-
-class _Item(NamedTuple):
-    """One name of the source: where it is, what it is, what the volume has to compare it with.
-
-    `is_replacement` tells that something of another kind is removed first.
-    """
-
-    parent: int
-    name: str
-    source: str
-    target: str
-    status: os.stat_result
-    existing: cas.Entry | None
-    is_replacement: bool
 
 
 class Importer:
@@ -108,19 +97,32 @@ class Importer:
     ) -> None:
         self._volume = volume
         self._batch = batch
-        self._cache = cache
         self._choices = choices
-        self._progress = progress
+        self._items = ItemImporter(volume, batch, cache, progress, dry_run=choices.dry_run)
         self._totals = batch.totals
         self._device = 0
 
     def import_directory(self, source: Path, target: str) -> None:
-        """Bring everything below a directory into a folder of the volume.
+        """Bring everything below a directory into a folder of the volume, and commit.
+
+        Where somebody else changes a folder while it is made, all is gone over again; what is
+        there by then counts as unchanged.
 
         Raises:
             OSError: the directory itself cannot be opened.
             cas.CasError: the store failed or is full, or the target is a file.
         """
+        overtaken: list[NewTree] = []
+        for _ in range(_WALKS):
+            self._walk(source, target)
+            self._batch.commit()
+            overtaken, self._batch.overtaken = self._batch.overtaken, []
+            if not overtaken:
+                break
+        for tree in overtaken:
+            self._batch.refuse(tree.source, "it changes in the volume while it is imported")
+
+    def _walk(self, source: Path, target: str) -> None:
         with self._volume.view() as view:
             existing = view.get(target)
         if existing is not None and not existing.is_directory:
@@ -128,7 +130,7 @@ class Importer:
         descriptor = open_top(source)
         self._device = os.fstat(descriptor).st_dev
         if existing is None:
-            self._make_directory("", target, parents=True)
+            self._batch.make_parents(target)
         stack = [self._enter(descriptor, "", target, existing)]
         try:
             while stack:
@@ -136,7 +138,7 @@ class Importer:
                 if pair is None:
                     self._leave(stack.pop())
                     continue
-                below = self._visit(stack[-1], pair, len(stack))
+                below = self._visit(stack[-1], pair)
                 if below is not None:
                     stack.append(below)
         finally:
@@ -160,12 +162,21 @@ class Importer:
                 raise cas.InvalidError(f"{str(source)!r} is {kind}, which cannot be stored")
             if decide(status, existing, delete=self._choices.delete) is not Wish.BRING:
                 raise cas.ConflictError(f"{target!r} is no file in the volume; remove it first")
-            item = _Item(
-                -1, source.name, str(source), target, status, existing, is_replacement=False
+            folder, _, name = target.rpartition("/")
+            item = Item(
+                parent=-1,
+                name=name,
+                place=ExistingFolder(folder),
+                source=str(source),
+                target=target,
+                status=status,
+                existing=existing,
+                is_replacement=False,
             )
-            if existing is None and "/" in target:
-                self._batch.make_directory(target.rpartition("/")[0], parents=True)
-            self._bring_file(item, descriptor)
+            if existing is None:
+                self._batch.make_parents(target)
+            self._items.bring_file(item, descriptor)
+            self._batch.commit()
         finally:
             os.close(descriptor)
 
@@ -180,7 +191,9 @@ class Importer:
         try:
             names = list_directory(descriptor)
             if existing is not None:
-                there = handles.enter_context(self._volume.view()).list(target)
+                view = handles.enter_context(self._volume.view())
+                existing = view.get(target)  # somebody may have removed it meanwhile
+                there = view.list(target) if existing is not None else there
         except cas.CasError:
             handles.close()
             raise
@@ -188,23 +201,31 @@ class Importer:
             # Without the source's names, what the volume has is not compared, nor removed.
             self._batch.problem(source, error)
         status = os.fstat(descriptor)
-        return _Folder(descriptor, source, target, status, existing, merge(names, there), handles)
+        tree = None
+        place: Place = ExistingFolder(target)
+        if existing is None:
+            tree = self._batch.begin_folder(source, target, status)
+            place = tree.folder
+            self._batch.note("add", source)
+            self._totals.directories_added += 1
+        pairs = merge(names, there)
+        return _Folder(descriptor, source, target, status, existing, tree, place, pairs, handles)
 
     def _leave(self, folder: _Folder) -> None:
         """Give a folder its time and mode, after all that changed them is done."""
         folder.handles.close()
-        status, existing = folder.status, folder.existing
-        wanted = (status.st_mtime_ns, stat.S_IMODE(status.st_mode))
-        if existing is None or folder.is_touched:
-            is_new = existing is None
-            self._batch.set_attributes(folder.source, folder.target, *wanted, is_new=is_new)
-        elif (existing.mtime_ns, existing.mode) != wanted:
-            self._batch.set_attributes(folder.source, folder.target, *wanted)
-            self._batch.note("set", folder.source)
-            self._totals.attributes_set += 1
+        wanted, existing = Attributes.of(folder.status), folder.existing
+        if folder.tree is not None:
+            self._batch.end_folder(folder.source, folder.tree)
+        elif folder.is_touched:
+            self._batch.set_attributes(folder.source, folder.target, wanted)
+        elif existing is not None:
+            self._items.keep_attributes(folder.source, folder.target, existing, wanted)
 
-    def _visit(self, folder: _Folder, pair: Pair, depth: int) -> _Folder | None:
+    def _visit(self, folder: _Folder, pair: Pair) -> _Folder | None:
         """Handle one name; return the folder to go down into, if it is one."""
+        if folder.tree is not None and folder.tree.is_overtaken:
+            return None
         name, is_outside, existing = pair
         source = f"{folder.source}/{name}" if folder.source else name
         target = f"{folder.target}/{name}" if folder.target else name
@@ -227,9 +248,21 @@ class Importer:
             if is_replacement:
                 self._remove(folder, source, target)
                 existing = None
-            item = _Item(folder.descriptor, name, source, target, status, existing, is_replacement)
+            item = Item(
+                folder.descriptor,
+                name,
+                folder.place,
+                source,
+                target,
+                status,
+                existing,
+                is_replacement,
+            )
             folder.is_touched = folder.is_touched or existing is None
-            return self._bring(item, depth)
+            return self._bring(item)
+        except cas.ConflictError as error:  # somebody has put a file in a folder's place
+            self._batch.problem(source, error)
+            return None
         except OSError as error:
             if isinstance(error, cas.CasError) or error.errno in _NO_MORE_FILES:
                 raise
@@ -253,17 +286,17 @@ class Importer:
             reason = "a folder that is not empty has this name in the volume; see --delete"
             self._batch.refuse(source, reason)
 
-    def _bring(self, item: _Item, depth: int) -> _Folder | None:
+    def _bring(self, item: Item) -> _Folder | None:
         if stat.S_ISDIR(item.status.st_mode):
-            return self._bring_directory(item, depth)
+            return self._bring_directory(item)
         if stat.S_ISLNK(item.status.st_mode):
-            self._bring_symlink(item)
+            self._items.bring_symlink(item)
         else:
-            self._bring_file(item)
+            self._items.bring_file(item)
         return None
 
-    def _bring_directory(self, item: _Item, depth: int) -> _Folder | None:
-        if depth >= DEPTH_LIMIT:
+    def _bring_directory(self, item: Item) -> _Folder | None:
+        if item.target.count("/") + 1 >= DEPTH_LIMIT:
             self._batch.refuse(item.source, f"more than {DEPTH_LIMIT} folders within folders")
             return None
         descriptor = open_directory(item.parent, item.name)
@@ -272,119 +305,12 @@ class Importer:
             os.close(descriptor)
             self._batch.refuse(item.source, "it is the repository itself")
             return None
-        if item.existing is None:
-            self._make_directory(item.source, item.target)
         below = self._enter(descriptor, item.source, item.target, item.existing)
         if self._choices.one_file_system and status.st_dev != self._device:
             below.pairs = iter(())
             self._totals.mount_points += 1
         return below
 
-    def _bring_symlink(self, item: _Item) -> None:
-        link = os.readlink(item.name, dir_fd=item.parent)
-        wanted = (os.fsencode(link), item.status.st_mtime_ns)
-        existing = item.existing
-        if existing is not None and (existing.content, existing.mtime_ns) == wanted:
-            self._totals.unchanged += 1
-        else:
-            self._batch.make_symlink(item.source, item.target, link, item.status.st_mtime_ns)
-            self._count(item)
-        self._progress.advance(1, 0)
-
-    def _bring_file(self, item: _Item, descriptor: int | None = None) -> None:
-        """Bring a regular file, which may be open already."""
-        existing, status = item.existing, item.status
-        known = self._cache.get(status) if existing is not None else None
-        if known is not None and existing is not None and _has_content(existing, known):
-            self._keep(item, existing, status)
-            self._progress.advance(1, status.st_size)
-        elif self._choices.dry_run:
-            self._would_read(item)
-        else:
-            self._batch.before_file(status.st_size)
-            read_ns = self._cache.now_ns()
-            if descriptor is None:
-                if existing is None and self._bring_small(item, read_ns):
-                    return
-                stored = store_file(self._volume, item.parent, item.name, self._copy)
-            else:
-                stored = store_descriptor(self._volume, descriptor, self._copy)
-            self._place(item, stored, read_ns)
-
-    def _bring_small(self, item: _Item, read_ns: int) -> bool:
-        """Bring a new file in a bundle with others, if it is small enough for that."""
-        if item.status.st_size > SMALL_SIZE:
-            return False
-        found = read_small(item.parent, item.name, SMALL_SIZE)
-        if found is None:
-            return False
-        content, status = found
-        file = self._batch.small_files.add(content)
-        self._batch.put_small(item.source, item.target, file, status, read_ns)
-        self._totals.files_read += 1
-        self._totals.bytes_read += len(content)
-        self._progress.advance(1, len(content))
-        self._count(item)
-        return True
-
-    def _would_read(self, item: _Item) -> None:
-        if item.existing is None:
-            self._count(item)
-        else:
-            self._totals.undecided += 1
-            self._batch.note("compare", item.source)
-        self._progress.advance(1, item.status.st_size)
-
-    def _place(self, item: _Item, stored: StoredFile, read_ns: int) -> None:
-        """Have the path hold what was read."""
-        self._totals.files_read += 1
-        self._progress.advance(1, 0)
-        if item.existing is not None and _has_content(item.existing, stored.content):
-            self._keep(item, item.existing, stored.status)
-        else:
-            self._batch.put(item.source, item.target, stored)
-            self._count(item)
-        if stored.is_settled:
-            self._cache.put(stored.status, stored.content, read_ns)
-        else:
-            self._batch.refuse(item.source, "it changed while it was read; stored as last read")
-
-    def _keep(self, item: _Item, existing: cas.Entry, status: os.stat_result) -> None:
-        """Leave the content that is there; set time and mode where they differ."""
-        wanted = (status.st_mtime_ns, stat.S_IMODE(status.st_mode))
-        if (existing.mtime_ns, existing.mode) == wanted:
-            self._totals.unchanged += 1
-        else:
-            self._batch.set_attributes(item.source, item.target, *wanted)
-            self._batch.note("set", item.source)
-            self._totals.attributes_set += 1
-
-    def _copy(self, writer: cas.FileWriter, descriptor: int, expected_size: int) -> int:
-        size = 0
-        for piece in read_pieces(descriptor, expected_size):
-            writer.write(piece)
-            size += len(piece)
-            self._progress.advance(0, len(piece))
-        self._totals.bytes_read += size
-        return size
-
-    def _make_directory(self, source: str, target: str, *, parents: bool = False) -> None:
-        self._batch.make_directory(target, source=source, parents=parents)
-        self._batch.note("add", source)
-        self._totals.directories_added += 1
-
     def _remove(self, folder: _Folder, source: str, target: str) -> None:
         self._batch.remove(source, target)
         folder.is_touched = True
-
-    def _count(self, item: _Item) -> None:
-        if item.existing is None and not item.is_replacement:
-            self._totals.added += 1
-            self._batch.note("add", item.source)
-        else:
-            self._totals.replaced += 1
-            self._batch.note("replace", item.source)
-
-
-def _has_content(entry: cas.Entry, content: cas.Content) -> bool:
-    return entry.is_file and (entry.kind, entry.content) == (content.kind, content.id)

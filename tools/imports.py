@@ -120,7 +120,6 @@ def _run(importer: Importer, batch: Batch, source: Path, path: str) -> None:
     except KeyboardInterrupt:
         batch.commit()  # What was read stays.
         raise
-    batch.commit()
 
 
 def _finish(output: Output, totals: Totals, *, dry_run: bool) -> None:
