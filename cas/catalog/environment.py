@@ -12,6 +12,7 @@ from typing import Final
 
 import lmdb
 
+from cas.catalog.room import Room
 from cas.catalog.transactions import TABLE_NAMES, ReadTransaction, Tables, WriteTransaction
 from cas.disk import require_free_space
 from cas.errors import IntegrityError, StoreError, StoreFullError
@@ -49,6 +50,15 @@ class _Shared:
         )
         self.environment.reader_check()
         self.tables = Tables(*(self.environment.open_db(name) for name in TABLE_NAMES))
+        self.page_size = int(self.environment.stat()["psize"])
+        self.room = Room(directory / "data.mdb")
+
+    def make_room(self) -> None:
+        self.room.make((self.environment.info()["last_pgno"] + 1) * self.page_size)
+
+    def close(self) -> None:
+        self.room.close()
+        self.environment.close()
 
 
 _open_environments: dict[str, _Shared] = {}
@@ -85,6 +95,7 @@ class Catalog:
             if shared.pid != os.getpid():
                 raise StoreError(_FORKED)
             shared.users += 1
+        self._shared = shared
         self._environment = shared.environment
         self._tables = shared.tables
 
@@ -97,7 +108,7 @@ class Catalog:
             shared.users -= 1
             if shared.users == 0:
                 del _open_environments[self._key]
-                shared.environment.close()
+                shared.close()
 
     @contextmanager
     def read(self) -> Iterator[ReadTransaction]:
@@ -119,6 +130,7 @@ class Catalog:
         if reserve:
             require_free_space(self._directory, 0, reserve)
         with _mapped_errors(), self._environment.begin(write=True) as transaction:
+            self._shared.make_room()
             yield WriteTransaction(transaction, self._tables)
 
     def sync(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +52,32 @@ def test_what_is_written_is_read_back(catalog: Catalog) -> None:
         assert list(reading.journal(after=1)) == [b"record two"]
         assert reading.first_journal() == 1
         assert reading.scratch(b"key") == b"value"
+
+
+def test_the_file_grows_in_steps_and_not_with_every_commit(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    sizes = []
+    for number in range(200):
+        with catalog.write() as transaction:
+            transaction.put_young_node(number.to_bytes(32, "big"), bytes(4000))
+        sizes.append((tmp_path / "catalog" / "data.mdb").stat().st_size)
+    assert len(set(sizes)) < 20
+    with catalog.read() as reading:
+        assert all(reading.young_node(number.to_bytes(32, "big")) for number in range(200))
+
+
+def test_a_disk_without_room_to_spare_stops_no_commit(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", fail)
+    with catalog.write() as transaction:
+        transaction.put_scratch(b"key", bytes(100_000))
+    with catalog.read() as reading:
+        assert reading.scratch(b"key") == bytes(100_000)
 
 
 def test_an_exception_undoes_all_of_a_transaction(catalog: Catalog) -> None:

@@ -13,7 +13,7 @@ import pytest
 from cas.errors import StoreError, StoreFullError
 from cas.formats import PACK_RECORD_LIMIT, PACK_SIZE_TARGET
 from cas.ids import Kind, ObjectId
-from cas.packfile import RECORD_OVERHEAD, PackKind, Record, read_footer, scan
+from cas.packfile import HEADER_SIZE, RECORD_OVERHEAD, PackKind, Record, read_footer, scan
 from cas.packs import OpenPack, PackWriter
 
 
@@ -202,6 +202,70 @@ def test_a_failed_pack_is_left_for_a_new_one(
         failed.sync()
     ((pack, _),), _ = writer.append([record(2)])
     assert pack is not failed
+
+
+def test_small_commits_are_written_over_zeros_that_were_synced_before(
+    make_pack: Callable[[], OpenPack],
+) -> None:
+    pack = make_pack()
+    sizes = []
+    for number in range(20):
+        pack.append([record(number, 4000)])
+        pack.sync()
+        sizes.append(pack.path.stat().st_size)
+    assert sizes[0] == RECORD_OVERHEAD + 4000 + HEADER_SIZE  # one commit alone needs no room
+    assert len(set(sizes[1:])) == 1
+    assert len(records_in(pack)) == 20
+    pack.finish()
+    content = pack.path.read_bytes()
+    assert len(content) == pack.size
+    footer = read_footer(lambda offset, size: content[offset : offset + size], len(content))
+    assert footer.places == pack.places
+
+
+def test_a_stream_is_not_followed_by_zeros(make_pack: Callable[[], OpenPack]) -> None:
+    pack = make_pack()
+    pack.append([record(1, 10)])
+    pack.sync()
+    for number in range(5):
+        pack.append([record(number, 100_000)])
+    assert pack.path.stat().st_size == pack.size
+
+
+def test_a_full_disk_takes_records_without_the_room_behind_them(
+    make_pack: Callable[[], OpenPack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = make_pack()
+    pack.append([record(1)])
+    pack.sync()
+    write = os.pwritev
+
+    def write_what_fits(descriptor: int, buffers: list[bytes], offset: int) -> int:
+        return write(descriptor, [b"".join(buffers)[:5000]], offset)
+
+    monkeypatch.setattr(os, "pwritev", write_what_fits)
+    pack.append([record(2, 4000)])
+    assert [len(stored) for _, stored in records_in(pack)] == [10, 4000]
+
+
+def test_an_append_that_fails_takes_the_room_away_with_it(
+    make_pack: Callable[[], OpenPack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = make_pack()
+    for number in range(2):
+        pack.append([record(number)])
+        pack.sync()
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwritev", fail)
+        with pytest.raises(StoreFullError):
+            pack.append([record(2)])
+    assert pack.path.stat().st_size == pack.size
+    pack.append([record(3)])
+    assert [stored for _, stored in records_in(pack)] == [bytes([n]) * 10 for n in (0, 1, 3)]
 
 
 def test_a_pack_that_became_full_before_the_disk_did_is_still_handed_over(
