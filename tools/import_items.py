@@ -104,12 +104,11 @@ class ItemImporter:
         """Bring a new file in a bundle with others, if it is small enough for that."""
         if item.status.st_size > SMALL_SIZE:
             return False
-        found = read_small(item.parent, item.name, SMALL_SIZE)
-        if found is None:
+        content = read_small(item.parent, item.name, item.status)
+        if content is None:
             return False
-        content, status = found
         file = self._batch.small_files.add(content)
-        self._batch.put_small(item.source, item.place, item.name, file, status, read_ns)
+        self._batch.put_small(item.source, item.place, item.name, file, item.status, read_ns)
         self._totals.files_read += 1
         self._totals.bytes_read += len(content)
         self._progress.advance(1, len(content))

@@ -25,6 +25,10 @@ def merge(names: Iterable[str], there: Iterable[tuple[str, cas.Entry]]) -> Itera
     """Yield each name that either side has, once. Both must come in the order of their bytes."""
     listing = iter(there)
     inside = next(listing, None)
+    if inside is None:
+        for name in names:
+            yield Pair(name, is_outside=True, existing=None)
+        return
     for name in names:
         key = os.fsencode(name)
         while inside is not None and os.fsencode(inside[0]) < key:

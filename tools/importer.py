@@ -75,6 +75,12 @@ class _Folder:
     is_touched: bool = field(default=False)
     """Whether a name came, went or was replaced, so that the folder's time is set anew."""
 
+    def next_pair(self) -> Pair | None:
+        """Return the next pair to visit; None when all were, or when it would be in vain."""
+        if self.tree is not None and self.tree.is_overtaken:
+            return None
+        return next(self.pairs, None)
+
 
 class Importer:
     """One import into one volume. Used by one thread, once.
@@ -134,7 +140,7 @@ class Importer:
         stack = [self._enter(descriptor, "", target, existing)]
         try:
             while stack:
-                pair = next(stack[-1].pairs, None)
+                pair = stack[-1].next_pair()
                 if pair is None:
                     self._leave(stack.pop())
                     continue
@@ -224,8 +230,6 @@ class Importer:
 
     def _visit(self, folder: _Folder, pair: Pair) -> _Folder | None:
         """Handle one name; return the folder to go down into, if it is one."""
-        if folder.tree is not None and folder.tree.is_overtaken:
-            return None
         name, is_outside, existing = pair
         source = f"{folder.source}/{name}" if folder.source else name
         target = f"{folder.target}/{name}" if folder.target else name

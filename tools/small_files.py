@@ -25,12 +25,15 @@ class _Bundle:
         self.files: list[bytes] = []
         self.size = 0
         self.future: Future[cas.StoredFiles] | None = None
+        self._stored: cas.StoredFiles | None = None
 
     def stored(self) -> cas.StoredFiles:
         """Return the contents, once they are stored."""
-        if self.future is None:
-            raise RuntimeError("the bundle was not handed over")
-        return self.future.result()
+        if self._stored is None:
+            if self.future is None:
+                raise RuntimeError("the bundle was not handed over")
+            self._stored = self.future.result()
+        return self._stored
 
 
 class SmallFile:

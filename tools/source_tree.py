@@ -60,7 +60,12 @@ def open_directory(parent: int, name: str) -> int:
 
 def list_directory(descriptor: int) -> list[str]:
     """Return the names in an open directory, in the order of their bytes, as volumes list."""
-    return sorted(os.listdir(descriptor), key=os.fsencode)
+    names = os.listdir(descriptor)
+    if all(map(str.isascii, names)):
+        names.sort()  # the same order, found faster
+    else:
+        names.sort(key=os.fsencode)
+    return names
 
 
 def look_up(parent: int, name: str) -> os.stat_result:
@@ -107,26 +112,23 @@ def store_descriptor(volume: cas.Volume, descriptor: int, read: Reader) -> Store
         os.lseek(descriptor, 0, os.SEEK_SET)
 
 
-def read_small(parent: int, name: str, limit: int) -> tuple[bytes, os.stat_result] | None:
-    """Return the bytes of a small file in an open directory, and what it is.
+def read_small(parent: int, name: str, before: os.stat_result) -> bytes | None:
+    """Return the bytes of a small file in an open directory, which was as `before` says.
 
     Returns:
-        None where it is larger than `limit` bytes, or has changed while it was read: then
-        `store_file` is the way.
+        None where it has changed since, also while it was read: then `store_file` is the way.
 
     Raises:
         OSError: it cannot be read.
     """
     descriptor = os.open(name, _OPEN_FILE, dir_fd=parent)
     try:
-        before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode) or before.st_size > limit:
-            return None
         content = os.read(descriptor, before.st_size + 1)
-        is_settled = _stamp(before) == _stamp(os.fstat(descriptor))
-        return (content, before) if is_settled and len(content) == before.st_size else None
+        after = os.fstat(descriptor)
     finally:
         os.close(descriptor)
+    is_same = os.path.samestat(before, after) and _stamp(before) == _stamp(after)
+    return content if is_same and len(content) == before.st_size else None
 
 
 def read_pieces(descriptor: int, expected_size: int) -> Iterator[bytes]:

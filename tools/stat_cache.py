@@ -148,10 +148,14 @@ class StatCache:
 
 def is_racy(status: os.stat_result, read_ns: int) -> bool:
     """Tell whether a change after `read_ns` could leave the file's times as they are."""
-    return any(
-        abs(read_ns - stamp) < (FINE_MARGIN_NS if stamp % _SECOND_NS else COARSE_MARGIN_NS)
-        for stamp in (status.st_mtime_ns, status.st_ctime_ns)
-    )
+    return _is_young(status.st_mtime_ns, read_ns) or _is_young(status.st_ctime_ns, read_ns)
+
+
+def _is_young(stamp_ns: int, read_ns: int) -> bool:
+    distance = abs(read_ns - stamp_ns)
+    if distance >= COARSE_MARGIN_NS:
+        return False
+    return distance < FINE_MARGIN_NS or not stamp_ns % _SECOND_NS
 
 
 def _connect(path: Path) -> sqlite3.Connection:
