@@ -233,6 +233,8 @@ class ChunkStore:
             for object_id, place in flushed.pending.items():
                 if self._pending.get(object_id) == place:
                     del self._pending[object_id]
+                location, pack = place
+                pack.entered.add(location.number)
             to_seal = [pack for pack in self._to_seal if pack in flushed.packs]
             self._to_seal = [pack for pack in self._to_seal if pack not in flushed.packs]
         self._seal_all(to_seal)
@@ -292,12 +294,15 @@ class ChunkStore:
             self._reader.close()
 
     def _announce_sealed(self, pack: OpenPack) -> None:
-        """Tell the catalog of the pack and of all its records; the file is still where it was."""
+        """Tell the catalog of the pack and of the records that no commit has entered.
+
+        The file is still where it was.
+        """
         size, records = pack.size, len(pack.places)
         row = PackRow(pack.id, pack.kind, PackState.SEALED, self._process_id, size, records)
         with self._catalog.write() as transaction:
             transaction.put_pack(pack.ordinal, row)
-            transaction.put_locations(locations_of(pack.ordinal, pack.places))
+            transaction.put_locations(locations_of(pack.ordinal, pack.places, pack.entered))
 
     def _unknown(self, ids: Sequence[ObjectId], relies: Reliance) -> list[int]:
         """Return the indices of the ids that are not stored yet."""

@@ -14,7 +14,7 @@ import fcntl
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Final
 
@@ -50,12 +50,17 @@ def open_pack_pattern(process_id: bytes) -> str:
     return f"{process_id.hex()}-*.pack"
 
 
-def locations_of(ordinal: int, places: Sequence[RecordPlace]) -> list[tuple[ObjectId, Location]]:
-    """Return where each object of a pack lies, by id; journal records are not looked up."""
+def locations_of(
+    ordinal: int, places: Sequence[RecordPlace], entered: Set[int] = frozenset()
+) -> list[tuple[ObjectId, Location]]:
+    """Return where each object of a pack lies, by id; journal records are not looked up.
+
+    Records with numbers in `entered` are left out.
+    """
     return sorted(
         (p.id, Location(ordinal, p.offset, p.stored_size, p.plain_size, n, p.kind, p.codec))
         for n, p in enumerate(places)
-        if p.kind is not Kind.JOURNAL
+        if p.kind is not Kind.JOURNAL and n not in entered
     )
 
 
@@ -76,6 +81,8 @@ class OpenPack:
         self.ordinal = ordinal
         self.path = directory / open_pack_name(process_id, self.id)
         self.places: list[RecordPlace] = []
+        self.entered: set[int] = set()
+        """Numbers of the records that a commit has entered in the catalog."""
         self.size = 0
         self.failed = False
         self.first_journal = 0
