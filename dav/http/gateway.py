@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cheroot.server import Gateway
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from dav.http.request import Request
 
 ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType]
+TAKES_BUFFERS: Final = "casdav.takes_buffers"
+"""Key of the environment: whether a block of an answer may be a tuple of bytes and memoryviews,
+which are sent together and not copied."""
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -98,6 +101,7 @@ class WsgiGateway(Gateway):
             "wsgi.multithread": True,
             "wsgi.multiprocess": server.reuse_port,
             "wsgi.run_once": False,
+            TAKES_BUFFERS: True,
         }
         if connection.tls_session is not None:
             environ["HTTPS"] = "on"

@@ -113,16 +113,16 @@ class Request(HTTPRequest):
         self._declared = declared
         self._bodiless = code in _BODILESS or self.head.method == "HEAD"
 
-    def write(self, chunk: bytes | memoryview) -> None:
-        """Send a block of the answer; the head goes with the first.
+    def write(self, chunk: bytes | memoryview | tuple[bytes | memoryview, ...]) -> None:
+        """Send a block of the answer, in one piece or several; the head goes with the first.
 
         Raises ResponseError for a block that must not be sent, ClientGoneError.
         """
         if not self.status:
             raise ResponseError("The application wrote before it called start_response.")
-        if not isinstance(chunk, bytes):
-            chunk = memoryview(chunk).cast("B")
-        size = len(chunk)
+        pieces: tuple[bytes | memoryview, ...] = chunk if isinstance(chunk, tuple) else (chunk,)
+        pieces = tuple(p if isinstance(p, bytes) else memoryview(p).cast("B") for p in pieces)
+        size = sum(map(len, pieces))
         buffers: list[bytes | memoryview] = []
         if not self.sent_headers:
             buffers.append(self._make_head(size))
@@ -132,9 +132,9 @@ class Request(HTTPRequest):
             if self._declared is not None and self._written + size > self._declared:
                 raise ResponseError("The answer is longer than its Content-Length.")
             if self.chunked_write:
-                buffers += [b"%x\r\n" % size, chunk, b"\r\n"]
+                buffers += [b"%x\r\n" % size, *pieces, b"\r\n"]
             else:
-                buffers.append(chunk)
+                buffers += pieces
             self._written += size
         if buffers:
             self.sent_headers = True

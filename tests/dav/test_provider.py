@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from wsgidav.wsgidav_app import WsgiDAVApp
 
 import cas
 from dav.accounts import create_user
+from dav.drive import Drive
 from dav.grants import Rights
 from dav.identity import Method, Principal, Role
 from dav.provider import VolumesProvider
@@ -152,3 +154,22 @@ def test_a_lock_on_a_free_name_makes_an_empty_file(call: Application) -> None:
 
 def test_names_that_cannot_be_shown_are_refused(call: Application) -> None:
     assert 400 <= call("PUT", "/files/alice/a%0Ab", b"x").status < 500
+
+
+def test_a_server_that_did_not_ask_for_buffers_gets_bytes(repository: cas.Repository) -> None:
+    content = random.Random(1).randbytes(1_000_000)
+    with repository.volume("alice").upload() as upload:
+        upload.write(content)
+        with repository.volume("alice").edit() as edit:
+            edit.put("big", upload)
+    drive = Drive(repository, Rights(Registry(repository)))
+    for ranges in ("bytes=0-", "bytes=0-9,600000-"):
+        environ: dict[str, Any] = {
+            "PATH_INFO": "/dav/alice/big",
+            "HTTP_RANGE": ranges,
+            "casdav.principal": Principal("alice", Role.USER, Method.PASSWORD),
+        }
+        setup_testing_defaults(environ)
+        pieces = list(drive(environ, lambda *_: bytes.__len__))
+        assert all(isinstance(piece, bytes) for piece in pieces)
+        assert content[600_000:] in b"".join(pieces)

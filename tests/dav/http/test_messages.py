@@ -65,6 +65,16 @@ def test_http_1_1_gets_an_answer_without_length_in_chunks(serve: Serve) -> None:
             assert (answer.body, answer.whole) == (b"one two", True)
 
 
+def test_blocks_of_several_buffers_arrive_as_one(serve: Serve) -> None:
+    block: Any = (b"one ", memoryview(b"two "), b"three")
+    for fields in ([], [("Content-Length", "26")]):
+        recorder = Recorder(fields=fields, body=lambda: iter([block, block]))
+        with Wire(serve(recorder)) as wire:
+            answer = wire.get()
+            assert (answer.body, answer.whole) == (b"one two three" * 2, True)
+        assert recorder.environs[0]["casdav.takes_buffers"] is True
+
+
 def test_an_answer_given_as_a_list_gets_a_length(serve: Serve) -> None:
     with Wire(serve(Recorder(body=lambda: [b"one ", b"two"]))) as wire:
         answer = wire.get()
