@@ -14,7 +14,8 @@ import fcntl
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
@@ -51,7 +52,7 @@ def open_pack_pattern(process_id: bytes) -> str:
 
 
 def locations_of(
-    ordinal: int, places: Sequence[RecordPlace], entered: Set[int] = frozenset()
+    ordinal: int, places: Sequence[RecordPlace], entered: AbstractSet[int] = frozenset()
 ) -> list[tuple[ObjectId, Location]]:
     """Return where each object of a pack lies, by id; journal records are not looked up.
 
