@@ -185,10 +185,11 @@ class LockTable:
         locks = (lock for record in records for lock in decode(record, list[Lock]))
         return [lock for lock in locks if lock.expires_ns > now_ns]
 
-    def covering(self, volume_id: bytes, path: str) -> list[Lock]:
-        """Return the locks that protect the path: its own and those inherited from above."""
+    def covering(self, volume_id: bytes, *paths: str) -> list[Lock]:
+        """Return the locks that protect the paths: their own and those inherited from above."""
         with self._catalog.read() as transaction:
-            return self.view(transaction, volume_id).covering(path)
+            view = self.view(transaction, volume_id)
+            return [lock for path in paths for lock in view.covering(path)]
 
     def below(self, volume_id: bytes, path: str) -> list[Lock]:
         """Return the locks on the path and everywhere below it."""

@@ -7,7 +7,7 @@ define. Being a tree like any other it is versioned, checked and recovered by th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -46,12 +46,16 @@ class VolumeInfo(msgspec.Struct, frozen=True):
 REGISTRY_INFO: Final = VolumeInfo("", REGISTRY_ID, "", None, 0)
 
 
+_Cached: TypeAlias = tuple[bytes | None, dict[str, VolumeInfo], dict[bytes, VolumeInfo]]
+"""The registry's row of the heads, and what its tree holds: volumes by name and by id."""
+
+
 class Registry:
     """The volumes, as any transaction sees them; decoded once per state. Shared by threads."""
 
     def __init__(self, nodes: NodeStore) -> None:
         self._nodes = nodes
-        self._cached: tuple[bytes, dict[str, VolumeInfo], dict[bytes, VolumeInfo]] = (b"", {}, {})
+        self._cached: _Cached = (None, {}, {})
 
     def volumes(self, transaction: ReadTransaction) -> Mapping[str, VolumeInfo]:
         """Return all volumes by name."""
@@ -66,13 +70,13 @@ class Registry:
     def _volumes(
         self, transaction: ReadTransaction
     ) -> tuple[dict[str, VolumeInfo], dict[bytes, VolumeInfo]]:
-        head = transaction.head(REGISTRY_ID)
-        root = head.root.content if head else b""
+        row = transaction.head_row(REGISTRY_ID)
         known, by_name, by_id = self._cached
-        if known != root:
+        if known != row:
+            root = head_of(transaction, REGISTRY_ID).root.content
             by_name = self._load(_Nodes(self._nodes, transaction), root)
             by_id = {volume.id: volume for volume in by_name.values()}
-            self._cached = (root, by_name, by_id)
+            self._cached = (row, by_name, by_id)
         return by_name, by_id
 
     def _load(self, nodes: TreeNodeSource, root: bytes) -> dict[str, VolumeInfo]:

@@ -111,7 +111,7 @@ class Repository:
             recovery.adopt_dead,
         )
         self._engine = Engine(
-            chunks, self._nodes, shape, self._workers, self._process, self._committer
+            self._catalog, chunks, self._nodes, shape, self._workers, self._process, self._committer
         )
         self._checkpointer = Checkpointer(
             self._catalog,

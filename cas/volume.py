@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cas.applying import entry_id
+from cas.catalog import Catalog
 from cas.chunkstore import ChunkStore, Reliance
 from cas.commit import Committer
 from cas.edits import Edit
@@ -24,6 +25,7 @@ from cas.workers import Workers
 class Engine:
     """The parts of an open repository that its volumes work with."""
 
+    catalog: Catalog
     chunks: ChunkStore
     nodes: NodeStore
     shape: TreeShape
@@ -48,6 +50,11 @@ class Volume:
     def id(self) -> bytes:
         """The volume's id, 16 bytes, which no other volume ever has."""
         return self.info.id
+
+    def mark(self) -> bytes:
+        """Return bytes that stand for the volume's present state: a cheap sign of news."""
+        with self._engine.catalog.read() as transaction:
+            return transaction.head_row(self.info.id) or b""
 
     def view(self) -> View:
         """Return the volume as it is now."""

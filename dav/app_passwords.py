@@ -32,6 +32,7 @@ USED_KEPT_NS: Final = 400 * 86_400 * 1_000_000_000
 """How long the time of last use is remembered."""
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_LETTERS: Final = frozenset(_ALPHABET)
 _SLIPS: Final = str.maketrans("oil", "011", " -")
 _LENGTH: Final = RANDOM_SIZE * 8 // 5
 _GROUP: Final = 4
@@ -49,7 +50,7 @@ def parse(typed: str) -> str | None:
     if not has_prefix(typed) or not typed.isascii():
         return None
     characters = typed.removeprefix(PREFIX.rstrip("-")).translate(_SLIPS)
-    if len(characters) != _LENGTH or not set(characters) <= set(_ALPHABET):
+    if len(characters) != _LENGTH or not _LETTERS.issuperset(characters):
         return None
     return _spell(characters)
 
@@ -59,14 +60,11 @@ def digest(repository: cas.Repository, exact: str) -> bytes:
     return blake3(exact.encode("ascii"), key=repository.secret("app passwords")).digest()
 
 
-def find(repository: cas.Repository, state: State, typed: str, now_ns: int) -> AppPassword | None:
-    """Return the app password that somebody typed, if it stands and has not expired.
+def find(repository: cas.Repository, state: State, exact: str, now_ns: int) -> AppPassword | None:
+    """Return the app password of this exact form, if it stands and has not expired.
 
     Whether its user stands and is not disabled is for the caller to see.
     """
-    exact = parse(typed)
-    if exact is None:
-        return None
     token = state.app_passwords.get(digest(repository, exact))
     return token if token is not None and not is_expired(token, now_ns) else None
 

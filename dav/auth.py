@@ -77,8 +77,9 @@ class Authenticator:
         """
         state = self.registry.state()
         name = login_name(typed)
-        if app_passwords.parse(password) is not None:
-            return self._by_app_password(state, name, password)
+        exact = app_passwords.parse(password)
+        if exact is not None:
+            return self._by_app_password(state, name, exact)
         user = state.users.get(name)
         # A name that can be nobody's is counted as it was typed, like one that could.
         challenge = self._own_passwords.check(user, name or typed, password, address)
@@ -86,8 +87,8 @@ class Authenticator:
             return challenge or Challenge(Reason.REFUSED)
         return _principal(user, Method.PASSWORD)
 
-    def _by_app_password(self, state: State, name: str, password: str) -> Principal | Challenge:
-        token = app_passwords.find(self.registry.repository, state, password, self._clock())
+    def _by_app_password(self, state: State, name: str, exact: str) -> Principal | Challenge:
+        token = app_passwords.find(self.registry.repository, state, exact, self._clock())
         user = state.users.get(name)
         if token is None or user is None or not _belongs(token, user):
             return Challenge(Reason.REFUSED)

@@ -75,7 +75,12 @@ class Conditions:
 
     def __bool__(self) -> bool:
         """Whether there is any condition."""
-        return self != _NONE
+        return (
+            self.if_match is not None
+            or self.if_none_match is not None
+            or self.if_modified_since_s is not None
+            or self.if_unmodified_since_s is not None
+        )
 
     def evaluate(self, method: str, state: State) -> int:
         """Return 0 to go on, 304 or 412, in the order of RFC 9110, section 13.2.2."""
@@ -100,9 +105,6 @@ class Conditions:
         ):
             return 304
         return 0
-
-
-_NONE: Final = Conditions()
 
 
 def if_range_holds(value: str | None, state: State, now_s: float) -> bool:

@@ -18,6 +18,7 @@ FORM_SIZE_LIMIT: Final = 8192
 FORM_FIELD_LIMIT: Final = 10
 
 _BEARER: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _COOKIE: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 
@@ -63,7 +64,7 @@ def _parse_basic(encoded: str) -> Basic | None:
 
 def is_typable(*texts: str) -> bool:
     """Return whether the texts hold no control characters; RFC 7617 forbids them, NUL first."""
-    return not any(ord(letter) < ord(" ") or letter == "\x7f" for text in texts for letter in text)
+    return not any(map(_CONTROL.search, texts))
 
 
 def parse_cookies(header: str) -> dict[str, str]:

@@ -26,11 +26,12 @@ def check_unlocked(request: Request, resource: Resource, *, with_members: bool =
         ConflictingLocksError: they do.
     """
     table, volume_id, path = request.repository.locks, resource.info.id, resource.path
-    locks = table.covering(volume_id, path)
+    changed = [path]
+    if (with_members or resource.entry is None) and path:
+        changed.append(path.rpartition("/")[0])
+    locks = table.covering(volume_id, *changed)
     if with_members:
         locks = locks + table.below(volume_id, path)
-    if (with_members or resource.entry is None) and path:
-        locks = locks + table.covering(volume_id, path.rpartition("/")[0])
     stopping = blocking(locks, request.lock_tokens)
     if stopping:
         raise cas.ConflictingLocksError(stopping)

@@ -1,7 +1,7 @@
 """The decoded registry: users, app passwords, grants and volumes as every request needs them.
 
-Decoding is done once per change. A request asks for the registry's current root, a matter of
-microseconds, and takes the decoded state if the root is the one it was decoded from. So a change
+Decoding is done once per change. A request asks for the registry's mark, a matter of
+microseconds, and takes the decoded state if the mark is the one it was decoded at. So a change
 by any other process is seen by the next request.
 """
 
@@ -35,23 +35,25 @@ class Registry:
     def __init__(self, repository: cas.Repository) -> None:
         self.repository = repository
         self._lock = threading.Lock()
-        self._root: bytes | None = None
+        self._volume = repository.registry
+        self._marked: tuple[bytes | None, State] = (None, State({}, {}, {}, ()))
         self._contents: dict[str, bytes] = {}
-        self._state = State({}, {}, {}, ())
 
     def state(self) -> State:
         """Return the registry as it is now."""
-        with self.repository.registry.view() as view:
-            root = view.root.content
-            with self._lock:
-                if root != self._root:
-                    self._state = self._decode(view)
-                    self._root = root
-                return self._state
+        mark = self._volume.mark()
+        known, state = self._marked
+        if known == mark:
+            return state
+        with self._lock, self._volume.view() as view:
+            # The view may be newer than the mark: then it is only decoded once more.
+            state = self._decode(view)
+            self._marked = (mark, state)
+        return state
 
     def _decode(self, view: cas.View) -> State:
         """Decode the parts that have changed; the others are shared with the last state."""
-        state = self._state
+        _, state = self._marked
         contents = {part: _content(view, part) for part in _PARTS}
         changed = {part for part in _PARTS if contents[part] != self._contents.get(part)}
         if records.USERS in changed:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from http import HTTPStatus
 from typing import Final, NamedTuple, Protocol
-from urllib.parse import quote
 from wsgiref.types import WSGIEnvironment
 
 import cas
 from dav.answers import REVALIDATED
 from dav.conditions import ABSENT, Conditions, EntityTag, State
 from dav.dates import NANOSECONDS
+from dav.environment import header, raw_target
 from dav.etags import etag
 from dav.gate import principal_of
 from dav.grants import Rights, VisibleVolume
@@ -136,19 +136,12 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """Return a header's value, None where it is absent."""
-        key = name.upper().replace("-", "_")
-        if key not in {"CONTENT_TYPE", "CONTENT_LENGTH"}:
-            key = "HTTP_" + key
-        value = self.environ.get(key)
-        return None if value is None or (value == "" and key[:5] != "HTTP_") else str(value)
+        return header(self.environ, name)
 
     @cached_property
     def target(self) -> TargetPath:
         """The path of the request line."""
-        raw = self.environ.get("REQUEST_URI") or self.environ.get("RAW_URI")
-        if raw is None:
-            raw = raw_target(self.environ)
-        return parse_target(raw)
+        return parse_target(raw_target(self.environ))
 
     @cached_property
     def location(self) -> Location:
@@ -389,9 +382,3 @@ def representation_headers(resource: Resource) -> list[tuple[str, str]]:
     """Return ETag and OC-ETag of what is there."""
     tag = resource.etag()
     return [] if tag is None else [("ETag", f'"{tag.opaque}"'), ("OC-ETag", f'"{tag.opaque}"')]
-
-
-def raw_target(environ: WSGIEnvironment) -> str:
-    """Return the request target for a server that does not keep it: rebuilt from PATH_INFO."""
-    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    return quote(path.encode("latin-1", "replace"))

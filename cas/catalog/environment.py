@@ -6,8 +6,9 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 import lmdb
@@ -15,7 +16,7 @@ import lmdb
 from cas.catalog.room import Room
 from cas.catalog.transactions import TABLE_NAMES, ReadTransaction, Tables, WriteTransaction
 from cas.disk import require_free_space
-from cas.errors import IntegrityError, StoreError, StoreFullError
+from cas.errors import CasError, IntegrityError, StoreError, StoreFullError
 from cas.formats import MiB
 
 _MAP_SIZE: Final = 256 * 1024 * MiB
@@ -27,6 +28,65 @@ _FORKED: Final = (
 COMMIT_RESERVE: Final = 8 * MiB
 """Bytes that stay free on the disk when the catalog grows: LMDB reports a full disk only as an
 input/output error in the middle of a commit."""
+
+
+class _Transaction:
+    """A transaction from its begin to its end, for a `with` block.
+
+    A class, as a generator for each of the many transactions of a request costs more than they.
+    """
+
+    __slots__ = ("_shared", "_transaction")
+
+    def __init__(self, shared: _Shared) -> None:
+        self._shared = shared
+
+    def _begin(self, *, write: bool) -> lmdb.Transaction[bytes]:
+        try:
+            self._transaction = self._shared.environment.begin(write=write)
+        except (lmdb.Error, OSError) as error:
+            raise _mapped(error) from error
+        return self._transaction
+
+
+class _Reading(_Transaction, AbstractContextManager[ReadTransaction]):
+    __slots__ = ()
+
+    def __enter__(self) -> ReadTransaction:
+        return ReadTransaction(self._begin(write=False), self._shared.tables)
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._transaction.abort()
+        _raise_mapped(error)
+
+
+class _Writing(_Transaction, AbstractContextManager[WriteTransaction]):
+    __slots__ = ()
+
+    def __enter__(self) -> WriteTransaction:
+        transaction = WriteTransaction(self._begin(write=True), self._shared.tables)
+        self._shared.make_room()
+        return transaction
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error_type is not None:
+            self._transaction.abort()
+            _raise_mapped(error)
+            return
+        try:
+            self._transaction.commit()
+        except (lmdb.Error, OSError) as failure:
+            raise _mapped(failure) from failure
 
 
 class _Shared:
@@ -110,15 +170,12 @@ class Catalog:
                 del _open_environments[self._key]
                 shared.close()
 
-    @contextmanager
-    def read(self) -> Iterator[ReadTransaction]:
+    def read(self) -> AbstractContextManager[ReadTransaction]:
         """Look at one state of the catalog. Short: it keeps old pages from being used again."""
         self._refuse_fork()
-        with _mapped_errors(), self._environment.begin() as transaction:
-            yield ReadTransaction(transaction, self._tables)
+        return _Reading(self._shared)
 
-    @contextmanager
-    def write(self, *, reserve: int = 0) -> Iterator[WriteTransaction]:
+    def write(self, *, reserve: int = 0) -> AbstractContextManager[WriteTransaction]:
         """Change the catalog; one writer at a time over all processes. An exception undoes it.
 
         With `reserve` it is not begun unless that many bytes are free on the disk.
@@ -129,9 +186,7 @@ class Catalog:
         self._refuse_fork()
         if reserve:
             require_free_space(self._directory, 0, reserve)
-        with _mapped_errors(), self._environment.begin(write=True) as transaction:
-            self._shared.make_room()
-            yield WriteTransaction(transaction, self._tables)
+        return _Writing(self._shared)
 
     def sync(self) -> None:
         """Return once all transactions so far would survive a power cut.
@@ -160,19 +215,28 @@ class Catalog:
 def _mapped_errors() -> Iterator[None]:
     try:
         yield
-    except lmdb.MapFullError as error:
-        raise StoreFullError("the catalog has reached its largest size") from error
-    except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError) as error:
-        message = f"the catalog is damaged ({error}): move it away, it is rebuilt from the packs"
-        raise IntegrityError(message) from error
-    except lmdb.ReadersFullError as error:
-        raise StoreError("too many readers of the catalog at once", transient=True) from error
-    except lmdb.Error as error:
-        message = f"the catalog cannot be used: {error}"
-        raise StoreError(message, transient=True) from error
-    except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StoreFullError(str(error)) from error
-        raise StoreError(str(error)) from error
+    except (lmdb.Error, OSError) as error:
+        _raise_mapped(error)
+        raise
+
+
+def _raise_mapped(error: BaseException | None) -> None:
+    """Raise the engine's error for one of LMDB or the operating system; let others pass."""
+    if isinstance(error, (lmdb.Error, OSError)) and not isinstance(error, CasError):
+        raise _mapped(error) from error
+
+
+def _mapped(error: lmdb.Error | OSError) -> CasError:
+    if isinstance(error, lmdb.MapFullError):
+        return StoreFullError("the catalog has reached its largest size")
+    if isinstance(error, lmdb.CorruptedError | lmdb.PageNotFoundError | lmdb.InvalidError):
+        return IntegrityError(
+            f"the catalog is damaged ({error}): move it away, it is rebuilt from the packs"
+        )
+    if isinstance(error, lmdb.ReadersFullError):
+        return StoreError("too many readers of the catalog at once", transient=True)
+    if isinstance(error, lmdb.Error):
+        return StoreError(f"the catalog cannot be used: {error}", transient=True)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StoreFullError(str(error))
+    return StoreError(str(error))

@@ -33,12 +33,11 @@ class Room:
         """
         if self._size - used >= _SMALLEST_STEP // 2:
             return
-        self._size = os.fstat(self._descriptor).st_size  # others make room too
-        if self._size - used >= _SMALLEST_STEP // 2:
-            return
         step = min(max(used // _SHARE, _SMALLEST_STEP), _LARGEST_STEP)
         try:
-            self._size += os.pwrite(self._descriptor, bytes(step), self._size)
+            self._size = os.fstat(self._descriptor).st_size  # others make room too
+            if self._size - used < _SMALLEST_STEP // 2:
+                self._size += os.pwrite(self._descriptor, bytes(step), self._size)
         except OSError:
             return  # a full disk; whether LMDB needs the room it finds out itself
 

@@ -64,6 +64,7 @@ class ReadTransaction:
     def __init__(self, transaction: Transaction[bytes], tables: Tables) -> None:
         self._transaction = transaction
         self._tables = tables
+        self._generation: int | None = None  # asked for with every node that is kept
 
     def location(self, object_id: bytes) -> Location | None:
         """Return where the object lies, or None."""
@@ -78,7 +79,9 @@ class ReadTransaction:
 
     def generation(self) -> int:
         """Return the number of the nursery's current generation."""
-        return self._number(_GENERATION)
+        if self._generation is None:
+            self._generation = self._number(_GENERATION)
+        return self._generation
 
     def generation_start(self) -> int:
         """Return the number of the newest journal record when the generation was opened."""
@@ -103,8 +106,12 @@ class ReadTransaction:
 
     def head(self, volume_id: bytes) -> Head | None:
         """Return the volume's newest state, or None where there is no such volume."""
-        row = self._transaction.get(volume_id, db=self._tables.heads)
+        row = self.head_row(volume_id)
         return None if row is None else decode_row(row, Head)
+
+    def head_row(self, volume_id: bytes) -> bytes | None:
+        """Return what stands for the volume's newest state: other bytes after every change."""
+        return self._transaction.get(volume_id, db=self._tables.heads)
 
     def heads(self) -> list[tuple[bytes, Head]]:
         """Return the newest state of every volume, by volume id."""
@@ -215,7 +222,8 @@ class WriteTransaction(ReadTransaction):
     def open_generation(self) -> None:
         """Begin a new generation of the nursery; the one that takes its table must be empty."""
         self._put_number(_GENERATION_START, self.journal_end()[0])
-        self._put_number(_GENERATION, self.generation() + 1)
+        self._generation = self.generation() + 1
+        self._put_number(_GENERATION, self._generation)
 
     def set_identity(self, identity: bytes) -> None:
         """Say that the catalog is complete, and whose it is."""

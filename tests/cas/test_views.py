@@ -118,3 +118,15 @@ def test_closing_twice_is_closing_once(volume: cas.Volume) -> None:
     view = volume.view()
     view.close()
     view.close()
+
+
+def test_a_volumes_mark_changes_with_the_volume_and_with_nothing_else(tmp_path: Path) -> None:
+    with cas.create(tmp_path / "two") as repository:
+        one, other = repository.create_volume("one"), repository.create_volume("other")
+        before = one.mark()
+        with other.edit() as edit:
+            edit.make_directory("elsewhere")
+        assert one.mark() == before
+        with one.edit() as edit:
+            edit.make_directory("here")
+        assert one.mark() != before

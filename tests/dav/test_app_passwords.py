@@ -29,7 +29,10 @@ def repository(tmp_path: Path) -> Iterator[cas.Repository]:
 
 
 def found(repository: cas.Repository, typed: str, now_ns: int = 0) -> str | None:
-    token = find(repository, read_state(repository), typed, now_ns or time.time_ns())
+    exact = parse(typed)
+    if exact is None:
+        return None
+    token = find(repository, read_state(repository), exact, now_ns or time.time_ns())
     return token.id if token is not None else None
 
 

@@ -3,11 +3,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 import cas
+from cas.catalog import Catalog
 from tests.support.drive import Client, Drive
 
 CONTENT = b"some content\n" * 1000
@@ -274,3 +275,24 @@ def test_a_symbolic_link_is_hidden_and_not_replaced(
     with drive.repository.volume("alice").view() as view:
         entry = view.entry(path[:-1] + "-moved/link")
     assert entry.kind is cas.EntryKind.SYMLINK
+
+
+def test_a_small_put_takes_few_transactions(
+    alice: Client, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice("PUT", folder + "before", b"so that everything is known that can be")
+    begun: list[str] = []
+    for kind in ("read", "write"):
+        begin = getattr(Catalog, kind)
+
+        def count(
+            *args: object, kind: str = kind, begin: Callable[..., object] = begin, **kwargs: object
+        ) -> object:
+            begun.append(kind)
+            return begin(*args, **kwargs)
+
+        monkeypatch.setattr(Catalog, kind, count)
+    assert alice("PUT", folder + "after", b"new").status == 201
+    assert begun.count("write") == 1
+    # Who it is, the volume, its view, the right, the locks, whether the chunk is known.
+    assert begun.count("read") == 6

@@ -1,0 +1,32 @@
+"""Reading the WSGI environment: header fields and the request target."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+from urllib.parse import quote
+from wsgiref.types import WSGIEnvironment
+
+_WITHOUT_PREFIX: Final = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
+
+
+def header(environ: WSGIEnvironment, name: str) -> str | None:
+    """Return a header's value by one of the names that this code asks for, None if absent."""
+    key = _key(name)
+    value: str | None = environ.get(key)
+    return None if value == "" and key in _WITHOUT_PREFIX else value
+
+
+def raw_target(environ: WSGIEnvironment) -> str:
+    """Return the request target as it was sent; rebuilt where the server does not keep it."""
+    raw: str | None = environ.get("REQUEST_URI") or environ.get("RAW_URI")
+    if raw is not None:
+        return raw
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return quote(path.encode("latin-1", "replace"))
+
+
+@cache
+def _key(name: str) -> str:
+    key = name.upper().replace("-", "_")
+    return key if key in _WITHOUT_PREFIX else f"HTTP_{key}"
