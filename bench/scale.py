@@ -31,6 +31,8 @@ class Scale:
     """Entries of the directories in which one entry is changed, in memory."""
     committed: tuple[int, ...]
     """The same in a repository, which takes minutes to fill with a million."""
+    stored: tuple[int, int]
+    """Files of the stores that are opened again: few and many."""
 
 
 SCALES: Final = {
@@ -48,6 +50,7 @@ SCALES: Final = {
             folders=(10_000, 100_000),
             directories=(50, 10_000, 1_000_000),
             committed=(50, 10_000, 100_000),
+            stored=(1_000, 100_000),
         ),
         Scale(
             "full",
@@ -61,6 +64,7 @@ SCALES: Final = {
             folders=(10_000, 100_000),
             directories=(50, 10_000, 1_000_000),
             committed=(50, 10_000, 1_000_000),
+            stored=(1_000, 1_000_000),
         ),
     )
 }

@@ -12,7 +12,6 @@ import http.client
 import random
 import re
 import shutil
-import statistics
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 NAMES: Final = [f"file {number}" for number in range(8)]
 WRITERS: Final = 4
 LONGEST_ROUND_SECONDS: Final = 1.5
-RESTART_SECONDS: Final = 2.0
 
 Folder = dict[str, bytes]
 
@@ -145,30 +143,18 @@ def check_writers(writers: list[Writer]) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize(
-    ("rounds", "longest_restart"),
-    [
-        # Other tests may run at the same time, and take the processors.
-        pytest.param(4, 3 * RESTART_SECONDS, id="4 rounds"),
-        pytest.param(25, RESTART_SECONDS, id="25 rounds", marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.parametrize("rounds", [4, pytest.param(25, marks=pytest.mark.long)])
 def test_what_was_acknowledged_is_there_after_every_kill(
-    tmp_path: Path, rounds: int, longest_restart: float, workers: int
+    tmp_path: Path, rounds: int, workers: int
 ) -> None:
     moments = random.Random(workers)
-    restarts: list[float] = []
     with running_server(tmp_path / "store", "--workers", str(workers)) as server:
         writers = start_writers(server)
         for _ in range(rounds):
             run_until_killed(server, writers, moments.uniform(0.02, LONGEST_ROUND_SECONDS))
-            started = time.monotonic()
             server.start()
-            restarts.append(time.monotonic() - started)
             check_writers(writers)
     assert sum(writer.acknowledged for writer in writers) > rounds * WRITERS
-    # Of the last ones too, when the store has grown.
-    assert statistics.median(restarts[-len(restarts) // 3 :]) < longest_restart, restarts
 
 
 @pytest.mark.parametrize("workers", [1, 2])
