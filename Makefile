@@ -16,7 +16,7 @@ help:
 	@echo 'make serve    set up, create a repository in ./$(STORE) if there is none, serve it'
 	@echo 'make test     set up, then lint, types, import rules and all fast tests (ARGS= for pytest)'
 	@echo 'make format   let ruff format and mend the code'
-	@echo 'make soak     the long tests'
+	@echo 'make soak     the tests of hours and gigabytes (ARGS="--seeds 0:100")'
 	@echo 'make bench    measure, with peers in the same run (ARGS="--scale full"; bench/README.md)'
 	@echo 'make clean    remove the virtual environment and caches; never a repository'
 
@@ -43,7 +43,7 @@ format: $(VENV)/.test-ready
 	$(BIN)/ruff check --fix .
 
 soak: $(VENV)/.test-ready
-	$(BIN)/pytest -m soak $(ARGS)
+	$(BIN)/pytest -m soak -v $(ARGS)
 
 bench: $(VENV)/.test-ready
 	$(BIN)/pytest bench -q --benchmark-enable --benchmark-only --benchmark-quiet $(ARGS)

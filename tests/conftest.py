@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 settings.register_profile(
     "casdav", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
-settings.register_profile("soak", parent=settings.get_profile("casdav"), max_examples=5000)
 settings.load_profile("casdav")
 
 # Settings of the person who runs the tests must not reach the program under test.
@@ -29,6 +28,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--no-skips", action="store_true", help="A skipped test is a failed test: for .ci/run."
     )
+    parser.addoption(
+        "--seeds",
+        default="0:10",
+        metavar="FIRST:END",
+        help="The seeds that soak tests run with, END left out; to go on: --seeds END:FURTHER.",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes a `soak_seed` once for each of the seeds."""
+    if "soak_seed" in metafunc.fixturenames:
+        first, _, end = metafunc.config.getoption("--seeds").partition(":")
+        metafunc.parametrize("soak_seed", range(int(first), int(end)))
 
 
 @pytest.hookimpl(wrapper=True)

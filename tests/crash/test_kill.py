@@ -125,8 +125,9 @@ def difference(actual: Folder, writer: Writer) -> str | None:
     return f"{writer.folder}: {wrong} are neither as acknowledged nor as last sent"
 
 
-def start_writers(server: Server) -> list[Writer]:
-    writers = [Writer(server, f"writer{number}", seed=number) for number in range(WRITERS)]
+def start_writers(server: Server, seed: int) -> list[Writer]:
+    seeds = range(seed * WRITERS, (seed + 1) * WRITERS)
+    writers = [Writer(server, f"writer{number}", number) for number in seeds]
     for writer in writers:
         assert server.request("MKCOL", f"{writer.folder}/")[0] == 201
     return writers
@@ -142,19 +143,27 @@ def check_writers(writers: list[Writer]) -> None:
         writer.is_killed.clear()
 
 
+def kill_under_load(
+    tmp_path: Path, rounds: int, workers: int, seed: int, *, is_index_lost: bool
+) -> None:
+    moments = random.Random(f"{workers} {seed}")
+    with running_server(tmp_path / "store", "--workers", str(workers)) as server:
+        writers = start_writers(server, seed)
+        for _ in range(rounds):
+            run_until_killed(server, writers, moments.uniform(0.02, LONGEST_ROUND_SECONDS))
+            if is_index_lost:
+                shutil.rmtree(server.store / "local" / "catalog")
+            server.start()
+            check_writers(writers)
+    assert sum(writer.acknowledged for writer in writers) > rounds * WRITERS
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("rounds", [4, pytest.param(25, marks=pytest.mark.long)])
 def test_what_was_acknowledged_is_there_after_every_kill(
     tmp_path: Path, rounds: int, workers: int
 ) -> None:
-    moments = random.Random(workers)
-    with running_server(tmp_path / "store", "--workers", str(workers)) as server:
-        writers = start_writers(server)
-        for _ in range(rounds):
-            run_until_killed(server, writers, moments.uniform(0.02, LONGEST_ROUND_SECONDS))
-            server.start()
-            check_writers(writers)
-    assert sum(writer.acknowledged for writer in writers) > rounds * WRITERS
+    kill_under_load(tmp_path, rounds, workers, 0, is_index_lost=False)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -162,12 +171,13 @@ def test_what_was_acknowledged_is_there_after_every_kill(
 def test_what_was_acknowledged_is_there_after_a_kill_that_takes_the_index_with_it(
     tmp_path: Path, rounds: int, workers: int
 ) -> None:
-    moments = random.Random(workers)
-    with running_server(tmp_path / "store", "--workers", str(workers)) as server:
-        writers = start_writers(server)
-        for _ in range(rounds):
-            run_until_killed(server, writers, moments.uniform(0.3, LONGEST_ROUND_SECONDS))
-            shutil.rmtree(server.store / "local" / "catalog")
-            server.start()
-            check_writers(writers)
-    assert sum(writer.acknowledged for writer in writers) > rounds * WRITERS
+    kill_under_load(tmp_path, rounds, workers, 0, is_index_lost=True)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("is_index_lost", [False, True], ids=["index kept", "index lost"])
+def test_what_was_acknowledged_is_there_whatever_the_seed(
+    tmp_path: Path, workers: int, soak_seed: int, *, is_index_lost: bool
+) -> None:
+    kill_under_load(tmp_path, 25, workers, 1 + soak_seed, is_index_lost=is_index_lost)

@@ -115,11 +115,15 @@ def leave(seconds: float) -> None:
 def test_one_process_killed_again_and_again(
     tmp_path: Path, rounds: int, options: tuple[str, ...]
 ) -> None:
-    moments = random.Random(str(options))
+    kill_one(tmp_path, rounds, options, first_seed=0)
+
+
+def kill_one(tmp_path: Path, rounds: int, options: tuple[str, ...], first_seed: int) -> None:
+    moments = random.Random(f"{options} {first_seed}")
     location = tmp_path / "store"
     make_repository(location)
     worker = Worker(location, "alone", *options)
-    for seed in range(rounds):
+    for seed in range(first_seed, first_seed + rounds):
         worker.start(seed)
         leave(moments.uniform(0, LONGEST_ROUND_SECONDS))
         worker.kill()
@@ -133,12 +137,16 @@ def test_one_process_killed_again_and_again(
 
 @pytest.mark.parametrize("rounds", [3, pytest.param(60, marks=pytest.mark.long)])
 def test_several_processes_of_which_some_are_killed(tmp_path: Path, rounds: int) -> None:
-    moments = random.Random(rounds)
+    kill_some(tmp_path, rounds, first_seed=0)
+
+
+def kill_some(tmp_path: Path, rounds: int, first_seed: int) -> None:
+    moments = random.Random(first_seed)
     location = tmp_path / "store"
     make_repository(location)
     options = [("checkpoint",), ("big",), ()]
     workers = [Worker(location, f"of {each}", *each) for each in options]
-    for seed, worker in enumerate(workers):
+    for seed, worker in enumerate(workers, start=first_seed):
         worker.start(seed)
     with cas.open(location) as repository:
         for number in range(rounds):
@@ -149,7 +157,7 @@ def test_several_processes_of_which_some_are_killed(tmp_path: Path, rounds: int)
             with repository.volume(VOLUME).edit() as edit:
                 edit.make_directory(f"round {number}")
             worker.check(repository)
-            worker.start(seed=1000 + number)
+            worker.start(seed=first_seed + 1000 + number)
         for worker in workers:
             worker.kill()
     check_all(location, workers)
@@ -160,11 +168,15 @@ def test_several_processes_of_which_some_are_killed(tmp_path: Path, rounds: int)
 
 @pytest.mark.parametrize("rounds", [2, pytest.param(60, marks=pytest.mark.long)])
 def test_a_kill_while_recovering_or_rebuilding(tmp_path: Path, rounds: int) -> None:
-    moments = random.Random(rounds)
+    kill_recovery(tmp_path, rounds, first_seed=0)
+
+
+def kill_recovery(tmp_path: Path, rounds: int, first_seed: int) -> None:
+    moments = random.Random(first_seed)
     location = tmp_path / "store"
     make_repository(location)
     workers = [Worker(location, name, "checkpoint") for name in ("left", "right")]
-    for seed in range(rounds):
+    for seed in range(first_seed, first_seed + rounds):
         for worker in workers:
             worker.start(seed)
         leave(moments.uniform(0.1, LONGEST_ROUND_SECONDS))
@@ -178,3 +190,14 @@ def test_a_kill_while_recovering_or_rebuilding(tmp_path: Path, rounds: int) -> N
             leave(moments.uniform(0.2, 0.45))
             workers[0].kill()
         check_all(location, workers)
+
+
+@pytest.mark.soak
+def test_nothing_is_lost_whatever_the_seed(tmp_path: Path, soak_seed: int) -> None:
+    first_seed = 10_000 * (1 + soak_seed)
+    for name in ("one", "big", "some", "recovery"):
+        (tmp_path / name).mkdir()
+    kill_one(tmp_path / "one", 30, ("checkpoint",), first_seed)
+    kill_one(tmp_path / "big", 30, ("big", "checkpoint"), first_seed)
+    kill_some(tmp_path / "some", 40, first_seed)
+    kill_recovery(tmp_path / "recovery", 20, first_seed)

@@ -9,7 +9,7 @@ from pathlib import Path as DiskPath
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
@@ -304,9 +304,11 @@ class RepositoryMachine(RuleBasedStateMachine):
             shutil.rmtree(self.directory)
 
 
-def _run(examples: int, step_count: int) -> None:
+def _run(
+    examples: int, step_count: int, machine: type[RuleBasedStateMachine] = RepositoryMachine
+) -> None:
     chosen_settings: Any = settings(max_examples=examples, stateful_step_count=step_count)
-    run_state_machine_as_test(RepositoryMachine, settings=chosen_settings)
+    run_state_machine_as_test(machine, settings=chosen_settings)
 
 
 def test_a_repository_is_a_dict_of_paths() -> None:
@@ -316,3 +318,8 @@ def test_a_repository_is_a_dict_of_paths() -> None:
 @pytest.mark.long
 def test_a_repository_is_a_dict_of_paths_in_long_runs() -> None:
     _run(examples=400, step_count=60)
+
+
+@pytest.mark.soak
+def test_a_repository_is_a_dict_of_paths_whatever_the_seed(soak_seed: int) -> None:
+    _run(examples=200, step_count=80, machine=seed(soak_seed)(RepositoryMachine))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -169,3 +169,12 @@ def machine(drive: Drive) -> Iterator[type[DriveMachine]]:
 
 def test_the_drive_does_what_a_dict_does(machine: type[DriveMachine]) -> None:
     run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=30))
+
+
+@pytest.mark.soak
+def test_the_drive_does_what_a_dict_does_whatever_the_seed(
+    machine: type[DriveMachine], soak_seed: int
+) -> None:
+    run_state_machine_as_test(
+        seed(soak_seed)(machine), settings=settings(max_examples=200, stateful_step_count=60)
+    )
