@@ -166,7 +166,7 @@ class ChunkStore:
         Raises:
             IntegrityError: it is missing or damaged.
         """
-        location = self._locate([object_id])[0]
+        location = self.locate([object_id])[0]
         with self._noting_damage([object_id]):
             stored = self._reader.read(
                 location.pack, location.offset + RECORD_OVERHEAD, location.stored_size
@@ -179,7 +179,12 @@ class ChunkStore:
         Raises:
             IntegrityError: a chunk is missing or damaged.
         """
-        locations = self._locate(ids)
+        return self.read_chunks(ids, self.locate(ids))
+
+    def read_chunks(
+        self, ids: Sequence[bytes], locations: Sequence[Location]
+    ) -> Iterator[bytes | memoryview]:
+        """As `get_chunks`, where `locate` was asked already."""
         start = 0
         while start < len(locations):
             stop = run_end(locations, start)
@@ -192,8 +197,11 @@ class ChunkStore:
                 location = locations[index]
                 at = location.offset - begin + RECORD_OVERHEAD
                 stored = region[at : at + location.stored_size]
-                with self._noting_damage([ids[index]]):
+                try:
                     piece = open_record(self.identifier, Kind.CHUNK, ids[index], location, stored)
+                except IntegrityError:
+                    self._damaged.add(ids[index])
+                    raise
                 yield piece
             start = stop
 
@@ -360,7 +368,8 @@ class ChunkStore:
         self._reader.expect(ordinal, PackRow(pack.id, kind, PackState.OPEN, self._process_id))
         return pack
 
-    def _locate(self, ids: Sequence[bytes]) -> list[Location]:
+    def locate(self, ids: Sequence[bytes]) -> list[Location]:
+        """Return where the objects lie; IntegrityError where one is missing."""
         # First what is pending: it goes from there when it is in the catalog already.
         pending = [self._pending.get(ObjectId(object_id)) for object_id in ids]
         locations = []

@@ -11,8 +11,10 @@ from itertools import islice, pairwise
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from cas.catalog import Location
 from cas.chunking import SIGNATURE_SIZE, Chunker, ChunkParameters, choose_parameters
 from cas.chunkstore import ChunkStore, Reliance
+from cas.compression import Codec
 from cas.errors import IntegrityError, InvalidError
 from cas.file_nodes import FileNodeBuilder, FileNodeSource, pieces_from
 from cas.formats import KiB, MiB
@@ -26,8 +28,8 @@ SEGMENT_SIZE: Final = 2 * MiB
 _SEGMENTS_IN_FLIGHT: Final = 3
 _SMALL_SIZE: Final = 512 * KiB
 """Bytes below which handing the work to another thread costs more than it brings."""
-_READ_AHEAD_SIZE: Final = 1 * MiB
-_READ_AHEAD_CHUNKS: Final = 32
+_BATCH_SIZE: Final = 2 * MiB
+_BATCH_CHUNKS: Final = 64
 
 
 class FileWriter:
@@ -236,11 +238,17 @@ class FileReader(io.RawIOBase):
     """Reads a file of a pinned state; every byte is checked against its hash. One thread."""
 
     def __init__(
-        self, chunks: ChunkStore, nodes: FileNodeSource, content: Content, name: str
+        self,
+        chunks: ChunkStore,
+        nodes: FileNodeSource,
+        workers: Workers,
+        content: Content,
+        name: str,
     ) -> None:
         super().__init__()
         self.size = content.size
         self._chunks = chunks
+        self._workers = workers
         self._nodes = nodes
         self._content = content
         self._name = name
@@ -304,28 +312,59 @@ class FileReader(io.RawIOBase):
             raise IntegrityError(message) from error
 
     def _clipped(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
-        if start >= stop:
-            return
-        pieces = pieces_from(self._nodes, self._content, start)
+        for offset, piece in self._workers.chained(
+            self._load, self._batches(start, stop), _Batch.is_compressed
+        ):
+            yield piece[max(0, start - offset) : stop - offset]
+
+    def _batches(self, start: int, stop: int) -> Iterator[_Batch]:
+        """Yield what is read together, behind each other; the damage that ends it comes last."""
         position = start
-        while position < stop:
-            batch = list(_take(pieces, stop))
-            if not batch:
-                raise IntegrityError("the file ends before its size")
-            found = self._chunks.get_chunks([chunk_id for _, chunk_id, _ in batch])
-            for (offset, chunk_id, length), piece in zip(batch, found, strict=True):
-                if len(piece) != length:
-                    message = f"chunk {chunk_id.hex()} has another length than the file says"
-                    raise IntegrityError(message)
-                yield piece[max(0, start - offset) : stop - offset]
-                position = offset + length
+        try:
+            pieces = pieces_from(self._nodes, self._content, start)
+            while position < stop and (taken := list(_take(pieces, stop))):
+                ids = [chunk_id for _, chunk_id, _ in taken]
+                yield _Batch(taken, ids, self._chunks.locate(ids))
+                position = taken[-1][0] + taken[-1][2]
+        except IntegrityError as error:
+            yield _Batch([], [], [], error)
+        else:
+            if position < stop:
+                yield _Batch([], [], [], IntegrityError("the file ends before its size"))
+
+    def _load(self, batch: _Batch) -> Iterator[tuple[int, bytes | memoryview]]:
+        """Yield the batch's pieces, verified, and where in the file they begin."""
+        if batch.damage is not None:
+            raise batch.damage
+        found = self._chunks.read_chunks(batch.ids, batch.locations)
+        for (offset, chunk_id, length), piece in zip(batch.pieces, found, strict=True):
+            if len(piece) != length:
+                message = f"chunk {chunk_id.hex()} has another length than the file says"
+                raise IntegrityError(message)
+            yield offset, piece
+
+
+class _Batch(NamedTuple):
+    """Pieces of a file that are read together: offset, chunk's id and length of each.
+
+    Or the damage that ends the file here.
+    """
+
+    pieces: list[tuple[int, bytes, int]]
+    ids: list[bytes]
+    locations: list[Location]
+    damage: IntegrityError | None = None
+
+    def is_compressed(self) -> bool:
+        """Whether another thread should read it: of raw bytes, sending takes as long."""
+        return any(location.codec != Codec.RAW for location in self.locations)
 
 
 def _take(pieces: Iterator[tuple[int, bytes, int]], stop: int) -> Iterator[tuple[int, bytes, int]]:
-    """Yield the pieces of the next read: about 1 MiB, and none that begins at `stop` or later."""
+    """Yield the pieces of the next read: about 2 MiB, and none that begins at `stop` or later."""
     size = 0
-    for piece in islice(pieces, _READ_AHEAD_CHUNKS):
+    for piece in islice(pieces, _BATCH_CHUNKS):
         yield piece
         size += piece[2]
-        if size >= _READ_AHEAD_SIZE or piece[0] + piece[2] >= stop:
+        if size >= _BATCH_SIZE or piece[0] + piece[2] >= stop:
             return

@@ -16,6 +16,7 @@ from cas.objects import Content, Entry, decode_properties
 from cas.paths import Names, join_names, split_path
 from cas.processes import Process
 from cas.trees import iterate, lookup
+from cas.workers import Workers
 
 
 class View:
@@ -29,12 +30,19 @@ class View:
     """
 
     def __init__(
-        self, nodes: NodeStore, chunks: ChunkStore, process: Process, head: Head, generation: int
+        self,
+        nodes: NodeStore,
+        chunks: ChunkStore,
+        workers: Workers,
+        process: Process,
+        head: Head,
+        generation: int,
     ) -> None:
         self.root = head.root
         self.sequence = head.sequence
         self.nodes = ReadNodes(nodes, generation)
         self._chunks = chunks
+        self._workers = workers
         self._process = process
         self._generation: int | None = generation
 
@@ -105,7 +113,7 @@ class View:
             message = f"{name!r} is not a file"
             raise ConflictError(message)
         content = Content(entry.kind, entry.size, entry.content)
-        return FileReader(self._chunks, self.nodes, content, name)
+        return FileReader(self._chunks, self.nodes, self._workers, content, name)
 
     def properties(self, entry: Entry) -> dict[str, str]:
         """Return an entry's dead properties: values by name."""

@@ -65,6 +65,7 @@ class Volume:
         return View(
             engine.nodes,
             engine.chunks,
+            engine.workers,
             engine.process,
             head,
             generation,

@@ -105,7 +105,7 @@ def test_a_flipped_bit_in_a_file_node_names_the_file(location: Path) -> None:
         with volume.view() as view:
             entry = view.entry("folder/file 5")
         assert entry.kind is cas.EntryKind.NODE_FILE
-        place = repository._chunks._locate([entry.content])[0]  # noqa: SLF001
+        place = repository._chunks.locate([entry.content])[0]  # noqa: SLF001
     (pack,) = packs(location, PackKind.TREE)
     flip(pack, place.offset + 60 + place.stored_size // 2)
     sound, (said,) = read_all(location)
@@ -117,7 +117,7 @@ def test_a_damaged_folder_is_named(location: Path) -> None:
     with cas.open(location) as repository:
         with repository.volume("v").view() as view:
             entry = view.entry("folder")
-        place = repository._chunks._locate([entry.content])[0]  # noqa: SLF001
+        place = repository._chunks.locate([entry.content])[0]  # noqa: SLF001
     (pack,) = packs(location, PackKind.TREE)
     flip(pack, place.offset + 60 + place.stored_size // 2)
     shutil.rmtree(location / "local" / "catalog")  # which still has the node in its nursery
@@ -218,6 +218,31 @@ def test_content_that_was_found_damaged_is_mended_by_sending_it_again(tmp_path: 
         put_bytes(volume, "again", content)
         with volume.view() as view:
             assert content == b"".join(view.open("file").chunks())
+
+
+def test_of_a_long_file_all_that_is_before_the_damage_is_read_and_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    content = b"".join(b"%d all work and no play\n" % number for number in range(500_000))
+    with cas.create(tmp_path / "store") as repository:
+        volume = repository.create_volume("home")
+        put_bytes(volume, "book", content)
+        with volume.view() as view:
+            pieces = list(map(bytes, view.open("book").chunks()))
+        damaged = len(pieces) * 2 // 3
+        chunks = repository._chunks  # noqa: SLF001
+        place = chunks.locate([chunks.identifier.chunk(pieces[damaged])])[0]
+    assert place.stored_size < place.plain_size  # so that it is read ahead
+    (pack,) = packs(tmp_path / "store", PackKind.DATA)
+    flip(pack, place.offset + 60 + place.stored_size // 2)
+    with cas.open(tmp_path / "store") as repository:
+        with repository.volume("home").view() as view:
+            reader = view.open("book")
+        for start in (0, 1_000_000):
+            read = bytearray()
+            with pytest.raises(cas.IntegrityError, match="book"):
+                list(map(read.extend, reader.chunks(start)))
+            assert read == content[start : sum(map(len, pieces[:damaged]))]
 
 
 def put_bytes(volume: cas.Volume, path: str, content: bytes) -> None:

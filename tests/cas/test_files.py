@@ -42,6 +42,7 @@ def reader_of(volume: cas.Volume) -> cas.FileReader:
 KINDS = {
     "random": seeded_bytes(1, 9 * MiB + 17),
     "zeros": bytes(7 * MiB + 1),
+    "log": b"".join(b"%d all is well\n" % number for number in range(500_000)),
     "text": b"all work and no play\n" * 300_000,
     "database": b"SQLite format 3\0" + seeded_bytes(2, 5 * MiB),
     "small": b"hello",
