@@ -45,8 +45,20 @@ def answer_for(error: cas.CasError) -> Answer:
     return next((answer for kind, answer in TABLE if isinstance(error, kind)), Answer(500))
 
 
+def message_for(error: cas.CasError) -> str:
+    """Return what a client is told; the paths of the server's disk are not for it."""
+    if isinstance(error, cas.QuotaError) or not isinstance(error, cas.StoreError):
+        return str(error)
+    if isinstance(error, cas.StoreFullError):
+        return "the server's disk is full"
+    if error.transient:
+        return "the server could not store this now: send it again"
+    return "the server's disk failed; its log says more"
+
+
 def to_http(error: cas.CasError) -> HttpError:
     """Return an error of the engine as the end of a request."""
     answer = answer_for(error)
     headers = [("Retry-After", str(answer.retry_s))] if answer.retry_s else []
-    return HttpError(answer.status, str(error), condition=answer.condition, headers=headers)
+    message = message_for(error)
+    return HttpError(answer.status, message, condition=answer.condition, headers=headers)

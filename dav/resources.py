@@ -25,7 +25,7 @@ from wsgidav.util import parse_time_string
 
 import cas
 from dav.dates import NANOSECONDS
-from dav.errors import answer_for
+from dav.errors import answer_for, message_for
 from dav.etags import etag
 from dav.grants import Rights
 from dav.identity import Principal, Right
@@ -133,7 +133,7 @@ def refuse(error: cas.CasError) -> NoReturn:
     Raises:
         DAVError: always.
     """
-    raise DAVError(answer_for(error).status, context_info=str(error)) from error
+    raise DAVError(answer_for(error).status, context_info=message_for(error)) from error
 
 
 def _close_all(views: dict[str, tuple[cas.Volume, cas.View]]) -> None:

@@ -36,3 +36,14 @@ def test_what_may_pass_says_when_to_try_again() -> None:
     assert error.status == http.HTTPStatus.SERVICE_UNAVAILABLE
     assert dict(error.headers)["Retry-After"] == "5"
     assert to_http(cas.StoreError("broken")).status == http.HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def test_no_answer_names_a_directory_of_the_server() -> None:
+    for error in (
+        cas.StoreFullError("no room left: /srv/secret/place"),
+        cas.StoreError("/srv/secret/place: input/output error"),
+        cas.StoreError("/srv/secret/place is busy", transient=True),
+    ):
+        assert "/srv" not in to_http(error).message
+        assert to_http(error).message
+    assert to_http(cas.QuotaError("the quota of 5 bytes")).message == "the quota of 5 bytes"
