@@ -153,7 +153,7 @@ def choose_parameters(first_bytes: bytes | memoryview, seed: int = 0) -> ChunkPa
     later is not looked at, nor is the file's name, so that equal content is always cut equally.
     """
     head = bytes(first_bytes[:SIGNATURE_SIZE])
-    paged = any(head.startswith(magics, offset) for offset, magics in _MAGICS_BY_OFFSET.items())
+    paged = any(map(head.startswith, _MAGICS_BY_OFFSET.values(), _MAGICS_BY_OFFSET))
     chosen = PAGED if paged else ORDINARY
     return parameters_of_average(chosen.average, seed) if seed else chosen
 
@@ -187,6 +187,8 @@ class Chunker:
         size = len(buffer)
         if not final and size < self.parameters.maximum:
             return []
+        if final and 0 < size < self.parameters.minimum:
+            return [size]  # too short to be cut
         lengths = list(map(_length_of, self._algorithm.cut_buf(buffer)))
         ends = list(accumulate(lengths))
         if not final and lengths[-1] < self.parameters.maximum:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from cas.catalog import Catalog, Location, PackRow, PackState, WriteTransaction
-from cas.compression import compress
+from cas.compression import Codec, compress
 from cas.disk import require_free_space
 from cas.errors import CasError, IntegrityError, InvalidError, StoreError
 from cas.formats import PLAIN_SIZE_LIMIT, MiB
@@ -27,6 +27,8 @@ from cas.records import open_record, run_end
 from cas.stores.base import BlobStore
 
 _ORDINALS_KEPT: Final = 64
+_SHORT_RECORD: Final = 1024
+"""Bytes of a journal record up to which compression saves less than its time is worth."""
 UPLOAD_RESERVE: Final = 32 * MiB
 """Bytes of the disk that uploads leave free, so that on a full disk one can still look, remove
 and restart."""
@@ -139,7 +141,8 @@ class ChunkStore:
     def append_journal(self, number: int, plaintext: bytes, relies: Reliance) -> ObjectId:
         """Append a journal record to the open data pack, behind the chunks; return its id."""
         record_id = self.journal_id(plaintext)
-        record = Record(Kind.JOURNAL, record_id, len(plaintext), *compress(plaintext))
+        packed = compress(plaintext) if len(plaintext) > _SHORT_RECORD else (Codec.RAW, plaintext)
+        record = Record(Kind.JOURNAL, record_id, len(plaintext), *packed)
         written, full = self._writers[PackKind.DATA].append([record], number)
         relies.packs.update(pack for pack, _ in written)
         # Sealing needs a transaction of its own and the caller has one open: `confirm` does it.
@@ -228,7 +231,7 @@ class ChunkStore:
         for pack in packs:
             self._sync(pack)
         for pack in packs:
-            if transaction.pack(pack.ordinal) is None:
+            if not pack.entered and transaction.pack(pack.ordinal) is None:
                 row = PackRow(pack.id, pack.kind, PackState.OPEN, self._process_id)
                 transaction.put_pack(pack.ordinal, row)
         rows = sorted((object_id, location) for object_id, (location, _) in pending.items())

@@ -73,7 +73,7 @@ class Process:
 
     def others(self, transaction: ReadTransaction) -> list[tuple[bytes, ProcessRow]]:
         """Return the other processes, dead ones that nobody has tidied up after among them."""
-        return [(key, row) for key, row in transaction.processes() if key != self.id]
+        return transaction.processes(but=self.id)
 
     def is_alive(self, process_id: bytes) -> bool:
         """Return whether the process still runs."""

@@ -31,12 +31,17 @@ class Undo(NamedTuple):
 
 
 class _Folder:
-    """A folder that was opened: its entry as last written, and what changed since."""
+    """A folder that was opened: its entry as last written, and what changed since.
 
-    __slots__ = ("changes", "entry", "folders", "is_changed")
+    `known` are names that were looked up in what was last written: an operation asks for its
+    path several times.
+    """
+
+    __slots__ = ("changes", "entry", "folders", "is_changed", "known")
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
+        self.known: dict[bytes, Entry | None] = {}
         self.changes: dict[bytes, Entry | None] = {}
         self.folders: dict[bytes, _Folder] = {}
         self.is_changed = False
@@ -150,7 +155,9 @@ class WorkingTree:
             return opened.entry
         if name in folder.changes:
             return folder.changes[name]
-        return lookup(self._nodes, folder.entry.content, name)
+        if name not in folder.known:
+            folder.known[name] = lookup(self._nodes, folder.entry.content, name)
+        return folder.known[name]
 
     def _put(self, folder: _Folder, name: bytes, entry: Entry | None) -> None:
         if folder.folders.pop(name, None) is not None:
@@ -196,6 +203,7 @@ class WorkingTree:
                 folders=root.folders if root else 0,
             )
         folder.changes = {}
+        folder.known = {}
         folder.is_changed = False
         return folder.entry
 

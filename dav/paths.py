@@ -26,6 +26,8 @@ _ENCODED_SEPARATOR: Final = re.compile(r"%(2F|5C)|\\", re.IGNORECASE)
 # Control characters (C0, DEL, C1), and what XML 1.0 cannot carry.
 _UNCARRIABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\\\\]")
 _ABSOLUTE: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", re.DOTALL)
+# A name of letters and the like, which no encoding changes; its own first dot is looked at below.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]+\Z")
 
 _QUOTED: Final = {code: f"%{code:02X}" for code in range(128) if not _UNRESERVED.match(chr(code))}
@@ -128,6 +130,8 @@ def _decode(path: str) -> tuple[tuple[str, ...], bool]:
 
 
 def _decode_name(segment: str) -> str:
+    if _PLAIN.fullmatch(segment) and len(segment) <= NAME_LIMIT:
+        return segment
     try:
         encoded = unquote_to_bytes(segment.encode("latin-1"))
         name = encoded.decode("utf-8")

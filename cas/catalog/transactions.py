@@ -147,10 +147,10 @@ class ReadTransaction:
         with self._transaction.cursor(db=self._tables.journal) as cursor:
             return int(_NUMBER.unpack(cursor.key())[0]) if cursor.first() else None
 
-    def processes(self) -> list[tuple[bytes, ProcessRow]]:
-        """Return the processes that are, or were when they died, at work."""
+    def processes(self, but: bytes = b"") -> list[tuple[bytes, ProcessRow]]:
+        """Return the processes that are, or were when they died, at work; one may be left out."""
         rows = self._rows(self._tables.processes)
-        return [(key, decode_row(row, ProcessRow)) for key, row in rows]
+        return [(key, decode_row(row, ProcessRow)) for key, row in rows if key != but]
 
     def lock(self, key: bytes) -> bytes | None:
         """Return the lock record under this path key, or None."""
@@ -207,8 +207,9 @@ class WriteTransaction(ReadTransaction):
 
     def put_locations(self, locations: Iterable[tuple[bytes, Location]]) -> None:
         """Say where objects lie; a newer place takes the older one's stead."""
-        with self._transaction.cursor(db=self._tables.locations) as cursor:
-            cursor.putmulti([(key, location.encode()) for key, location in locations])
+        put, table = self._transaction.put, self._tables.locations
+        for key, location in locations:
+            put(key, location.encode(), db=table)
 
     def has_young_node(self, node_id: bytes) -> bool:
         """Return whether the current generation of the nursery holds the node."""

@@ -125,6 +125,15 @@ def test_an_empty_stream_has_no_chunks() -> None:
     assert chunker.cut(memoryview(b""), final=False) == []
 
 
+@pytest.mark.parametrize("parameters", [ORDINARY, PAGED])
+def test_what_is_too_short_to_be_cut_is_what_the_algorithm_would_not_cut(
+    parameters: ChunkParameters,
+) -> None:
+    for size in range(parameters.minimum - 40, parameters.minimum + 40):
+        content = seeded_bytes(size, size)
+        assert Chunker(parameters).cut(content, final=True) == reference_cuts(parameters, content)
+
+
 def test_the_buffer_can_be_reused_after_cutting() -> None:
     buffer = bytearray(seeded_bytes(3, 1_000_000))
     Chunker(ORDINARY).cut(buffer, final=True)

@@ -14,6 +14,7 @@ import pytest
 
 from cas.catalog import Catalog, PackState
 from cas.chunkstore import ChunkStore, Reliance
+from cas.compression import Codec
 from cas.errors import IntegrityError, StoreError
 from cas.formats import PACK_RECORD_LIMIT, MiB
 from cas.ids import Identifier, Kind
@@ -292,3 +293,16 @@ def test_uploads_commits_and_sealing_at_once_lose_nothing(machine: Machine) -> N
         assert bytes(next(reader.get_chunks([chunk_id]))) == piece
     assert set(machine.pack_states().values()) == {PackState.SEALED}
     assert list(machine.open_directory.iterdir()) == []
+
+
+def test_a_short_journal_record_is_stored_as_it_is_and_a_long_one_compressed(
+    machine: Machine,
+) -> None:
+    relies = Reliance()
+    machine.chunks.append_journal(1, b"short " * 50, relies)
+    machine.chunks.append_journal(2, b"long " * 1000, relies)
+    [pack] = relies.packs
+    assert [(place.codec, place.plain_size) for place in pack.places] == [
+        (Codec.RAW, 300),
+        (Codec.ZSTD, 5000),
+    ]

@@ -234,3 +234,22 @@ def test_a_subtree_is_attached_and_removed_without_reading_it() -> None:
     tree.set((b"folder",), None, 3)
     assert tree.flush().files == 500
     assert len(nodes.loaded) < 12
+
+
+def test_a_path_is_looked_up_once_however_often_it_is_asked_for() -> None:
+    nodes = MemoryTreeNodes()
+    tree = WorkingTree(nodes, SHAPE, EMPTY)
+    for number in range(500):
+        tree.set((b"%d" % number,), file_of(1), 2)
+    root = tree.flush()
+    tree = WorkingTree(nodes, SHAPE, root)
+    nodes.loaded.clear()
+    assert tree.get((b"7",)) == file_of(1)
+    assert tree.get((b"new",)) is None
+    so_far = len(nodes.loaded)
+    assert so_far > 2
+    assert tree.kind((b"7",)) is EntryKind.CHUNK_FILE
+    assert tree.kind((b"new",)) is None
+    tree.set((b"new",), file_of(2), 3)
+    assert len(nodes.loaded) == so_far
+    assert tree.get((b"new",)) == file_of(2)
