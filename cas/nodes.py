@@ -88,8 +88,7 @@ class NodeStore:
         """
         encoded = encode(node)
         node_id = self._chunks.identifier.identify(Kind.TREE_NODE, encoded)
-        if not transaction.has_young_node(node_id):
-            transaction.put_young_node(node_id, encoded)
+        transaction.put_young_node(node_id, encoded)
         self._trees.put(node_id, node)
         return node_id
 
