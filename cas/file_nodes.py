@@ -7,7 +7,7 @@ terabyte of zeros is a few bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from cas.errors import IntegrityError
@@ -117,6 +117,17 @@ class FileNodeBuilder:
         full = len(self._spans[level]) >= self._shape.node_limit
         if full or self._shape.height(border) > level:
             self._end(level, border)
+
+
+def content_of(nodes: FileNodes, chunks: Sequence[tuple[bytes, int]]) -> Content:
+    """Return the content that chunks make, given with their lengths in bytes."""
+    if len(chunks) == 1:
+        ((chunk_id, length),) = chunks
+        return Content(EntryKind.CHUNK_FILE, length, chunk_id)
+    builder = FileNodeBuilder(nodes)
+    for chunk_id, length in chunks:
+        builder.append(chunk_id, length)
+    return builder.finish()
 
 
 def pieces_from(

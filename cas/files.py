@@ -16,7 +16,7 @@ from cas.chunking import SIGNATURE_SIZE, Chunker, ChunkParameters, choose_parame
 from cas.chunkstore import ChunkStore, Reliance
 from cas.compression import Codec
 from cas.errors import IntegrityError, InvalidError
-from cas.file_nodes import FileNodeBuilder, FileNodeSource, pieces_from
+from cas.file_nodes import FileNodeBuilder, FileNodeSource, content_of, pieces_from
 from cas.formats import KiB, MiB
 from cas.ids import ObjectId
 from cas.nodes import NodeStore, UploadNodes
@@ -219,14 +219,9 @@ def store_files(chunks: ChunkStore, nodes: NodeStore, files: Sequence[bytes]) ->
         ends = _chunker(choose_parameters(file)).cut(file, final=True)
         pieces += (view[start:end] for start, end in pairwise([0, *ends]))
         counts.append(len(ends))
-    stored = zip(chunks.put_chunks(pieces, relies), pieces, strict=True)
-    contents = []
-    for count in counts:
-        builder = FileNodeBuilder(UploadNodes(nodes, relies))
-        for chunk_id, piece in islice(stored, count):
-            builder.append(chunk_id, len(piece))
-        contents.append(builder.finish())
-    return StoredFiles(contents, relies)
+    stored = zip(chunks.put_chunks(pieces, relies), map(len, pieces), strict=True)
+    kept = UploadNodes(nodes, relies)
+    return StoredFiles([content_of(kept, list(islice(stored, count))) for count in counts], relies)
 
 
 @cache
