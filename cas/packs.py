@@ -275,6 +275,9 @@ class PackWriter:
     def _batches(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
         """Yield slices, each of which ends where the pack that takes it is full."""
         start = 0
+        if len(records) == 1:  # as in every small commit; a pack that is there takes one more
+            yield records
+            return
         while start < len(records):
             pack = self._current
             size, count = (pack.size, len(pack.places)) if pack and not pack.failed else (0, 0)

@@ -7,6 +7,7 @@ every name a disk can hold survives. Names are compared byte for byte.
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import TypeAlias
 
 from cas.errors import InvalidError
@@ -16,6 +17,7 @@ Names: TypeAlias = tuple[bytes, ...]
 """A path as the names on it, outermost first; empty for a volume's root."""
 
 
+@lru_cache(maxsize=64)  # one request asks for the same few paths several times
 def split_path(path: str) -> Names:
     """Return the names of a path; slashes at either end are ignored, `""` is the root.
 

@@ -11,13 +11,15 @@ import os
 import secrets
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from cas.catalog import Catalog, ProcessRow, ReadTransaction, WriteTransaction
 from cas.clock import Clock
 from cas.disk import StoreErrors
+
+_Seen = TypeVar("_Seen")
 
 
 class Process:
@@ -42,12 +44,16 @@ class Process:
             self.generation = transaction.generation()
             self._put(transaction)
 
-    @contextmanager
-    def pin(self) -> Iterator[ReadTransaction]:
-        """Look at the catalog and keep the nursery's generation of now until `unpin`."""
+    def pin(self, look: Callable[[ReadTransaction], _Seen]) -> tuple[_Seen, int]:
+        """Look at the catalog; return what was seen and the nursery's generation of that moment.
+
+        The generation is kept until `unpin`.
+        """
         with self._pins_lock, self._catalog.read() as transaction:
-            self._pins[transaction.generation()] += 1
-            yield transaction
+            generation = transaction.generation()
+            seen = look(transaction)
+            self._pins[generation] += 1
+        return seen, generation
 
     def unpin(self, generation: int) -> None:
         """Give up a pin of this generation."""

@@ -59,9 +59,7 @@ class Volume:
     def view(self) -> View:
         """Return the volume as it is now."""
         engine = self._engine
-        with engine.process.pin() as transaction:
-            head = head_of(transaction, self.info.id)
-            generation = transaction.generation()
+        head, generation = engine.process.pin(lambda catalog: head_of(catalog, self.info.id))
         return View(
             engine.nodes,
             engine.chunks,
