@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from cas.catalog import Catalog, Head, ReadTransaction, WriteTransaction
-from cas.chunkstore import ChunkStore, Reliance
+from cas.chunkstore import ChunkStore
 from cas.clock import Clock
 from cas.disk import StoreErrors
 from cas.errors import IntegrityError
@@ -29,6 +29,7 @@ from cas.nodes import NodeStore
 from cas.objects import Entry, decode, encode
 from cas.processes import Process
 from cas.refs import move_ref, new_ref
+from cas.reliance import Reliance
 from cas.stores.base import BlobStore
 
 _CHANGE_NODE_SIZE: Final = MiB

@@ -10,11 +10,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cas.catalog import Catalog, Location, PackRow, PackState, WriteTransaction
+from cas.catalog import (
+    Catalog,
+    Location,
+    PackRow,
+    PackState,
+    ReadTransaction,
+    WriteTransaction,
+)
 from cas.compression import Codec, compress
 from cas.disk import require_free_space
 from cas.errors import CasError, IntegrityError, InvalidError, StoreError
@@ -24,6 +31,7 @@ from cas.pack_reader import PackReader, pack_blob_name
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record
 from cas.packs import OpenPack, PackWriter, locations_of, open_pack_pattern
 from cas.records import open_record, run_end
+from cas.reliance import Reliance
 from cas.stores.base import BlobStore
 
 _ORDINALS_KEPT: Final = 64
@@ -32,22 +40,6 @@ _SHORT_RECORD: Final = 1024
 UPLOAD_RESERVE: Final = 32 * MiB
 """Bytes of the disk that uploads leave free, so that on a full disk one can still look, remove
 and restart."""
-
-
-@dataclass(slots=True)
-class Reliance:
-    """The open packs that a write leans on, for its new chunks or those it found there."""
-
-    packs: set[OpenPack] = field(default_factory=set)
-
-    def check(self) -> None:
-        """Raise where a pack has failed, so that what leans on it is not committed.
-
-        Raises:
-            StoreError: send the data again; transient.
-        """
-        if any(pack.failed for pack in self.packs):
-            raise StoreError("writing to the disk failed: send the data again", transient=True)
 
 
 @dataclass(slots=True)
@@ -208,12 +200,14 @@ class ChunkStore:
                 yield piece
             start = stop
 
-    def contains(self, object_id: bytes) -> bool:
+    def contains(self, object_id: bytes, transaction: ReadTransaction | None = None) -> bool:
         """Return whether the object is known, without reading it."""
         if ObjectId(object_id) in self._pending:  # first: a commit moves it to the catalog
             return True
-        with self._catalog.read() as transaction:
+        if transaction is not None:
             return transaction.location(object_id) is not None
+        with self._catalog.read() as reading:
+            return reading.location(object_id) is not None
 
     def flush(self, transaction: WriteTransaction, relies: Iterable[Reliance]) -> Flushed:
         """Sync all that was appended and write into the transaction where it lies.

@@ -18,7 +18,7 @@ import msgspec
 
 from cas.applying import Applier
 from cas.catalog import COMMIT_RESERVE, Catalog, Head, WriteTransaction
-from cas.chunkstore import ChunkStore, Reliance
+from cas.chunkstore import ChunkStore
 from cas.clock import Clock
 from cas.errors import CasError, InvalidError, NotFoundError, QuotaError, StoreError
 from cas.formats import PLAIN_SIZE_LIMIT
@@ -26,10 +26,11 @@ from cas.journal import Batch, Change, JournalRecord
 from cas.locks import LockTable, LockView
 from cas.nodes import CommitNodes, NodeStore
 from cas.objects import Entry, encode
-from cas.operations import Applied, Operation
+from cas.operations import Applied, Operation, Put, PutFolder
 from cas.paths import join_names, split_path
 from cas.processes import Process
 from cas.registry import Registry, VolumeInfo, head_of
+from cas.reliance import Reliance
 from cas.trees import TreeShape
 from cas.working_tree import WorkingTree
 
@@ -258,6 +259,7 @@ class Committer:
             for check in request.checks:
                 check(state)
             for operation in request.operations:
+                self._check_content(transaction, operation)
                 made = len(applier.changes)
                 applier.apply(operation)
                 request.outcome.append(_applied(operation, applier.changes[made:], volume.tree))
@@ -270,6 +272,17 @@ class Committer:
             self._locks.drop_below(transaction, request.volume_id, names)
         volume.changes += applier.changes
         request.sequence = volume.head.sequence + len(volume.changes)
+
+    def _check_content(self, transaction: WriteTransaction, operation: Operation) -> None:
+        """Raise where an operation puts what is not, or not any more, stored here."""
+        if isinstance(operation, Put):
+            content_id = operation.content.id
+        elif isinstance(operation, PutFolder):
+            content_id = operation.entry.content
+        else:
+            return
+        if content_id and not self._chunks.contains(content_id, transaction):
+            raise StoreError("the content is not stored here: send the data again", transient=True)
 
     def _make_record(
         self, transaction: WriteTransaction, volumes: dict[bytes, _Volume]

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Self
 
 from cas.catalog import Location
 from cas.chunking import SIGNATURE_SIZE, Chunker, ChunkParameters, choose_parameters
-from cas.chunkstore import ChunkStore, Reliance
+from cas.chunkstore import ChunkStore
 from cas.compression import Codec
 from cas.errors import IntegrityError, InvalidError
 from cas.file_nodes import FileNodeBuilder, FileNodeSource, content_of, pieces_from
@@ -21,6 +21,7 @@ from cas.formats import KiB, MiB
 from cas.ids import ObjectId
 from cas.nodes import NodeStore, UploadNodes
 from cas.objects import Content
+from cas.reliance import Reliance
 from cas.workers import Workers
 
 SEGMENT_SIZE: Final = 2 * MiB

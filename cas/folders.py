@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from cas.chunkstore import Reliance
 from cas.files import FileWriter, StoredFiles
 from cas.nodes import UploadTreeNodes
 from cas.objects import MODE_BITS, SYMLINK_MODE, Child, Content, Entry, EntryKind
 from cas.operations import check_time, symlink_content
 from cas.paths import check_name
+from cas.reliance import Reliance
 from cas.trees import TreeShape, edit
 
 _ENTRIES_HELD: Final = 4096

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Generic, TypeVar
 
 from cas.catalog import Catalog, ReadTransaction, WriteTransaction
-from cas.chunkstore import ChunkStore, Reliance
+from cas.chunkstore import ChunkStore
 from cas.errors import ExpiredError, IntegrityError
 from cas.ids import Kind
 from cas.objects import Entry, FileNode, TreeNode, decode, encode
+from cas.reliance import Reliance
 
 _TREE_NODES_CACHED: Final = 1024
 _FILE_NODES_CACHED: Final = 128

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cas.applying import entry_id
 from cas.catalog import Catalog
-from cas.chunkstore import ChunkStore, Reliance
+from cas.chunkstore import ChunkStore
 from cas.commit import Committer
 from cas.edits import Edit
 from cas.files import FileWriter, StoredFiles, store_files
@@ -16,6 +16,7 @@ from cas.nodes import NodeStore, UploadTreeNodes
 from cas.objects import Entry, EntryKind
 from cas.processes import Process
 from cas.registry import VolumeInfo, head_of
+from cas.reliance import Reliance
 from cas.trees import TreeShape
 from cas.views import View
 from cas.workers import Workers

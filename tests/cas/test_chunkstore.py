@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from cas.catalog import Catalog, PackState
-from cas.chunkstore import ChunkStore, Reliance
+from cas.chunkstore import ChunkStore
 from cas.compression import Codec
 from cas.errors import IntegrityError, StoreError
 from cas.formats import PACK_RECORD_LIMIT, MiB
 from cas.ids import Identifier, Kind
 from cas.pack_reader import pack_blob_name
 from cas.packfile import PackKind
+from cas.reliance import Reliance
 from cas.stores.local import LocalStore
 from tests.support.corpus import seeded_bytes
 from tests.support.faulty_store import Fault, FaultyStore

@@ -388,3 +388,12 @@ def test_edits_that_are_too_large_together_are_committed_apart(
     large.operations = [MakeDirectory((b"%d" % number * 250,)) for number in range(10)]
     run_together(repository, [large])
     assert isinstance(large.error, cas.InvalidError)
+
+
+def test_content_that_is_not_stored_is_refused(volume: cas.Volume) -> None:
+    unknown = cas.Content(cas.EntryKind.CHUNK_FILE, 5, bytes(32))
+    with pytest.raises(cas.StoreError, match="send the data again"), volume.edit() as edit:
+        edit.make_directory("folder")
+        edit.put("folder/file", unknown)
+    with volume.view() as view:
+        assert list(view.walk()) == []

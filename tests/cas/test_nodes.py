@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import cas
-from cas.chunkstore import Reliance
 from cas.ids import Kind
 from cas.objects import encode
+from cas.reliance import Reliance
 
 FILES = 300
 
