@@ -60,6 +60,7 @@ from cas.operations import ABSENT, EXISTS, Applied, ContentIs, EntryIs, Expectat
 from cas.registry import VolumeInfo
 from cas.repository import Repository
 from cas.scratch import Scratch
+from cas.snapshots import Snapshot, SnapshotRecord
 from cas.views import View
 from cas.volume import Volume
 
@@ -102,6 +103,8 @@ __all__ = [
     "Repository",
     "RepositoryConfig",
     "Scratch",
+    "Snapshot",
+    "SnapshotRecord",
     "StoreError",
     "StoreFullError",
     "StoredFiles",

@@ -11,7 +11,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from cas.errors import AlreadyExistsError, ConflictError, NotFoundError, PreconditionError
+from cas.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+    PreconditionError,
+)
 from cas.ids import Identifier, Kind
 from cas.journal import Action, Change
 from cas.locks import ConflictingLocksError, Lock, LockView, blocking
@@ -41,7 +47,9 @@ from cas.operations import (
     Put,
     PutFolder,
     PutRecord,
+    PutSnapshot,
     Remove,
+    RemoveSnapshot,
     SetProperties,
 )
 from cas.paths import Names, join_names, split_path
@@ -59,6 +67,7 @@ class Applier:
     def __init__(
         self,
         tree: WorkingTree,
+        snapshots: WorkingTree,
         identifier: Identifier,
         *,
         author: str,
@@ -68,6 +77,7 @@ class Applier:
         lock_tokens: frozenset[str],
     ) -> None:
         self._tree = tree
+        self._snapshots = snapshots
         self._identifier = identifier
         self._author = author
         self._device = device
@@ -189,6 +199,22 @@ class Applier:
         new = self._with_attributes(old, operation.attributes, old.mtime_ns)
         self._set(Action.SET_PROPERTIES, operation.path, new)
 
+    def _put_snapshot(self, operation: PutSnapshot) -> None:
+        old = self._snapshots.get(operation.path)
+        self._check_expected(operation.path, operation.expect, old)
+        created_ns = self._time_ns if operation.created_ns is None else operation.created_ns
+        entry = Entry(EntryKind.RECORD, 0, created_ns, 0o600, operation.record)
+        self._set_snapshot(operation.path, entry)
+
+    def _remove_snapshot(self, operation: RemoveSnapshot) -> None:
+        if self._snapshots.get(operation.path) is None:
+            raise NotFoundError(f"there is no snapshot {_shown(operation.path)}")
+        self._set_snapshot(operation.path, None)
+
+    def _set_snapshot(self, path: Names, new: Entry | None) -> None:
+        old = self._snapshots.set(path, new, self._time_ns)
+        self._note(Action.SNAPSHOT, path, old, new)
+
     # A table, as functools.singledispatchmethod makes a new function for every call.
     _METHODS: ClassVar[dict[type[Operation], Callable[[Applier, Any], None]]] = {
         Put: _put,
@@ -200,6 +226,8 @@ class Applier:
         Move: _move,
         Copy: _copy,
         Attach: _attach,
+        PutSnapshot: _put_snapshot,
+        RemoveSnapshot: _remove_snapshot,
         SetProperties: _set_properties,
     }
 
@@ -221,6 +249,18 @@ class Applier:
             old = self._tree.get(())
             if new is not None:
                 self._tree.set_root(new)
+        self._note(action, path, old, new, source=source, source_volume=source_volume)
+
+    def _note(
+        self,
+        action: Action,
+        path: Names,
+        old: Entry | None,
+        new: Entry | None,
+        *,
+        source: Names = (),
+        source_volume: bytes = b"",
+    ) -> None:
         self.changes.append(
             Change(
                 action,
@@ -253,9 +293,12 @@ class Applier:
 
     def _expected(self, path: Names, expect: Expectation | None) -> Entry | None:
         entry = self._tree.get(path)
+        self._check_expected(path, expect, entry)
+        return entry
+
+    def _check_expected(self, path: Names, expect: Expectation | None, entry: Entry | None) -> None:
         if expect is not None and not self._holds(expect, entry):
             raise PreconditionError(f"{_shown(path)} is not as expected: {expect}")
-        return entry
 
     def _holds(self, expect: Expectation, entry: Entry | None) -> bool:
         match expect:
@@ -313,9 +356,17 @@ class Applier:
                 raise ConflictingLocksError(forbidden)
 
 
-def replay(tree: WorkingTree, change: Change) -> None:
-    """Do a journalled change again, on a tree that is as it was then."""
+def replay(tree: WorkingTree, snapshots: WorkingTree, change: Change) -> None:
+    """Do a journalled change again, on trees that are as they were then.
+
+    Raises:
+        IntegrityError: the tree of snapshots is not as it was.
+    """
     path = split_joined(change.path)
+    if change.action is Action.SNAPSHOT:
+        if snapshots.set(path, change.new, change.time_ns) != change.old:
+            raise IntegrityError(f"the snapshot {_shown(path)} is not as it was")
+        return
     if change.action is Action.MOVE:
         source = split_joined(change.source)
         tree.get(source)  # writes the nodes of a subtree that this very batch has changed

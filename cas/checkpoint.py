@@ -65,16 +65,17 @@ class Checkpointer:
         self._clock = clock
         self._lock_path = lock_path
 
-    def checkpoint(self) -> bool:
+    def checkpoint(self, *, wait: bool = False) -> bool:
         """Write what is young to packs and refs; return False where there was nothing to do.
 
-        Returns False as well while another process is at it.
+        Returns False as well while another process is at it, unless it is to `wait` for that
+        one's end.
 
         Raises:
             StoreError: the disk failed or is full; the next checkpoint does it all.
             IntegrityError: the catalog is damaged; nothing has been moved on the strength of it.
         """
-        with self._exclusive() as is_mine:
+        with self._exclusive(wait=wait) as is_mine:
             if not is_mine:
                 return False
             snapshot = self._begin()
@@ -138,7 +139,7 @@ class Checkpointer:
         written: set[bytes] = set()
         for volume_id, head in snapshot.heads:
             changes = snapshot.changes[volume_id]
-            roots = _named_roots(head.root, changes)
+            roots = [head.snapshots, *_named_roots(head.root, changes)]
             self._nodes.settle(roots, relies, written)
             commit = Commit(
                 volume_id,
@@ -236,13 +237,13 @@ class Checkpointer:
         return first is not None and first <= transaction.generation_start()
 
     @contextmanager
-    def _exclusive(self) -> Iterator[bool]:
+    def _exclusive(self, *, wait: bool) -> Iterator[bool]:
         with StoreErrors():
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             descriptor = os.open(self._lock_path, flags, 0o600)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 yield False
             else:

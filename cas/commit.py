@@ -31,6 +31,7 @@ from cas.paths import join_names, split_path
 from cas.processes import Process
 from cas.registry import Registry, VolumeInfo, head_of
 from cas.reliance import Reliance
+from cas.snapshots import snapshot_tree
 from cas.trees import TreeShape
 from cas.working_tree import WorkingTree
 
@@ -96,10 +97,16 @@ class _Volume:
     """One volume while a group is applied to it; `info` is None once it has been deleted."""
 
     def __init__(
-        self, head: Head, tree: WorkingTree, locks: LockView, info: VolumeInfo | None
+        self,
+        head: Head,
+        tree: WorkingTree,
+        snapshots: WorkingTree,
+        locks: LockView,
+        info: VolumeInfo | None,
     ) -> None:
         self.head = head
         self.tree = tree
+        self.snapshots = snapshots
         self.locks = locks
         self.info = info
         self.changes: list[Change] = []
@@ -235,18 +242,25 @@ class Committer:
 
     def _open(self, transaction: WriteTransaction, volume_id: bytes) -> _Volume:
         head = head_of(transaction, volume_id)
-        tree = WorkingTree(CommitNodes(self._nodes, transaction), self._shape, head.root)
-        locks = self._locks.view(transaction, volume_id)
-        return _Volume(head, tree, locks, self._registry.volume(transaction, volume_id))
+        nodes = CommitNodes(self._nodes, transaction)
+        return _Volume(
+            head,
+            WorkingTree(nodes, self._shape, head.root),
+            snapshot_tree(nodes, self._shape, head),
+            self._locks.view(transaction, volume_id),
+            self._registry.volume(transaction, volume_id),
+        )
 
     def _apply(self, transaction: WriteTransaction, volume: _Volume, request: Request) -> None:
         """Apply one request wholly or not at all."""
         if volume.info is None:
             raise NotFoundError("this volume has been deleted")
         request.relies.check()
-        mark, size = volume.tree.mark(), volume.tree.size
+        mark, snapshots_mark = volume.tree.mark(), volume.snapshots.mark()
+        size = volume.tree.size
         applier = Applier(
             volume.tree,
+            volume.snapshots,
             self._chunks.identifier,
             author=request.author,
             device=request.device,
@@ -266,6 +280,7 @@ class Committer:
             _check_quota(volume, size)
         except BaseException:
             volume.tree.undo_to(mark)
+            volume.snapshots.undo_to(snapshots_mark)
             request.outcome.clear()
             raise
         for names in applier.unlocked:
@@ -291,11 +306,13 @@ class Committer:
         batches = []
         for volume_id, volume in sorted(volumes.items()):
             root = volume.tree.flush()
+            snapshots = volume.snapshots.flush().content
             head = volume.head
             batches.append(Batch(volume_id, head.sequence + 1, volume.changes, root))
             sequence = head.sequence + len(volume.changes)
             transaction.put_head(
-                volume_id, msgspec.structs.replace(head, root=root, sequence=sequence)
+                volume_id,
+                msgspec.structs.replace(head, root=root, sequence=sequence, snapshots=snapshots),
             )
         self._process.advance(transaction)
         return JournalRecord(number + 1, previous, self._clock.now_ns(), batches)

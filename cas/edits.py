@@ -38,13 +38,16 @@ from cas.operations import (
     Put,
     PutFolder,
     PutRecord,
+    PutSnapshot,
     Remove,
+    RemoveSnapshot,
     SetProperties,
     check_size,
     check_time,
     symlink_content,
 )
 from cas.paths import split_path
+from cas.snapshots import SnapshotRecord, encode_snapshot, snapshot_name
 
 
 class Edit:
@@ -195,6 +198,22 @@ class Edit:
         self._operations.append(
             Attach(split_path(target), entry, overwrite, split_path(source), source_volume)
         )
+
+    def put_snapshot(
+        self,
+        name: str,
+        record: SnapshotRecord,
+        *,
+        created_ns: int | None = None,
+        expect: Expectation | None = None,
+    ) -> None:
+        """Give a commit a name; `created_ns` None is the time of this edit."""
+        encoded = encode_snapshot(record)
+        self._operations.append(PutSnapshot(snapshot_name(name), encoded, created_ns, expect))
+
+    def remove_snapshot(self, name: str) -> None:
+        """Take a snapshot's name away."""
+        self._operations.append(RemoveSnapshot(snapshot_name(name)))
 
     def set_properties(
         self,

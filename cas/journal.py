@@ -26,6 +26,7 @@ class Action(IntEnum):
     MOVE = 4
     COPY = 5
     SET_PROPERTIES = 6
+    SNAPSHOT = 7
 
 
 class Change(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -33,7 +34,8 @@ class Change(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     `path` is the path that changed, its names joined by `/`; `source` is where a move or copy
     came from, in the volume `source_volume` if that is another one. `old` and `new` are the
-    entries at `path` before and after; a subtree is one change. `key` is the idempotency key
+    entries at `path` before and after; a subtree is one change. Of a SNAPSHOT, path and entries
+    are those in the tree of snapshots. `key` is the idempotency key
     that the author's device gave. `time_ns` is nanoseconds since the epoch.
     """
 

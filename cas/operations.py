@@ -154,6 +154,33 @@ class Attach:
 
 
 @dataclass(frozen=True, slots=True)
+class PutSnapshot:
+    """Keep a snapshot's record under its name; `created_ns` None is the time of the edit."""
+
+    name: bytes
+    record: bytes
+    created_ns: int | None = None
+    expect: Expectation | None = None
+
+    @property
+    def path(self) -> Names:
+        """The name, as a path in the tree of snapshots."""
+        return (self.name,)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSnapshot:
+    """Take a snapshot's name away."""
+
+    name: bytes
+
+    @property
+    def path(self) -> Names:
+        """The name, as a path in the tree of snapshots."""
+        return (self.name,)
+
+
+@dataclass(frozen=True, slots=True)
 class SetProperties:
     """Set attributes of what is at the path; its content stays."""
 
@@ -172,6 +199,8 @@ Operation: TypeAlias = (
     | Move
     | Copy
     | Attach
+    | PutSnapshot
+    | RemoveSnapshot
     | SetProperties
 )
 """One step of an edit."""

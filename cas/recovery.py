@@ -41,6 +41,7 @@ from cas.packfile import (
 from cas.packs import locations_of, open_pack_name, open_pack_pattern
 from cas.processes import Process
 from cas.registry import head_of
+from cas.snapshots import snapshot_tree
 from cas.stores.base import BlobStore
 from cas.trees import TreeShape
 from cas.working_tree import WorkingTree
@@ -296,17 +297,20 @@ class Recovery:
             head = head_of(transaction, batch.volume_id)
             if batch.sequence <= head.sequence:
                 continue  # a commit that the rebuild found holds these changes already
-            tree = WorkingTree(CommitNodes(self._nodes, transaction), self._shape, head.root)
+            nodes = CommitNodes(self._nodes, transaction)
+            tree = WorkingTree(nodes, self._shape, head.root)
+            snapshots = snapshot_tree(nodes, self._shape, head)
             for change in batch.changes:
-                replay(tree, change)
+                replay(tree, snapshots, change)
             root = tree.flush()
             if root != batch.root:
                 message = f"journal record {record.number} does not lead where it did"
                 raise IntegrityError(message)
             sequence = head.sequence + len(batch.changes)
-            transaction.put_head(
-                batch.volume_id, msgspec.structs.replace(head, root=root, sequence=sequence)
+            new = msgspec.structs.replace(
+                head, root=root, sequence=sequence, snapshots=snapshots.flush().content
             )
+            transaction.put_head(batch.volume_id, new)
 
 
 def _in_force(entries: list[JournalEntry]) -> list[JournalEntry]:

@@ -110,9 +110,6 @@ class Repository:
             clock,
             recovery.adopt_dead,
         )
-        self._engine = Engine(
-            self._catalog, chunks, self._nodes, shape, self._workers, self._process, self._committer
-        )
         self._checkpointer = Checkpointer(
             self._catalog,
             store,
@@ -121,6 +118,16 @@ class Repository:
             self._process,
             clock,
             self._local / "checkpoint.lock",
+        )
+        self._engine = Engine(
+            self._catalog,
+            chunks,
+            self._nodes,
+            shape,
+            self._workers,
+            self._process,
+            self._committer,
+            self._checkpointer,
         )
         self._stopping = threading.Event()
         self._upkeep = threading.Thread(target=self._run_upkeep, name="casdav-upkeep", daemon=True)

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cas.applying import entry_id
-from cas.catalog import Catalog
+from cas.catalog import Catalog, Head
+from cas.checkpoint import Checkpointer
 from cas.chunkstore import ChunkStore
 from cas.commit import Committer
 from cas.edits import Edit
+from cas.errors import AlreadyExistsError, NotFoundError, PreconditionError
 from cas.files import FileWriter, StoredFiles, store_files
 from cas.folders import FolderWriter
-from cas.nodes import NodeStore, UploadTreeNodes
+from cas.nodes import NodeStore, ReadNodes, UploadTreeNodes
 from cas.objects import Entry, EntryKind
+from cas.operations import ABSENT
 from cas.processes import Process
 from cas.registry import VolumeInfo, head_of
 from cas.reliance import Reliance
+from cas.snapshots import (
+    Snapshot,
+    SnapshotRecord,
+    find_snapshot,
+    iterate_snapshots,
+    load_commit,
+    snapshot_name,
+)
 from cas.trees import TreeShape
 from cas.views import View
 from cas.workers import Workers
+
+_Seen = TypeVar("_Seen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +47,7 @@ class Engine:
     workers: Workers
     process: Process
     committer: Committer
+    checkpointer: Checkpointer
 
 
 class Volume:
@@ -69,6 +84,58 @@ class Volume:
             head,
             generation,
         )
+
+    def at(self, commit_id: bytes) -> View:
+        """Return the volume as a commit has it.
+
+        Raises:
+            NotFoundError: it has no such commit.
+        """
+        engine = self._engine
+        commit = load_commit(engine.chunks, commit_id)
+        if commit.volume_id != self.id:
+            message = f"there is no commit {commit_id.hex()} in {self.name!r}"
+            raise NotFoundError(message)
+        _, generation = engine.process.pin(lambda _: None)
+        head = Head(commit.root, commit.last_sequence, commit_id, commit.last_sequence)
+        return View(engine.nodes, engine.chunks, engine.workers, engine.process, head, generation)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Return the snapshots, by name."""
+        return self._look(iterate_snapshots)
+
+    def snapshot(self, name: str) -> Snapshot:
+        """Return the snapshot of this name.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        found = self._look(lambda nodes, head: find_snapshot(nodes, head, name))
+        if found is None:
+            message = f"{self.name!r} has no snapshot {name!r}"
+            raise NotFoundError(message)
+        return found
+
+    def create_snapshot(self, name: str, *, is_pinned: bool = False, author: str = "") -> Snapshot:
+        """Give the present state a name. Constant time, but for a checkpoint of what is young.
+
+        Raises:
+            AlreadyExistsError: there is a snapshot of this name.
+            InvalidError: it cannot be a name.
+        """
+        snapshot_name(name)
+        engine = self._engine
+        engine.checkpointer.checkpoint(wait=True)
+        with engine.catalog.read() as transaction:
+            head = head_of(transaction, self.info.id)
+        record = SnapshotRecord(head.commit, head.commit_time_ns, is_pinned)
+        try:
+            with self.edit(author=author) as edit:
+                edit.put_snapshot(name, record, expect=ABSENT)
+        except PreconditionError as error:
+            message = f"{self.name!r} has a snapshot {name!r} already"
+            raise AlreadyExistsError(message) from error
+        return self.snapshot(name)
 
     def upload(self) -> FileWriter:
         """Return a writer for a new file's bytes; an edit then puts the content at a path."""
@@ -118,3 +185,12 @@ class Volume:
         if entry.kind in {EntryKind.SYMLINK, EntryKind.RECORD} or not content:
             content = self._engine.chunks.identifier.chunk(content)
         return content.hex()
+
+    def _look(self, look: Callable[[ReadNodes, Head], _Seen]) -> _Seen:
+        """Look at the newest state's nodes while they are pinned."""
+        engine = self._engine
+        head, generation = engine.process.pin(lambda reading: head_of(reading, self.info.id))
+        try:
+            return look(ReadNodes(engine.nodes, generation), head)
+        finally:
+            engine.process.unpin(generation)

@@ -245,6 +245,7 @@ def test_changes_say_who_did_what_and_replaying_them_leads_to_the_same_root(
     nodes = MemoryTreeNodes()
     shape = TreeShape(repository.config.tree_seed)
     root = Entry(EntryKind.DIRECTORY, 0, 0, 0o755, b"")
+    snapshots = WorkingTree(nodes, shape, root)
     with volume.view() as view:  # what is attached is not made by the replay
         for node_id in _reachable(view, kept.content):
             nodes.save_tree_node(view.nodes.load_tree_node(node_id))
@@ -253,7 +254,7 @@ def test_changes_say_who_did_what_and_replaying_them_leads_to_the_same_root(
             if batch.volume_id == volume.id:
                 tree = WorkingTree(nodes, shape, root)
                 for change in batch.changes:
-                    replay(tree, change)
+                    replay(tree, snapshots, change)
                 root = tree.flush()
                 assert root == batch.root
     last = records[-1].batches[0].changes

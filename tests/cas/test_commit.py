@@ -392,8 +392,10 @@ def test_edits_that_are_too_large_together_are_committed_apart(
 
 def test_content_that_is_not_stored_is_refused(volume: cas.Volume) -> None:
     unknown = cas.Content(cas.EntryKind.CHUNK_FILE, 5, bytes(32))
-    with pytest.raises(cas.StoreError, match="send the data again"), volume.edit() as edit:
-        edit.make_directory("folder")
-        edit.put("folder/file", unknown)
+    edit = volume.edit()
+    edit.make_directory("folder")
+    edit.put("folder/file", unknown)
+    with pytest.raises(cas.StoreError, match="send the data again"):
+        edit.commit()
     with volume.view() as view:
         assert list(view.walk()) == []

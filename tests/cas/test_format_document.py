@@ -37,6 +37,7 @@ from cas import (
     recovery,
     refs,
     registry,
+    snapshots,
     trees,
 )
 from tests.support.corpus import seeded_bytes
@@ -59,6 +60,7 @@ STRUCTS: Final[dict[str, type[msgspec.Struct]]] = {
     "Commit": journal.Commit,
     "ChangeNode": journal.ChangeNode,
     "Ref": refs.Ref,
+    "SnapshotRecord": snapshots.SnapshotRecord,
     "VolumeRecord": registry.VolumeRecord,
 }
 ENUMS: Final[dict[str, type[IntEnum]]] = {
@@ -218,6 +220,8 @@ def type_of(field: msgspec.structs.FieldInfo) -> str:
 def default_of(field: msgspec.structs.FieldInfo) -> str:
     if field.default is msgspec.NODEFAULT:
         return ""
+    if isinstance(field.default, bool):
+        return str(field.default).lower()
     return "empty" if field.default in {b"", ""} else repr(field.default)
 
 

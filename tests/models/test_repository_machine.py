@@ -29,6 +29,7 @@ contents = st.one_of(
     st.builds(seeded_bytes, st.integers(0, 3), st.sampled_from([5_000, 300_000])),
     st.builds(bytes, st.sampled_from([70_000, 900_000])),
 )
+names_of_snapshots = st.sampled_from(["daily", "1.0", "x_-"])
 dead_properties = st.dictionaries(
     st.sampled_from(["{DAV:}x", "{urn:y}z"]), st.sampled_from(["", "<v/>", "long " * 300])
 )
@@ -165,6 +166,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         self.handles = [cas.create(self.location)]
         self.trees: dict[str, Tree] = {}
         self.views: list[tuple[cas.View, Tree]] = []
+        self.snapshots: dict[str, dict[str, Tree]] = {name: {} for name in VOLUMES}
         for name in VOLUMES:
             self.handles[0].create_volume(name)
             self.trees[name] = {}
@@ -248,6 +250,41 @@ class RepositoryMachine(RuleBasedStateMachine):
         with view:
             assert_same(view, tree)
 
+    @rule(number=chosen, name=volumes, label=names_of_snapshots)
+    def create_a_snapshot(self, number: int, name: str, label: str) -> None:
+        volume = self.handle(number).volume(name)
+        if label in self.snapshots[name]:
+            with pytest.raises(cas.AlreadyExistsError):
+                volume.create_snapshot(label)
+        else:
+            volume.create_snapshot(label)
+            self.snapshots[name][label] = self.trees[name]
+
+    @rule(number=chosen, name=volumes, label=names_of_snapshots)
+    def remove_a_snapshot(self, number: int, name: str, label: str) -> None:
+        edit = self.handle(number).volume(name).edit()
+        edit.remove_snapshot(label)
+        if self.snapshots[name].pop(label, None) is None:
+            with pytest.raises(cas.NotFoundError):
+                edit.commit()
+        else:
+            edit.commit()
+
+    @rule(number=chosen, source=volumes, into=volumes, path=paths, overwrite=st.booleans())
+    def attach_from_a_snapshot(
+        self,
+        number: int,
+        source: str,
+        into: str,
+        path: Path,
+        overwrite: bool,  # noqa: FBT001
+    ) -> None:
+        repository = self.handle(number)
+        for snapshot in repository.volume(source).snapshots()[number % 3 :][:1]:
+            tree = self.snapshots[source][snapshot.name]
+            with repository.volume(source).at(snapshot.commit) as view:
+                self.attach(view, tree, repository.volume(into), path, number, overwrite=overwrite)
+
     @rule(number=chosen)
     def checkpoint(self, number: int) -> None:
         self.handle(number).checkpoint()
@@ -274,8 +311,14 @@ class RepositoryMachine(RuleBasedStateMachine):
 
     @rule(number=chosen, name=volumes)
     def compare(self, number: int, name: str) -> None:
-        with self.handle(number).volume(name).view() as view:
+        volume = self.handle(number).volume(name)
+        with volume.view() as view:
             assert_same(view, self.trees[name])
+        snapshots = volume.snapshots()
+        assert [each.name for each in snapshots] == sorted(self.snapshots[name])
+        for snapshot in snapshots:
+            with volume.at(snapshot.commit) as view:
+                assert_same(view, self.snapshots[name][snapshot.name])
 
     def entries(self, name: str) -> list[tuple[str, cas.Entry]]:
         with self.handles[0].volume(name).view() as view:
