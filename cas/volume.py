@@ -17,7 +17,7 @@ from cas.files import FileWriter, StoredFiles, store_files
 from cas.folders import FolderWriter
 from cas.nodes import NodeStore, ReadNodes, UploadTreeNodes
 from cas.objects import Entry, EntryKind
-from cas.operations import ABSENT
+from cas.operations import ABSENT, EXISTS
 from cas.processes import Process
 from cas.registry import VolumeInfo, head_of
 from cas.reliance import Reliance
@@ -136,6 +136,41 @@ class Volume:
             message = f"{self.name!r} has a snapshot {name!r} already"
             raise AlreadyExistsError(message) from error
         return self.snapshot(name)
+
+    def change_snapshot(
+        self,
+        name: str,
+        *,
+        new_name: str | None = None,
+        is_pinned: bool | None = None,
+        author: str = "",
+    ) -> None:
+        """Give a snapshot another name, or pin it or not; None leaves that as it is.
+
+        Raises:
+            NotFoundError: there is no snapshot of this name.
+            AlreadyExistsError: there is one of the new name.
+        """
+        found = self.snapshot(name)
+        pinned = found.is_pinned if is_pinned is None else is_pinned
+        record = SnapshotRecord(found.commit, found.time_ns, pinned)
+        is_renamed = new_name is not None and new_name != name
+        try:
+            with self.edit(author=author) as edit:
+                if is_renamed:
+                    edit.remove_snapshot(name)
+                edit.put_snapshot(
+                    new_name or name,
+                    record,
+                    created_ns=found.created_ns,
+                    expect=ABSENT if is_renamed else EXISTS,
+                )
+        except PreconditionError as error:
+            if not is_renamed:
+                message = f"{self.name!r} has no snapshot {name!r}"
+                raise NotFoundError(message) from error
+            message = f"{self.name!r} has a snapshot {new_name!r} already"
+            raise AlreadyExistsError(message) from error
 
     def upload(self) -> FileWriter:
         """Return a writer for a new file's bytes; an edit then puts the content at a path."""

@@ -14,7 +14,7 @@ from tools.entries import entry_members, link_target, viewed
 from tools.exits import Exit, Failure
 from tools.framework import Command
 from tools.names import json_name, mode_text, printable, size_text, time_text
-from tools.parameters import LOCATION, Location
+from tools.parameters import PAST_LOCATION, Location
 from tools.session import Session, pass_session
 
 
@@ -25,7 +25,9 @@ from tools.session import Session, pass_session
     casdav cat alice:/backup.tar | tar -t
     """,
 )
-@click.argument("places", metavar="VOLUME:/PATH...", type=LOCATION, nargs=-1, required=True)
+@click.argument(
+    "places", metavar="VOLUME[@WHEN]:/PATH...", type=PAST_LOCATION, nargs=-1, required=True
+)
 @pass_session
 def cat(session: Session, places: tuple[Location, ...]) -> None:
     """Print the content of files, verified against their hashes.
@@ -48,7 +50,7 @@ def cat(session: Session, places: tuple[Location, ...]) -> None:
     casdav stat --json alice:/
     """,
 )
-@click.argument("place", metavar="VOLUME:/PATH", type=LOCATION)
+@click.argument("place", metavar="VOLUME[@WHEN]:/PATH", type=PAST_LOCATION)
 @pass_session
 def stat(session: Session, place: Location) -> None:
     """Show all that is known of a file or folder.

@@ -14,7 +14,7 @@ from tools.exporter import Exporter, Written
 from tools.framework import Command
 from tools.names import json_name, printable, size_text
 from tools.output import Output
-from tools.parameters import LOCATION, Location
+from tools.parameters import PAST_LOCATION, Location
 from tools.session import Session, pass_session
 from tools.target_tree import TargetTree, open_destination
 
@@ -43,7 +43,7 @@ class _Report:
     casdav export alice:/notes.txt ./notes.txt
     """,
 )
-@click.argument("place", metavar="VOLUME:/PATH", type=LOCATION)
+@click.argument("place", metavar="VOLUME[@WHEN]:/PATH", type=PAST_LOCATION)
 @click.argument("destination", metavar="DEST", type=click.Path(path_type=Path))
 @click.option("--overwrite", is_flag=True, help="Write into a directory that is not empty.")
 @click.option("--keep-set-id", is_flag=True, help="Keep set-user-id and set-group-id of files.")

@@ -14,7 +14,7 @@ import cas
 from tools.entries import entry_members, kind_word, viewed
 from tools.framework import Command
 from tools.names import json_name, printable
-from tools.parameters import LOCATION, PAST, SIZE, Location
+from tools.parameters import PAST, PAST_LOCATION, SIZE, Location
 from tools.session import Session, pass_session
 
 _KINDS: Final = {"f": "file", "d": "folder", "l": "symlink"}
@@ -54,7 +54,7 @@ class Criteria:
     casdav find alice:/ --kind d --name old -0 | xargs -0 -n1 echo
     """,
 )
-@click.argument("place", metavar="VOLUME:/PATH", type=LOCATION)
+@click.argument("place", metavar="VOLUME[@WHEN]:/PATH", type=PAST_LOCATION)
 @click.option("--name", metavar="PATTERN", help="The last name, with * ? [..]; case counts.")
 @click.option("-i", "--ignore-case", is_flag=True, help="Let --name match either case.")
 @click.option("--kind", type=click.Choice(sorted(_KINDS)), help="File, folder (d) or symlink.")
@@ -97,7 +97,7 @@ def find(
             return
         for path, found in view.walk(place.path):
             if path != place.path and criteria.accept(path, found):
-                _print(session, Location(place.volume, path), found, null=null)
+                _print(session, place._replace(path=path), found, null=null)
 
 
 def _print(session: Session, place: Location, entry: cas.Entry, *, null: bool) -> None:

@@ -10,7 +10,7 @@ import cas
 from tools.entries import entry_members, entry_row, viewed
 from tools.framework import Command
 from tools.names import json_name, printable, size_text, time_text
-from tools.parameters import LOCATION, Location
+from tools.parameters import PAST_LOCATION, Location
 from tools.session import Session, pass_session
 
 
@@ -24,7 +24,7 @@ from tools.session import Session, pass_session
     casdav ls --json alice:/photos
     """,
 )
-@click.argument("place", metavar="[VOLUME:/PATH]", type=LOCATION, required=False)
+@click.argument("place", metavar="[VOLUME[@WHEN]:/PATH]", type=PAST_LOCATION, required=False)
 @click.option("-l", "--long", is_flag=True, help="Show mode, size and time too.")
 @click.option("-R", "--recursive", is_flag=True, help="List what is below folders too.")
 @click.option("-0", "--null", is_flag=True, help="Print exact names, each ended by a NUL.")
@@ -63,7 +63,9 @@ def ls(
     casdav du --depth 2 alice:/photos bob:/
     """,
 )
-@click.argument("places", metavar="VOLUME:/PATH...", type=LOCATION, nargs=-1, required=True)
+@click.argument(
+    "places", metavar="VOLUME[@WHEN]:/PATH...", type=PAST_LOCATION, nargs=-1, required=True
+)
 @click.option(
     "--depth", type=click.IntRange(0, 255), default=0, help="Show folders down to this depth."
 )
@@ -81,7 +83,7 @@ def du(session: Session, places: tuple[Location, ...], depth: int) -> None:
                 for path, found in _folders(view, place.path, entry, depth):
                     members = {**json_name("volume", place.volume), **entry_members(path, found)}
                     session.output.message("usage", members)
-                    shown = printable(str(Location(place.volume, path)))
+                    shown = printable(str(place._replace(path=path)))
                     rows.append([size_text(found.size), f"{found.file_count:,}", shown])
         session.output.table([">SIZE", ">FILES", "PATH"], rows)
 

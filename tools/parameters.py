@@ -23,23 +23,34 @@ _NANOSECONDS: Final = 1_000_000_000
 
 
 class Location(NamedTuple):
-    """A place in a volume: its name, and a path without slashes at the ends; "" is the root."""
+    """A place in a volume: its name, and a path without slashes at the ends; "" is the root.
+
+    `when` names the state that is meant; "" is the present one.
+    """
 
     volume: str
     path: str
+    when: str = ""
 
     def __str__(self) -> str:
-        return f"{self.volume}:/{self.path}"
+        at = f"@{self.when}" if self.when else ""
+        return f"{self.volume}{at}:/{self.path}"
 
     def below(self, name: str) -> Location:
         """Return the place of a name in this folder."""
-        return Location(self.volume, f"{self.path}/{name}" if self.path else name)
+        path = f"{self.path}/{name}" if self.path else name
+        return Location(self.volume, path, self.when)
 
 
 class LocationType(click.ParamType[Location]):
-    """`VOLUME:/PATH`; the slash may be left out, and `VOLUME:` is the volume's root."""
+    """`VOLUME:/PATH`; the slash may be left out, and `VOLUME:` is the volume's root.
 
-    name = "VOLUME:/PATH"
+    With `past`, also `VOLUME@WHEN:/PATH`, where WHEN is a snapshot's name or a commit's id.
+    """
+
+    def __init__(self, *, past: bool = False) -> None:
+        self.name = "VOLUME[@WHEN]:/PATH" if past else "VOLUME:/PATH"
+        self._is_past = past
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
@@ -47,10 +58,13 @@ class LocationType(click.ParamType[Location]):
         """Return the place that the word names."""
         if isinstance(value, Location):
             return value
-        volume, colon, path = str(value).partition(":")
-        if not colon or not volume or "/" in volume:
-            self.fail(f"{value!r} is not VOLUME:/PATH, as in alice:/photos", param, ctx)
-        return Location(volume, path.strip("/"))
+        state, colon, path = str(value).partition(":")
+        volume, at, when = state.partition("@")
+        if not colon or not volume or "/" in volume or (at and not when):
+            self.fail(f"{value!r} is not {self.name}, as in alice:/photos", param, ctx)
+        if at and not self._is_past:
+            self.fail(f"{value!r}: the past cannot be changed; leave out @{when}", param, ctx)
+        return Location(volume, path.strip("/"), when)
 
 
 class SizeType(click.ParamType[int]):
@@ -112,6 +126,7 @@ class MomentType(click.ParamType[int]):
 
 
 LOCATION: Final = LocationType()
+PAST_LOCATION: Final = LocationType(past=True)
 SIZE: Final = SizeType()
 LIMIT: Final = LimitType()
 FUTURE: Final = MomentType()

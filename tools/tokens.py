@@ -49,7 +49,7 @@ def create(
     """Make an app password, or a JWT, and print it this once."""
     if jwt and (expires or label):
         raise click.UsageError("a JWT always lives 15 minutes, and has no label")
-    scope = Scope(read_only, *(only or ("", "")))
+    scope = Scope(read_only, only.volume, only.path) if only else Scope(read_only)
     with session.open() as repository:
         if jwt:
             members = _jwt(repository, user, scope)
