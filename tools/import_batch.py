@@ -136,6 +136,9 @@ class Batch:
     def begin_folder(self, source: str, target: str, status: os.stat_result) -> NewTree:
         """Begin a folder that the volume lacks, of its own or within the one that was begun."""
         attributes = Attributes.of(status)
+        if not attributes.fits:
+            self.refuse(source, "its time is not within the years 1677 to 2262, and is not kept")
+            attributes = attributes.fitted()
         if self._tree is None:
             self._tree = NewTree(self._volume, source, target, attributes)
         else:

@@ -10,9 +10,12 @@ import os
 import stat
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import cas
+
+_EARLIEST_NS: Final = -(2**63)
+_LATEST_NS: Final = 2**63 - 1
 
 
 class Attributes(NamedTuple):
@@ -20,6 +23,15 @@ class Attributes(NamedTuple):
 
     mtime_ns: int
     mode: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether a volume can keep the time, which must be in the years 1677 to 2262."""
+        return _EARLIEST_NS <= self.mtime_ns <= _LATEST_NS
+
+    def fitted(self) -> Attributes:
+        """Return them with the nearest time that a volume can keep."""
+        return self._replace(mtime_ns=max(_EARLIEST_NS, min(self.mtime_ns, _LATEST_NS)))
 
     @classmethod
     def of(cls, status: os.stat_result) -> Attributes:

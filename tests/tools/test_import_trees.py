@@ -166,3 +166,20 @@ def test_no_path_becomes_deeper_than_a_path_may_be(casdav: Casdav, source: Path)
     assert "255 folders" in ended.err
     with cas.open(casdav.store) as repository, repository.volume("v").view() as view:
         assert max(path.count("/") + 1 for path, _ in view.walk()) == 255
+
+
+def test_a_folder_whose_time_cannot_be_kept_comes_with_all_that_is_in_it(
+    casdav: Casdav, source: Path
+) -> None:
+    far = 14_000_000_000  # the year 2413
+    os.utime(source / "one" / "file3", (far, far))
+    for folder in (source / "one", source):
+        os.utime(folder, (far, far))
+    if source.stat().st_mtime != far:
+        pytest.skip("this file system cannot keep such a time either")
+    ended = casdav("import", source, "v:/x", code=3)
+    assert ended.err.count("2262") == 2
+    assert "one/file3: " in ended.err
+    assert casdav("cat", "v:/x/one/file2", "v:/x/two/file5").out == "one 2two 5"
+    listed = {line["path"] for line in casdav("ls", "-R", "--json", "v:/x").lines}
+    assert len(listed) == sum(1 for _ in source.rglob("*")) - 1
