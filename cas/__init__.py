@@ -59,6 +59,7 @@ from cas.opening import open_repository as open
 from cas.operations import ABSENT, EXISTS, Applied, ContentIs, EntryIs, Expectation
 from cas.registry import VolumeInfo
 from cas.repository import Repository
+from cas.retention import UNLIMITED, Dated, Retention, Span, Verdict, retain
 from cas.scratch import Scratch
 from cas.snapshots import Snapshot, SnapshotRecord
 from cas.views import View
@@ -69,6 +70,7 @@ __all__ = [
     "EMPTY_CONTENT",
     "EXISTS",
     "NAME_SIZE_LIMIT",
+    "UNLIMITED",
     "AlreadyExistsError",
     "Applied",
     "CasError",
@@ -78,6 +80,7 @@ __all__ = [
     "ConflictingLocksError",
     "Content",
     "ContentIs",
+    "Dated",
     "Difference",
     "Edit",
     "Entry",
@@ -102,14 +105,17 @@ __all__ = [
     "ReadOnlyError",
     "Repository",
     "RepositoryConfig",
+    "Retention",
     "Scratch",
     "Snapshot",
     "SnapshotRecord",
+    "Span",
     "StoreError",
     "StoreFullError",
     "StoredFiles",
     "SystemClock",
     "TreeState",
+    "Verdict",
     "View",
     "Volume",
     "VolumeInfo",
@@ -117,4 +123,5 @@ __all__ = [
     "create",
     "diff",
     "open",
+    "retain",
 ]
