@@ -154,7 +154,7 @@ class Checkpointer:
             )
             commit_id = self._chunks.put_node(Kind.COMMIT, encode(commit), relies)
             commits[volume_id] = (commit_id, commit)
-        self._chunks.sync(relies)
+        self._chunks.open_packs.sync(relies)
         return commits
 
     def _write_changes(self, changes: list[Change], relies: Reliance) -> bytes:
@@ -186,7 +186,7 @@ class Checkpointer:
         relies.check()
         self._move_refs(snapshot, commits)
         with self._catalog.write() as transaction:
-            flushed = self._chunks.flush(transaction, [relies])
+            flushed = self._chunks.open_packs.flush(transaction, [relies])
             for volume_id, (commit_id, commit) in commits.items():
                 head = transaction.head(volume_id)
                 if head is not None:
@@ -200,7 +200,7 @@ class Checkpointer:
                         ),
                     )
             transaction.delete_journal(snapshot.number)
-        self._chunks.confirm(flushed)
+        self._chunks.open_packs.confirm(flushed)
         with self._catalog.write() as transaction:
             self._drop_if_free(transaction)
 

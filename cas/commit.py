@@ -171,7 +171,7 @@ class Committer:
 
     def _commit_group(self, group: list[Request]) -> None:
         try:
-            self._chunks.refill_ordinals()
+            self._chunks.open_packs.refill_ordinals()
             self._void_given_up()
             try:
                 self._write_group(group)
@@ -211,7 +211,7 @@ class Committer:
                 record = made  # from here on it may be on the disk
                 record_id = self._chunks.append_journal(record.number, encoded, relies)
                 reliances = [request.relies for request in group if request.error is None]
-                flushed = self._chunks.flush(transaction, [relies, *reliances])
+                flushed = self._chunks.open_packs.flush(transaction, [relies, *reliances])
                 transaction.put_journal(record.number, record_id, encoded)
         except BaseException:
             self._given_up = record
@@ -219,7 +219,7 @@ class Committer:
             raise
         self.has_committed = True
         try:
-            self._chunks.confirm(flushed)
+            self._chunks.open_packs.confirm(flushed)
         except CasError:
             # What was committed is durable; only a full pack could not be sealed. It is when
             # this process ends, or by the next one.
@@ -326,7 +326,7 @@ class Committer:
             )
             relies = Reliance()
             self._chunks.append_journal(void.number, encode(void), relies)
-            self._chunks.sync(relies)
+            self._chunks.open_packs.sync(relies)
             self._given_up = None
 
     def _try_to_void(self) -> None:

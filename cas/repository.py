@@ -246,7 +246,7 @@ class Repository:
             if self._is_temporary:
                 steps.callback(shutil.rmtree, self._local)
             steps.callback(self._catalog.close)
-            steps.callback(lambda: self._process.close(leaves_packs=self._chunks.leaves_packs))
+            steps.callback(self._sign_off)
             steps.callback(self._chunks.close)
             if self._committer.has_committed:
                 steps.callback(self._checkpointer.checkpoint)
@@ -263,6 +263,9 @@ class Repository:
     ) -> None:
         """Close the repository."""
         self.close()
+
+    def _sign_off(self) -> None:
+        self._process.close(leaves_packs=self._chunks.open_packs.leaves_packs)
 
     def _run_upkeep(self) -> None:
         waited = 0.0

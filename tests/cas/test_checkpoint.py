@@ -126,7 +126,7 @@ def test_superseded_roots_cost_nothing(repository: cas.Repository, volume: cas.V
     repository.checkpoint()
 
     def tree_pack_size() -> int:
-        writer = repository._chunks._writers[PackKind.TREE]  # noqa: SLF001
+        writer = repository._chunks.open_packs._writers[PackKind.TREE]  # noqa: SLF001
         return writer._current.size if writer._current else 0  # noqa: SLF001
 
     sizes = []

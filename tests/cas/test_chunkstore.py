@@ -45,8 +45,8 @@ class Machine:
 
     def commit(self, *relies: Reliance) -> None:
         with self.catalog.write() as transaction:
-            flushed = self.chunks.flush(transaction, relies)
-        self.chunks.confirm(flushed)
+            flushed = self.chunks.open_packs.flush(transaction, relies)
+        self.chunks.open_packs.confirm(flushed)
 
     def pack_states(self) -> dict[str, PackState]:
         with self.catalog.read() as transaction:
@@ -60,7 +60,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     open_directory.mkdir()
     catalog = Catalog(tmp_path / "catalog")
     chunks = ChunkStore(catalog, store, Identifier(), open_directory, PROCESS)
-    chunks.refill_ordinals()
+    chunks.open_packs.refill_ordinals()
     yield Machine(catalog, store, open_directory, chunks)
     catalog.close()
 
@@ -76,7 +76,7 @@ def test_a_chunk_is_readable_before_and_after_its_commit_and_its_sealing(machine
     assert [bytes(each) for each in machine.chunks.get_chunks(ids)] == pieces
     machine.commit(relies)
     assert [bytes(each) for each in machine.again().get_chunks(ids)] == pieces
-    machine.chunks.seal_current()
+    machine.chunks.open_packs.seal_current()
     for chunks in (machine.chunks, machine.again()):
         assert [bytes(each) for each in chunks.get_chunks(ids)] == pieces
 
@@ -142,7 +142,7 @@ def test_the_catalog_knows_of_a_pack_before_the_store_has_it(
 
     monkeypatch.setattr(machine.store.inner, "put_file", look)
     machine.chunks.put_chunks([b"0", b"1", b"2"], Reliance())
-    machine.chunks.seal_current()
+    machine.chunks.open_packs.seal_current()
     assert seen == [PackState.SEALED]
 
 
@@ -151,8 +151,8 @@ def test_the_catalog_learns_of_every_record_of_a_sealed_pack(machine: Machine) -
     relies = Reliance()
     ids = machine.chunks.put_chunks([b"a", b"b"], relies)
     (pack,) = relies.packs
-    machine.chunks._drop_pending(pack)  # noqa: SLF001 - as if the writer had not noted it yet
-    machine.chunks.seal_current()
+    machine.chunks.open_packs._drop_pending(pack)  # noqa: SLF001 - as if the writer had not noted it yet
+    machine.chunks.open_packs.seal_current()
     assert [bytes(each) for each in machine.again().get_chunks(ids)] == [b"a", b"b"]
 
 
@@ -164,16 +164,16 @@ def test_no_two_packs_get_one_ordinal_though_a_transaction_was_given_up(machine:
             relies = Reliance()
             chunks.put_chunks([os.urandom(10)], relies)
             used.extend(pack.ordinal for pack in relies.packs)
-            chunks._writers[PackKind.DATA].take_current()  # noqa: SLF001 - no commit comes
+            chunks.open_packs._writers[PackKind.DATA].take_current()  # noqa: SLF001 - no commit comes
 
     use(machine.chunks, 140)
     with contextlib.suppress(ZeroDivisionError), machine.catalog.write() as transaction:
-        machine.chunks.flush(transaction, [])
+        machine.chunks.open_packs.flush(transaction, [])
         raise ZeroDivisionError
     other = machine.again()
-    other.refill_ordinals()
+    other.open_packs.refill_ordinals()
     use(other, 250)
-    machine.chunks.refill_ordinals()
+    machine.chunks.open_packs.refill_ordinals()
     use(machine.chunks, 250)
     assert len(set(used)) == len(used) == 640
 
@@ -213,7 +213,7 @@ def test_a_pack_that_cannot_be_moved_stays_readable_and_what_leans_on_it_is_told
     count = len(machine.store.operations)
     machine.store._faults = {count: Fault.REFUSED}  # noqa: SLF001
     with pytest.raises(StoreError):
-        machine.chunks.seal_current()
+        machine.chunks.open_packs.seal_current()
     assert [bytes(each) for each in machine.chunks.get_chunks(ids)] == [b"committed"]
     assert [bytes(each) for each in machine.again().get_chunks(ids)] == [b"committed"]
     with pytest.raises(StoreError):
@@ -228,7 +228,7 @@ def test_of_two_full_packs_one_is_sealed_though_the_other_cannot_be(machine: Mac
         machine.chunks.put_chunks([b"%d" % n for n in range(2 * PACK_RECORD_LIMIT)], relies)
     assert len(list(machine.store.list("packs"))) == 1
     assert len(list(machine.open_directory.iterdir())) == 1
-    assert machine.chunks.leaves_packs
+    assert machine.chunks.open_packs.leaves_packs
     with pytest.raises(StoreError):
         relies.check()
 
@@ -237,10 +237,10 @@ def test_an_upload_keeps_nothing_of_the_packs_that_it_has_filled(machine: Machin
     relies = Reliance()
     machine.chunks.put_chunks([b"%d" % n for n in range(2 * PACK_RECORD_LIMIT + 5)], relies)
     assert sorted(len(pack.places) for pack in relies.packs) == [0, 0, 5]
-    assert machine.chunks.leaves_packs
+    assert machine.chunks.open_packs.leaves_packs
     machine.commit(relies)
-    machine.chunks.seal_current()
-    assert not machine.chunks.leaves_packs
+    machine.chunks.open_packs.seal_current()
+    assert not machine.chunks.open_packs.leaves_packs
 
 
 def test_a_disk_that_is_gone_is_no_missing_path(machine: Machine) -> None:
@@ -255,7 +255,7 @@ def test_a_missing_pack_is_an_integrity_error(machine: Machine) -> None:
     relies = Reliance()
     ids = machine.chunks.put_chunks([b"gone"], relies)
     machine.commit(relies)
-    machine.chunks.seal_current()
+    machine.chunks.open_packs.seal_current()
     ((name, _),) = machine.store.list("packs")
     machine.store.delete(name)
     with pytest.raises(IntegrityError, match="missing"):
@@ -277,7 +277,7 @@ def test_uploads_commits_and_sealing_at_once_lose_nothing(machine: Machine) -> N
                 with commit_lock:  # as the committer has
                     machine.commit(relies)
                 if turn % 10 == number:
-                    machine.chunks.seal_current()
+                    machine.chunks.open_packs.seal_current()
                 stored.extend(zip(ids, pieces, strict=True))
         except BaseException as error:  # noqa: BLE001 - shown by the assert below
             failures.append(error)
@@ -288,7 +288,7 @@ def test_uploads_commits_and_sealing_at_once_lose_nothing(machine: Machine) -> N
     for thread in threads:
         thread.join()
     assert failures == []
-    machine.chunks.seal_current()
+    machine.chunks.open_packs.seal_current()
     reader = machine.again()
     for chunk_id, piece in stored:
         assert bytes(next(reader.get_chunks([chunk_id]))) == piece
