@@ -207,7 +207,9 @@ class Applier:
         self._set_snapshot(operation.path, entry)
 
     def _remove_snapshot(self, operation: RemoveSnapshot) -> None:
-        if self._snapshots.get(operation.path) is None:
+        old = self._snapshots.get(operation.path)
+        self._check_expected(operation.path, operation.expect, old)
+        if old is None:
             raise NotFoundError(f"there is no snapshot {_shown(operation.path)}")
         self._set_snapshot(operation.path, None)
 

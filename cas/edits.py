@@ -211,9 +211,9 @@ class Edit:
         encoded = encode_snapshot(record)
         self._operations.append(PutSnapshot(snapshot_name(name), encoded, created_ns, expect))
 
-    def remove_snapshot(self, name: str) -> None:
+    def remove_snapshot(self, name: str, *, expect: Expectation | None = None) -> None:
         """Take a snapshot's name away."""
-        self._operations.append(RemoveSnapshot(snapshot_name(name)))
+        self._operations.append(RemoveSnapshot(snapshot_name(name), expect))
 
     def set_properties(
         self,

@@ -173,6 +173,7 @@ class RemoveSnapshot:
     """Take a snapshot's name away."""
 
     name: bytes
+    expect: Expectation | None = None
 
     @property
     def path(self) -> Names:

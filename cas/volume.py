@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,13 +17,14 @@ from cas.files import FileWriter, StoredFiles, store_files
 from cas.folders import FolderWriter
 from cas.nodes import NodeStore, ReadNodes, UploadTreeNodes
 from cas.objects import Entry, EntryKind
-from cas.operations import ABSENT, EXISTS
+from cas.operations import ABSENT, EXISTS, ContentIs
 from cas.processes import Process
 from cas.registry import VolumeInfo, head_of
 from cas.reliance import Reliance
 from cas.snapshots import (
     Snapshot,
     SnapshotRecord,
+    encode_snapshot,
     find_snapshot,
     iterate_snapshots,
     load_commit,
@@ -171,6 +172,17 @@ class Volume:
                 raise NotFoundError(message) from error
             message = f"{self.name!r} has a snapshot {new_name!r} already"
             raise AlreadyExistsError(message) from error
+
+    def remove_snapshots(self, snapshots: Iterable[Snapshot], *, author: str = "") -> None:
+        """Take the names of snapshots away, of all or of none, in one commit.
+
+        Raises:
+            PreconditionError: one is not any more what was given: it was pinned, say, or is gone.
+        """
+        with self.edit(author=author) as edit:
+            for name, commit, time_ns, _, is_pinned in snapshots:
+                record = encode_snapshot(SnapshotRecord(commit, time_ns, is_pinned))
+                edit.remove_snapshot(name, expect=ContentIs(record))
 
     def upload(self) -> FileWriter:
         """Return a writer for a new file's bytes; an edit then puts the content at a path."""

@@ -10,7 +10,8 @@ import click
 
 import cas
 from tools.framework import Group
-from tools.names import json_name, printable, short_time, time_text
+from tools.names import printable, short_time, time_text
+from tools.pruning import prune, snapshot_members
 from tools.session import Session, author, pass_session
 
 
@@ -38,7 +39,7 @@ def create(session: Session, volume: str, name: str | None, *, pin: bool) -> Non
             made = _create_by_time(found, is_pinned=pin)
         else:
             made = found.create_snapshot(name, is_pinned=pin, author=author())
-    session.output.document(_members(volume, made))
+    session.output.document(snapshot_members(volume, made))
     session.output.done(f"made the snapshot {printable(volume)}@{made.name}")
 
 
@@ -56,7 +57,7 @@ def list_(session: Session, volume: str) -> None:
     with session.open() as repository:
         found = repository.volume(volume).snapshots()
     found.sort(key=lambda each: (each.time_ns, each.created_ns, each.name))
-    session.output.document([_members(volume, each) for each in found])
+    session.output.document([snapshot_members(volume, each) for each in found])
     rows = [
         [
             each.name,
@@ -84,7 +85,7 @@ def show(session: Session, volume: str, name: str) -> None:
         one = found.snapshot(name)
         with found.at(one.commit) as view:
             root = view.root
-    members = {**_members(volume, one), "size": root.size}
+    members = {**snapshot_members(volume, one), "size": root.size}
     members |= {"files": root.files, "folders": root.folders}
     session.output.document(members)
     for title, value in (
@@ -113,7 +114,7 @@ def pin(session: Session, volume: str, name: str, *, off: bool) -> None:
     with session.open() as repository:
         found = repository.volume(volume)
         found.change_snapshot(name, is_pinned=not off, author=author())
-        session.output.document(_members(volume, found.snapshot(name)))
+        session.output.document(snapshot_members(volume, found.snapshot(name)))
     session.output.done(f"{'unpinned' if off else 'pinned'} {printable(volume)}@{name}")
 
 
@@ -131,7 +132,7 @@ def rename(session: Session, volume: str, name: str, new_name: str) -> None:
     with session.open() as repository:
         found = repository.volume(volume)
         found.change_snapshot(name, new_name=new_name, author=author())
-        session.output.document(_members(volume, found.snapshot(new_name)))
+        session.output.document(snapshot_members(volume, found.snapshot(new_name)))
     session.output.done(f"renamed {printable(volume)}@{name} to {new_name}")
 
 
@@ -156,10 +157,8 @@ def delete(
         what = ", ".join(f"{printable(volume)}@{each.name}" for each in snapshots)
         if not dry_run:
             session.output.confirm(f"Delete {what}?", yes=yes)
-            with found.edit(author=author()) as edit:
-                for each in snapshots:
-                    edit.remove_snapshot(each.name)
-    members = [{**_members(volume, each), "deleted": not dry_run} for each in snapshots]
+            found.remove_snapshots(snapshots, author=author())
+    members = [{**snapshot_members(volume, each), "deleted": not dry_run} for each in snapshots]
     session.output.document(members)
     session.output.done(f"{'would delete' if dry_run else 'deleted'} {what}")
 
@@ -174,12 +173,4 @@ def _create_by_time(volume: cas.Volume, *, is_pinned: bool) -> cas.Snapshot:
     raise AssertionError("unreachable: numbers do not end")
 
 
-def _members(volume: str, snapshot: cas.Snapshot) -> dict[str, object]:
-    return {
-        **json_name("volume", volume),
-        "name": snapshot.name,
-        "time": time_text(snapshot.time_ns),
-        "created": time_text(snapshot.created_ns),
-        "commit": snapshot.commit.hex(),
-        "pinned": snapshot.is_pinned,
-    }
+snapshot.add_command(prune)

@@ -142,3 +142,23 @@ def test_outlives_the_process_and_the_catalog(
         assert content_at(found, expected[0], "file") == b"old"
         with found.view() as view, view.open("file") as file:
             assert file.read() == b"new"
+
+
+def test_many_go_in_one_commit_and_none_if_one_is_not_what_was_seen(volume: cas.Volume) -> None:
+    names = [f"s{number:03}" for number in range(50)]
+    seen = [volume.create_snapshot(name) for name in names]
+    volume.change_snapshot("s007", is_pinned=True)
+    with pytest.raises(cas.PreconditionError, match="s007"):
+        volume.remove_snapshots(seen)
+    assert [each.name for each in volume.snapshots()] == names
+    before = sequence_of(volume)
+    volume.remove_snapshots(each for each in seen if each.name != "s007")
+    assert [each.name for each in volume.snapshots()] == ["s007"]
+    assert sequence_of(volume) == before + 49
+    with pytest.raises(cas.PreconditionError, match="s008"):
+        volume.remove_snapshots([seen[8]])
+
+
+def sequence_of(volume: cas.Volume) -> int:
+    with volume.view() as view:
+        return view.sequence
