@@ -102,7 +102,8 @@ class Batch:
         self, source: str, place: Place, name: str, stored: StoredFile, *, is_new: bool
     ) -> None:
         """Put a stored file, with its time and mode."""
-        file, attributes = Stored(stored.content, stored.writer), Attributes.of(stored.status)
+        file = Stored(stored.content, stored.writer)
+        attributes = self.attributes(source, stored.status)
         self._add(source, lambda edit: place.put(edit, name, file, attributes, is_new=is_new))
 
     def put_small(
@@ -115,10 +116,11 @@ class Batch:
         read_ns: int,
     ) -> None:
         """Put a new small file, once its bundle is stored; remember it in the cache."""
+        attributes = self.attributes(source, status)
 
         def step(edit: cas.Edit) -> None:
             stored = Stored(file.content, file.stored)
-            place.put(edit, name, stored, Attributes.of(status), is_new=True)
+            place.put(edit, name, stored, attributes, is_new=True)
             self._cache.put(status, stored.content, read_ns)
 
         self._add(source, step)
@@ -135,10 +137,7 @@ class Batch:
 
     def begin_folder(self, source: str, target: str, status: os.stat_result) -> NewTree:
         """Begin a folder that the volume lacks, of its own or within the one that was begun."""
-        attributes = Attributes.of(status)
-        if not attributes.fits:
-            self.refuse(source, "its time is not within the years 1677 to 2262, and is not kept")
-            attributes = attributes.fitted()
+        attributes = self.attributes(source, status)
         if self._tree is None:
             self._tree = NewTree(self._volume, source, target, attributes)
         else:
@@ -155,6 +154,14 @@ class Batch:
             self._tree = None
             if not tree.is_overtaken:
                 self._add(source, tree.put, tree)
+
+    def attributes(self, source: str, status: os.stat_result) -> Attributes:
+        """Return what a volume can keep of a status; report where that is not all."""
+        attributes = Attributes.of(status)
+        if attributes.fits:
+            return attributes
+        self.refuse(source, "its time is not within the years 1677 to 2262: the nearest is kept")
+        return attributes.fitted()
 
     def set_attributes(self, source: str, target: str, attributes: Attributes) -> None:
         """Give a path its time and mode."""

@@ -17,7 +17,8 @@ from tools.stat_cache import StatCache
 class Item(NamedTuple):
     """One name of the source: where it is, what it is, what the volume has to compare it with.
 
-    `is_replacement` tells that something of another kind is removed first.
+    `is_replacement` tells that something of another kind is removed first: not before the new
+    is read, which may fail.
     """
 
     parent: int
@@ -64,14 +65,14 @@ class ItemImporter:
             OSError: it cannot be read.
         """
         link = os.readlink(item.name, dir_fd=item.parent)
-        wanted = (os.fsencode(link), item.status.st_mtime_ns)
+        mtime_ns, _ = self._batch.attributes(item.source, item.status)
+        wanted = (os.fsencode(link), mtime_ns)
         existing = item.existing
         if existing is not None and (existing.content, existing.mtime_ns) == wanted:
             self._totals.unchanged += 1
         else:
-            self._batch.put_symlink(
-                item.source, item.place, item.name, link, item.status.st_mtime_ns
-            )
+            self._make_way(item)
+            self._batch.put_symlink(item.source, item.place, item.name, link, mtime_ns)
             self._count(item)
         self._progress.advance(1, 0)
 
@@ -107,6 +108,7 @@ class ItemImporter:
         content = read_small(item.parent, item.name, item.status)
         if content is None:
             return False
+        self._make_way(item)
         file = self._batch.small_files.add(content)
         self._batch.put_small(item.source, item.place, item.name, file, item.status, read_ns)
         self._totals.files_read += 1
@@ -114,6 +116,10 @@ class ItemImporter:
         self._progress.advance(1, len(content))
         self._count(item)
         return True
+
+    def _make_way(self, item: Item) -> None:
+        if item.is_replacement:
+            self._batch.remove(item.source, item.target)
 
     def _would_read(self, item: Item) -> None:
         if item.existing is None:
@@ -130,6 +136,7 @@ class ItemImporter:
         if item.existing is not None and _has_content(item.existing, stored.content):
             self._keep(item, item.existing, stored.status)
         else:
+            self._make_way(item)
             is_new = item.existing is None
             self._batch.put(item.source, item.place, item.name, stored, is_new=is_new)
             self._count(item)
@@ -140,7 +147,7 @@ class ItemImporter:
 
     def _keep(self, item: Item, existing: cas.Entry, status: os.stat_result) -> None:
         """Leave the content that is there; set time and mode where they differ."""
-        wanted = Attributes.of(status)
+        wanted = self._batch.attributes(item.source, status)
         if not self.keep_attributes(item.source, item.target, existing, wanted):
             self._totals.unchanged += 1
 

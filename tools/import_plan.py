@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 import cas
-from tools.source_tree import special_kind
+from tools.source_tree import Excluded, special_kind
 
 
 class Pair(NamedTuple):
@@ -72,6 +72,28 @@ def decide(status: os.stat_result, existing: cas.Entry | None, *, delete: bool) 
     if stat.S_ISREG(status.st_mode) and not existing.is_file:
         return Wish.REPLACE
     return Wish.BRING
+
+
+def doomed(view: cas.View, source: str, target: str, excluded: Excluded) -> list[tuple[str, str]]:
+    """Return what goes, by its paths outside and in the volume, when a path is to be removed.
+
+    That is the path itself, if nothing within it is excluded; else all that neither is nor holds
+    what is excluded.
+    """
+    entry = view.get(target)
+    if entry is None or not entry.is_directory or not excluded.has_patterns:
+        return [(source, target)]
+    parts: list[tuple[str, str]] = []
+    is_whole = True
+    for name, member in view.list(target):
+        within = (f"{source}/{name}", f"{target}/{name}")
+        if excluded.matches(within[0], is_directory=member.is_directory):
+            is_whole = False
+            continue
+        below = doomed(view, *within, excluded) if member.is_directory else [within]
+        is_whole = is_whole and below == [within]
+        parts += below
+    return [(source, target)] if is_whole else parts
 
 
 @dataclass

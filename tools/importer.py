@@ -20,8 +20,8 @@ from typing import Final
 import cas
 from tools.import_batch import Batch
 from tools.import_items import Item, ItemImporter
-from tools.import_places import Attributes, ExistingFolder, NewTree, Place
-from tools.import_plan import Pair, Wish, decide, merge
+from tools.import_places import ExistingFolder, NewTree, Place
+from tools.import_plan import Pair, Wish, decide, doomed, merge
 from tools.output import Progress
 from tools.source_tree import (
     Excluded,
@@ -116,7 +116,8 @@ class Importer:
 
         Raises:
             OSError: the directory itself cannot be opened.
-            cas.CasError: the store failed or is full, or the target is a file.
+            cas.CasError: the store failed or is full, the target is a file or lies in one, or
+                the source is the repository itself.
         """
         overtaken: list[NewTree] = []
         for _ in range(_WALKS):
@@ -129,12 +130,15 @@ class Importer:
             self._batch.refuse(tree.source, "it changes in the volume while it is imported")
 
     def _walk(self, source: Path, target: str) -> None:
-        with self._volume.view() as view:
-            existing = view.get(target)
+        existing = self._existing(target)
         if existing is not None and not existing.is_directory:
             raise cas.ConflictError(f"{target!r} is a file in the volume, and a directory outside")
         descriptor = open_top(source)
-        self._device = os.fstat(descriptor).st_dev
+        status = os.fstat(descriptor)
+        if self._is_repository(status):
+            os.close(descriptor)
+            raise cas.InvalidError(f"{str(source)!r} is the repository itself")
+        self._device = status.st_dev
         if existing is None:
             self._batch.make_parents(target)
         stack = [self._enter(descriptor, "", target, existing)]
@@ -158,8 +162,7 @@ class Importer:
             OSError: it cannot be read.
             cas.CasError: it is no regular file, or cannot be stored.
         """
-        with self._volume.view() as view:
-            existing = view.get(target)
+        existing = self._existing(target)
         descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
         try:
             status = os.fstat(descriptor)
@@ -185,6 +188,21 @@ class Importer:
             self._batch.commit()
         finally:
             os.close(descriptor)
+
+    def _existing(self, target: str) -> cas.Entry | None:
+        """Return what is at the target. Raises ConflictError where that lies in a file."""
+        with self._volume.view() as view:
+            existing = view.get(target)
+            around = target.rpartition("/")[0]
+            while existing is None and around:
+                entry = view.get(around)
+                if entry is not None and not entry.is_directory:
+                    raise cas.ConflictError(f"{around!r} is a file in the volume, not a folder")
+                around = around.rpartition("/")[0]
+        return existing
+
+    def _is_repository(self, status: os.stat_result) -> bool:
+        return (status.st_dev, status.st_ino) == self._choices.skip_directory
 
     def _enter(
         self, descriptor: int, source: str, target: str, existing: cas.Entry | None
@@ -220,10 +238,11 @@ class Importer:
     def _leave(self, folder: _Folder) -> None:
         """Give a folder its time and mode, after all that changed them is done."""
         folder.handles.close()
-        wanted, existing = Attributes.of(folder.status), folder.existing
         if folder.tree is not None:
             self._batch.end_folder(folder.source, folder.tree)
-        elif folder.is_touched:
+            return
+        wanted, existing = self._batch.attributes(folder.source, folder.status), folder.existing
+        if folder.is_touched:
             self._batch.set_attributes(folder.source, folder.target, wanted)
         elif existing is not None:
             self._items.keep_attributes(folder.source, folder.target, existing, wanted)
@@ -237,41 +256,51 @@ class Importer:
             status = look_up(folder.descriptor, name) if is_outside else None
             if self._is_excluded(source, status, existing):
                 self._totals.excluded += 1
-                return None
-            if status is None:
-                if self._choices.delete:
-                    self._remove(folder, source, target)
-                    self._batch.note("remove", source)
-                    self._totals.removed += 1
-                return None
-            wish = decide(status, existing, delete=self._choices.delete)
-            if wish is Wish.REFUSE:
-                self._refuse(source, status)
-                return None
-            is_replacement = wish is Wish.REPLACE
-            if is_replacement:
+            elif status is not None:
+                return self._decide(folder, name, source, target, status, existing)
+            elif self._choices.delete:
                 self._remove(folder, source, target)
-                existing = None
-            item = Item(
-                folder.descriptor,
-                name,
-                folder.place,
-                source,
-                target,
-                status,
-                existing,
-                is_replacement,
-            )
-            folder.is_touched = folder.is_touched or existing is None
-            return self._bring(item)
         except cas.ConflictError as error:  # somebody has put a file in a folder's place
             self._batch.problem(source, error)
-            return None
         except OSError as error:
             if isinstance(error, cas.CasError) or error.errno in _NO_MORE_FILES:
                 raise
             self._batch.problem(source, error)
+        return None
+
+    def _decide(
+        self,
+        folder: _Folder,
+        name: str,
+        source: str,
+        target: str,
+        status: os.stat_result,
+        existing: cas.Entry | None,
+    ) -> _Folder | None:
+        """Handle a name that the source has; return the folder to go down into, if it is one."""
+        wish = decide(status, existing, delete=self._choices.delete)
+        if wish is Wish.REFUSE:
+            self._refuse(source, status)
             return None
+        is_replacement = wish is Wish.REPLACE
+        if is_replacement:
+            if self._doomed(source, target) != [(source, target)]:
+                reason = "a folder that holds what is excluded has this name in the volume"
+                self._batch.refuse(source, reason)
+                return None
+            existing = None
+        item = Item(
+            folder.descriptor,
+            name,
+            folder.place,
+            source,
+            target,
+            status,
+            existing,
+            is_replacement,
+        )
+        folder.is_touched = folder.is_touched or existing is None
+        return self._bring(item)
 
     def _is_excluded(
         self, source: str, status: os.stat_result | None, existing: cas.Entry | None
@@ -305,16 +334,26 @@ class Importer:
             return None
         descriptor = open_directory(item.parent, item.name)
         status = os.fstat(descriptor)
-        if (status.st_dev, status.st_ino) == self._choices.skip_directory:
+        if self._is_repository(status):
             os.close(descriptor)
             self._batch.refuse(item.source, "it is the repository itself")
             return None
+        if item.is_replacement:
+            self._batch.remove(item.source, item.target)
         below = self._enter(descriptor, item.source, item.target, item.existing)
         if self._choices.one_file_system and status.st_dev != self._device:
             below.pairs = iter(())
             self._totals.mount_points += 1
         return below
 
+    def _doomed(self, source: str, target: str) -> list[tuple[str, str]]:
+        with self._volume.view() as view:
+            return doomed(view, source, target, self._choices.excluded)
+
     def _remove(self, folder: _Folder, source: str, target: str) -> None:
-        self._batch.remove(source, target)
-        folder.is_touched = True
+        """Remove a path, or what within it is not excluded."""
+        for gone in self._doomed(source, target):
+            self._batch.remove(*gone)
+            self._batch.note("remove", gone[0])
+            self._totals.removed += 1
+            folder.is_touched = folder.is_touched or gone == (source, target)

@@ -171,6 +171,11 @@ class Excluded:
 
             self._match = GitIgnoreSpec.from_lines(patterns).match_file
 
+    @property
+    def has_patterns(self) -> bool:
+        """Whether anything can be left out."""
+        return self._match is not None
+
     def matches(self, path: str, *, is_directory: bool) -> bool:
         """Tell whether the path, relative to the top, is left out."""
         if self._match is None:

@@ -96,7 +96,8 @@ class StatCache:
         except sqlite3.Error as error:
             self._give_up(error)
             return None
-        if row is None or len(row[0]) != _STAMP.size:
+        # In a damaged file a value may be of any type.
+        if not row or set(map(type, row)) != {bytes} or len(row[0]) != _STAMP.size:
             return None
         size, mtime_ns, ctime_ns, kind, content_size = _STAMP.unpack(row[0])
         if (size, mtime_ns, ctime_ns) != (status.st_size, status.st_mtime_ns, status.st_ctime_ns):
@@ -118,9 +119,12 @@ class StatCache:
         """
         if self._connection is None or is_racy(status, read_ns):
             return
-        stamp = _STAMP.pack(
-            status.st_size, status.st_mtime_ns, status.st_ctime_ns, content.kind, content.size
-        )
+        try:
+            stamp = _STAMP.pack(
+                status.st_size, status.st_mtime_ns, status.st_ctime_ns, content.kind, content.size
+            )
+        except struct.error:
+            return  # a time beyond the year 2262: such a file is read each time
         self._pending.append((_KEY.pack(status.st_dev, status.st_ino), stamp, content.id))
 
     def now_ns(self) -> int:

@@ -156,24 +156,6 @@ def test_patterns_leave_out_as_gitignore_does(casdav: Casdav, source: Path) -> N
     assert listed(casdav) == ["x/a", "x/folder", "x/folder/b", "x/folder/keep.tmp"]
 
 
-def test_nothing_is_deleted_unless_asked_and_never_what_is_excluded(
-    casdav: Casdav, source: Path
-) -> None:
-    casdav("import", source, "v:/x")
-    (source / "a").unlink()
-    shutil.rmtree(source / "folder")
-    casdav("import", source, "v:/x")
-    assert "x/a" in listed(casdav)
-    dry = casdav("import", "--delete", "--dry-run", source, "v:/x")
-    assert "- a\n" in dry.out
-    assert "x/a" in listed(casdav)
-    casdav("import", "--delete", "--exclude", "folder", source, "v:/x")
-    assert "x/a" not in listed(casdav)
-    assert "x/folder/b" in listed(casdav)
-    casdav("import", "--delete", source, "v:/x")
-    assert listed(casdav) == ["x/link"]
-
-
 def test_a_dry_run_changes_nothing_and_says_what_would(casdav: Casdav, source: Path) -> None:
     ended = casdav("import", "-n", "--json", source, "v:/x")
     actions = {line["path"]: line["action"] for line in ended.lines[:-1]}
@@ -181,39 +163,22 @@ def test_a_dry_run_changes_nothing_and_says_what_would(casdav: Casdav, source: P
     casdav("ls", "v:/x", code=1)
 
 
-def test_kinds_change_but_a_full_folder_stays(casdav: Casdav, source: Path) -> None:
+def test_a_target_that_is_or_lies_in_a_file_is_a_conflict(casdav: Casdav, source: Path) -> None:
     casdav("import", source, "v:/x")
-    (source / "a").unlink()
-    (source / "a").mkdir()
-    (source / "link").unlink()
-    (source / "link").write_text("file now")
-    shutil.rmtree(source / "folder" / "empty")
-    (source / "folder" / "empty").symlink_to("b")
-    casdav("import", source, "v:/x")
-    shutil.rmtree(source / "folder")
-    (source / "folder").write_text("file now")
-    ended = casdav("import", source, "v:/x", code=3)
-    assert "folder: a folder that is not empty has this name" in ended.err
-    kinds = {line["path"]: line["kind"] for line in casdav("ls", "-R", "--json", "v:/x").lines}
-    assert kinds == {
-        "x/a": "folder",
-        "x/folder": "folder",
-        "x/folder/b": "file",
-        "x/folder/empty": "symlink",
-        "x/link": "file",
-    }
-    casdav("import", "--delete", source, "v:/x")
-    assert casdav("cat", "v:/x/folder").out == "file now"
-
-
-def test_a_target_that_is_a_file_is_a_conflict(casdav: Casdav, source: Path) -> None:
-    casdav("import", source, "v:/x")
-    casdav("import", source, "v:/x/a", code=14)
+    before = listed(casdav)
+    for target in ("v:/x/a", "v:/x/a/b", "v:/x/a/b/c"):
+        ended = casdav("import", source, target, code=14)
+        assert "'x/a' is a file in the volume" in ended.err
+    for target in ("v:/x/a/b", "v:/x/a/b/c"):
+        casdav("import", source / "a", target, code=14)
+    assert listed(casdav) == before
 
 
 def test_the_repository_does_not_swallow_itself(casdav: Casdav) -> None:
     ended = casdav("import", casdav.store.parent, "v:/x", code=3)
     assert "store: it is the repository itself" in ended.err
+    ended = casdav("import", casdav.store, "v:/y", code=2)
+    assert "is the repository itself" in ended.err
 
 
 def test_a_link_swapped_in_for_a_folder_is_not_followed(

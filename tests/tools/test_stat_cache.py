@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,14 @@ def test_a_file_as_young_as_its_reading_is_not_remembered(tmp_path: Path, file: 
         assert cache.get(status) is None
 
 
+def test_a_file_of_a_far_time_is_not_remembered(tmp_path: Path, file: Path) -> None:
+    os.utime(file, (14_000_000_000, 14_000_000_000))
+    with StatCache(tmp_path / "cache") as cache:
+        cache.put(file.stat(), CONTENT, later(file.stat()))
+        cache.flush()
+        assert cache.get(file.stat()) is None
+
+
 def test_whole_seconds_are_taken_for_a_coarse_clock() -> None:
     def stamped(time_ns: int) -> os.stat_result:
         return os.stat_result((0,) * 10, {"st_mtime_ns": time_ns, "st_ctime_ns": time_ns})
@@ -83,6 +93,17 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, file: Path, damage: bytes)
         cache.put(file.stat(), CONTENT, later(file.stat()))
         cache.flush()
         assert cache.get(file.stat()) == CONTENT
+
+
+@pytest.mark.parametrize("stamp", [None, 5, "text", b""])
+def test_a_damaged_row_is_not_believed(tmp_path: Path, file: Path, stamp: object) -> None:
+    path = tmp_path / "cache"
+    with StatCache(path) as cache:
+        cache.put(file.stat(), CONTENT, later(file.stat()))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE files SET stamp = ?", (stamp,))
+    with StatCache(path) as cache:
+        assert cache.get(file.stat()) is None
 
 
 def test_a_cache_that_cannot_be_made_stays_empty_and_says_why(tmp_path: Path, file: Path) -> None:
