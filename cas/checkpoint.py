@@ -81,7 +81,7 @@ class Checkpointer:
             snapshot = self._begin()
             if snapshot is None:
                 return False
-            relies = Reliance()
+            relies = Reliance(self._process.rely())
             commits = self._write(snapshot, relies)
             self._finish(snapshot, commits, relies)
             return True
@@ -183,7 +183,8 @@ class Checkpointer:
         In this order: what the catalog drops from its journal is in a ref's commit, whatever
         happens in between. A checkpoint that was cut off in between is made again.
         """
-        relies.check()
+        with self._catalog.read() as reading:
+            relies.check(reading.epoch())
         self._move_refs(snapshot, commits)
         with self._catalog.write() as transaction:
             flushed = self._chunks.open_packs.flush(transaction, [relies])

@@ -255,7 +255,7 @@ class Committer:
         """Apply one request wholly or not at all."""
         if volume.info is None:
             raise NotFoundError("this volume has been deleted")
-        request.relies.check()
+        request.relies.check(transaction.epoch())
         mark, snapshots_mark = volume.tree.mark(), volume.snapshots.mark()
         size = volume.tree.size
         applier = Applier(

@@ -47,6 +47,7 @@ from cas.operations import (
     symlink_content,
 )
 from cas.paths import split_path
+from cas.reliance import Reliance
 from cas.snapshots import SnapshotRecord, encode_snapshot, snapshot_name
 
 
@@ -63,6 +64,7 @@ class Edit:
         chunks: ChunkStore,
         nodes: NodeStore,
         volume_id: bytes,
+        relies: Reliance,
         *,
         author: str,
         device: str,
@@ -75,7 +77,7 @@ class Edit:
         self._checks: list[Check] = []
         check_size("an author's name", _utf8(author), LABEL_SIZE_LIMIT)
         check_size("a device's name", _utf8(device), LABEL_SIZE_LIMIT)
-        self._request = Request(volume_id, (), author, device, lock_tokens)
+        self._request = Request(volume_id, (), author, device, lock_tokens, relies=relies)
         self._is_open = True
 
     @property
@@ -117,7 +119,7 @@ class Edit:
 
     def rely_on(self, stored: FileWriter | StoredFiles | FolderWriter) -> None:
         """Say that this edit puts content stored so: it fails if the packs that hold it do."""
-        self._request.relies.packs |= stored.relies.packs
+        self._request.relies.include(stored.relies)
 
     def put_folder(
         self,
@@ -182,6 +184,7 @@ class Edit:
         target: str,
         entry: Entry,
         *,
+        epoch: int,
         overwrite: bool = True,
         source: str = "",
         source_volume: bytes = b"",
@@ -189,11 +192,13 @@ class Edit:
         """Put an entry of another volume or an older state of this repository at `target`.
 
         `source` and `source_volume` say in the history where it came from. The view that the
-        entry is from must still be open.
+        entry is from, whose `epoch` is given, must still be open. Where a collection has begun
+        since it was made, the commit ends with ExpiredError: look again.
 
         Raises:
             ExpiredError: the state that the entry is of is no longer kept.
         """
+        self._request.relies.take_over(epoch)
         self._nodes.settle_entry(entry, self._request.relies)
         self._operations.append(
             Attach(split_path(target), entry, overwrite, split_path(source), source_volume)
@@ -204,10 +209,15 @@ class Edit:
         name: str,
         record: SnapshotRecord,
         *,
+        epoch: int,
         created_ns: int | None = None,
         expect: Expectation | None = None,
     ) -> None:
-        """Give a commit a name; `created_ns` None is the time of this edit."""
+        """Give a commit a name; `created_ns` None is the time of this edit.
+
+        `epoch` is that in which the commit was seen to be kept.
+        """
+        self._request.relies.take_over(epoch)
         encoded = encode_snapshot(record)
         self._operations.append(PutSnapshot(snapshot_name(name), encoded, created_ns, expect))
 

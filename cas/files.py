@@ -41,8 +41,10 @@ class FileWriter:
     `finish` gives the upload up.
     """
 
-    def __init__(self, chunks: ChunkStore, nodes: NodeStore, workers: Workers) -> None:
-        self.relies = Reliance()
+    def __init__(
+        self, chunks: ChunkStore, nodes: NodeStore, workers: Workers, relies: Reliance
+    ) -> None:
+        self.relies = relies
         self.size = 0
         self._chunks = chunks
         self._workers = workers
@@ -69,15 +71,17 @@ class FileWriter:
             self._cut(final=False)
         return len(block)
 
-    def append(self, content: Content) -> None:
+    def append(self, content: Content, *, epoch: int) -> None:
         """Take the bytes of stored content; only chunks around its borders are stored anew.
 
+        `epoch` is that of the view that shows the content.
         The chunks come out as if all bytes had been written: cutting starts over at every
         border of a chunk, so once it meets a border of the stored content it goes on the same.
 
         Raises:
             IntegrityError: the stored content is damaged.
         """
+        self.relies.take_over(epoch)
         pieces = deque((i, length) for _, i, length in pieces_from(self._nodes, content))
         if content.size >= SIGNATURE_SIZE and self._is_cut_alike(pieces[0][0]):
             self._drain()
@@ -210,9 +214,10 @@ class StoredFiles(NamedTuple):
     relies: Reliance
 
 
-def store_files(chunks: ChunkStore, nodes: NodeStore, files: Sequence[bytes]) -> StoredFiles:
+def store_files(
+    chunks: ChunkStore, nodes: NodeStore, files: Sequence[bytes], relies: Reliance
+) -> StoredFiles:
     """Store the bytes of several files in one go: of small ones, most of the cost is per call."""
-    relies = Reliance()
     pieces: list[memoryview] = []
     counts: list[int] = []
     for file in files:

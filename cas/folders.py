@@ -63,7 +63,7 @@ class FolderWriter:
 
     def rely_on(self, stored: FileWriter | StoredFiles) -> None:
         """Say what stored a file's content: the edit fails if the packs that hold it do."""
-        self.relies.packs |= stored.relies.packs
+        self.relies.include(stored.relies)
 
     def entry(self, *, mtime_ns: int, mode: int, created_ns: int = 0) -> Entry:
         """Return the folder's entry as it is so far; more may be put afterwards.

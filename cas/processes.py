@@ -18,6 +18,7 @@ from typing import TypeVar
 from cas.catalog import Catalog, ProcessRow, ReadTransaction, WriteTransaction
 from cas.clock import Clock
 from cas.disk import StoreErrors
+from cas.reliance import Lease
 
 _Seen = TypeVar("_Seen")
 
@@ -32,8 +33,10 @@ class Process:
         self._directory = directory
         self._clock = clock
         self._pins: Counter[int] = Counter()
+        self._leases: Counter[int] = Counter()
         self._pins_lock = threading.Lock()
         self._forgotten: deque[int] = deque()
+        self._released: deque[int] = deque()
         self._path = directory / f"{self.id.hex()}.lock"
         with StoreErrors():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -42,6 +45,7 @@ class Process:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)  # others hold it only to look
         with catalog.write() as transaction:
             self.generation = transaction.generation()
+            self._epoch = self._written_epoch = transaction.epoch()
             self._put(transaction)
 
     def pin(self, look: Callable[[ReadTransaction], _Seen]) -> tuple[_Seen, int]:
@@ -67,15 +71,34 @@ class Process:
         """
         self._forgotten.append(generation)
 
+    def rely(self) -> Lease:
+        """Return a lease for a write: no collection deletes what it finds stored from now on."""
+        with self._pins_lock:
+            self._leases[self._epoch] += 1
+            return Lease(self._epoch, self._released.append)
+
     def advance(self, transaction: WriteTransaction) -> None:
-        """Say in the catalog on which generations nothing here leans any more."""
+        """Say in the catalog on which generations and epochs nothing here leans any more."""
         with self._pins_lock:
             while self._forgotten:
                 self._release(self._forgotten.popleft())
             oldest = min(self._pins, default=transaction.generation())
-        if oldest > self.generation:
-            self.generation = oldest
+            # Writes that begin from here on look things up in this epoch, or a later one.
+            self._epoch = transaction.epoch()
+            oldest_epoch = self._oldest_lease()
+        if oldest > self.generation or oldest_epoch > self._written_epoch:
+            self.generation = max(oldest, self.generation)
+            self._written_epoch = oldest_epoch
             self._put(transaction)
+
+    def keep_up(self) -> None:
+        """Do what `advance` does if an epoch has begun of which the catalog does not know here."""
+        with self._catalog.read() as reading:
+            row, epoch = reading.process(self.id), reading.epoch()
+        if row is not None and row.epoch < epoch:
+            self._written_epoch = row.epoch  # a transaction that was given up wrote no other
+            with self._catalog.write() as transaction:
+                self.advance(transaction)
 
     def others(self, transaction: ReadTransaction) -> list[tuple[bytes, ProcessRow]]:
         """Return the other processes, dead ones that nobody has tidied up after among them."""
@@ -102,13 +125,22 @@ class Process:
         finally:
             os.close(self._descriptor)
 
+    def _oldest_lease(self) -> int:
+        while self._released:
+            epoch = self._released.popleft()
+            self._leases[epoch] -= 1
+            if not self._leases[epoch]:
+                del self._leases[epoch]
+        return min(self._leases, default=self._epoch)
+
     def _release(self, generation: int) -> None:
         self._pins[generation] -= 1
         if not self._pins[generation]:
             del self._pins[generation]
 
     def _put(self, transaction: WriteTransaction) -> None:
-        row = ProcessRow(os.getpid(), self.generation, self._clock.now_ns())
+        now = self._clock.now_ns()
+        row = ProcessRow(os.getpid(), self.generation, now, epoch=self._written_epoch)
         transaction.put_process(self.id, row)
 
 

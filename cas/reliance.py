@@ -2,23 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
-from cas.errors import StoreError
+from cas.errors import ExpiredError, StoreError
 from cas.packs import OpenPack
 
 
-@dataclass(slots=True)
+class Lease:
+    """Keeps collections from deleting what was found stored since `epoch`, while it is held."""
+
+    __slots__ = ("_release", "epoch")
+
+    def __init__(self, epoch: int, release: Callable[[int], None]) -> None:
+        self.epoch = epoch
+        self._release = release
+
+    def __del__(self) -> None:
+        """Let go: a write ends when nobody holds what it leans on, however it ends."""
+        self._release(self.epoch)
+
+
 class Reliance:
-    """The open packs that a write leans on, for its new chunks or those it found there."""
+    """What a write leans on: open packs that hold its content, and what it found stored.
 
-    packs: set[OpenPack] = field(default_factory=set)
+    Found content is safe while the write holds a lease. What it takes over from a view, it did
+    not look up itself: that holds as long as no collection has begun since the view was made.
+    """
 
-    def check(self) -> None:
-        """Raise where a pack has failed, so that what leans on it is not committed.
+    __slots__ = ("_leases", "_seen_epoch", "packs")
+
+    def __init__(self, *leases: Lease) -> None:
+        self.packs: set[OpenPack] = set()
+        self._leases = set(leases)
+        self._seen_epoch: int | None = None
+
+    def include(self, other: Reliance) -> None:
+        """Lean on all that another write leans on, too."""
+        self.packs |= other.packs
+        self._leases |= other._leases
+        if other._seen_epoch is not None:
+            self.take_over(other._seen_epoch)
+
+    def take_over(self, epoch: int) -> None:
+        """Lean on content that was seen by a view of this epoch."""
+        self._seen_epoch = epoch if self._seen_epoch is None else min(self._seen_epoch, epoch)
+
+    def check(self, epoch: int) -> None:
+        """Raise where what leans on this must not be committed in this epoch.
 
         Raises:
-            StoreError: send the data again; transient.
+            StoreError: a pack has failed: send the data again; transient.
+            ExpiredError: what was taken over may have been collected: look again.
         """
         if any(pack.failed for pack in self.packs):
             raise StoreError("writing to the disk failed: send the data again", transient=True)
+        if self._seen_epoch not in {None, epoch}:
+            raise ExpiredError("what is to be put may have been collected meanwhile: look again")

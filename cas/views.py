@@ -23,7 +23,7 @@ class View:
     """One state of a volume. Shared by threads; close it, or use it in a `with` block.
 
     `root` is the root directory's entry, `sequence` the number of the volume's last change,
-    `nodes` where `diff` reads the tree's nodes.
+    `nodes` where `diff` reads the tree's nodes, `epoch` how often packs had been condemned.
 
     An open view keeps its state's tree readable; a file opened from it stays readable after the
     view is closed.
@@ -37,9 +37,11 @@ class View:
         process: Process,
         head: Head,
         generation: int,
+        epoch: int,
     ) -> None:
         self.root = head.root
         self.sequence = head.sequence
+        self.epoch = epoch
         self.nodes = ReadNodes(nodes, generation)
         self._chunks = chunks
         self._workers = workers

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cas.applying import entry_id
-from cas.catalog import Catalog, Head
+from cas.catalog import Catalog, Head, ReadTransaction
 from cas.checkpoint import Checkpointer
 from cas.chunkstore import ChunkStore
 from cas.commit import Committer
@@ -75,16 +75,7 @@ class Volume:
 
     def view(self) -> View:
         """Return the volume as it is now."""
-        engine = self._engine
-        head, generation = engine.process.pin(lambda catalog: head_of(catalog, self.info.id))
-        return View(
-            engine.nodes,
-            engine.chunks,
-            engine.workers,
-            engine.process,
-            head,
-            generation,
-        )
+        return self._view(lambda catalog: head_of(catalog, self.info.id))
 
     def at(self, commit_id: bytes) -> View:
         """Return the volume as a commit has it.
@@ -97,9 +88,8 @@ class Volume:
         if commit.volume_id != self.id:
             message = f"there is no commit {commit_id.hex()} in {self.name!r}"
             raise NotFoundError(message)
-        _, generation = engine.process.pin(lambda _: None)
         head = Head(commit.root, commit.last_sequence, commit_id, commit.last_sequence)
-        return View(engine.nodes, engine.chunks, engine.workers, engine.process, head, generation)
+        return self._view(lambda _: head)
 
     def snapshots(self) -> list[Snapshot]:
         """Return the snapshots, by name."""
@@ -128,11 +118,11 @@ class Volume:
         engine = self._engine
         engine.checkpointer.checkpoint(wait=True)
         with engine.catalog.read() as transaction:
-            head = head_of(transaction, self.info.id)
+            head, epoch = head_of(transaction, self.info.id), transaction.epoch()
         record = SnapshotRecord(head.commit, head.commit_time_ns, is_pinned)
         try:
             with self.edit(author=author) as edit:
-                edit.put_snapshot(name, record, expect=ABSENT)
+                edit.put_snapshot(name, record, epoch=epoch, expect=ABSENT)
         except PreconditionError as error:
             message = f"{self.name!r} has a snapshot {name!r} already"
             raise AlreadyExistsError(message) from error
@@ -152,6 +142,8 @@ class Volume:
             NotFoundError: there is no snapshot of this name.
             AlreadyExistsError: there is one of the new name.
         """
+        with self._engine.catalog.read() as transaction:
+            epoch = transaction.epoch()  # before it is looked for
         found = self.snapshot(name)
         pinned = found.is_pinned if is_pinned is None else is_pinned
         record = SnapshotRecord(found.commit, found.time_ns, pinned)
@@ -163,6 +155,7 @@ class Volume:
                 edit.put_snapshot(
                     new_name or name,
                     record,
+                    epoch=epoch,
                     created_ns=found.created_ns,
                     expect=ABSENT if is_renamed else EXISTS,
                 )
@@ -187,7 +180,7 @@ class Volume:
     def upload(self) -> FileWriter:
         """Return a writer for a new file's bytes; an edit then puts the content at a path."""
         engine = self._engine
-        return FileWriter(engine.chunks, engine.nodes, engine.workers)
+        return FileWriter(engine.chunks, engine.nodes, engine.workers, self._reliance())
 
     def store(self, files: Sequence[bytes]) -> StoredFiles:
         """Store the bytes of several small files at once; an edit then puts the contents.
@@ -197,12 +190,12 @@ class Volume:
         Raises:
             StoreError, StoreFullError: the disk failed or is full.
         """
-        return store_files(self._engine.chunks, self._engine.nodes, files)
+        return store_files(self._engine.chunks, self._engine.nodes, files, self._reliance())
 
     def folder(self) -> FolderWriter:
         """Return a writer for a whole new folder; an edit then puts it at a path."""
         engine = self._engine
-        nodes = UploadTreeNodes(engine.nodes, Reliance())
+        nodes = UploadTreeNodes(engine.nodes, self._reliance())
         return FolderWriter(nodes, engine.shape)
 
     def edit(
@@ -214,6 +207,7 @@ class Volume:
             self._engine.chunks,
             self._engine.nodes,
             self.info.id,
+            self._reliance(),
             author=author,
             device=device,
             lock_tokens=lock_tokens,
@@ -232,6 +226,15 @@ class Volume:
         if entry.kind in {EntryKind.SYMLINK, EntryKind.RECORD} or not content:
             content = self._engine.chunks.identifier.chunk(content)
         return content.hex()
+
+    def _view(self, find: Callable[[ReadTransaction], Head]) -> View:
+        engine = self._engine
+        (head, epoch), generation = engine.process.pin(lambda seen: (find(seen), seen.epoch()))
+        chunks, workers = engine.chunks, engine.workers
+        return View(engine.nodes, chunks, workers, engine.process, head, generation, epoch)
+
+    def _reliance(self) -> Reliance:
+        return Reliance(self._engine.process.rely())
 
     def _look(self, look: Callable[[ReadNodes, Head], _Seen]) -> _Seen:
         """Look at the newest state's nodes while they are pinned."""

@@ -1,8 +1,7 @@
 """Resources for WsgiDAV's own methods: what a provider hands out in somebody else's application.
 
-Our own application does not come through here; `dav.methods` answers its requests. These classes
-keep WsgiDAV's contract: reads of one request see one state, a PUT becomes visible at its end and
-not at all if it fails, and COPY, MOVE and DELETE are single operations.
+Our own application asks `dav.methods` instead. Reads of one request see one state, a PUT becomes
+visible at its end or not at all, and COPY, MOVE and DELETE are single operations.
 """
 
 from __future__ import annotations
@@ -199,7 +198,7 @@ class _Common:
         if volume.id == self.volume.id and self.inside:
             edit.copy(self.inside, path, recursive=depth_infinity)
         else:
-            edit.attach(path, self.entry, source=self.inside, source_volume=self.volume.id)
+            self._attach_to(edit, path)
         [applied] = self.session.commit(edit)
         raise DAVError(HTTP_CREATED if applied.created else HTTP_NO_CONTENT)
 
@@ -218,12 +217,18 @@ class _Common:
             edit.move(self.inside, path)
             [applied] = self.session.commit(edit)
         else:
-            edit.attach(path, self.entry, source=self.inside, source_volume=self.volume.id)
+            self._attach_to(edit, path)
             [applied] = self.session.commit(edit)
             expect = cas.EntryIs(self.volume.entry_id(self.entry))
             removal.remove(self.inside, expect=expect)
             self.session.commit(removal)
         raise DAVError(HTTP_CREATED if applied.created else HTTP_NO_CONTENT)
+
+    def _attach_to(self, edit: cas.Edit, path: str) -> None:
+        """Have the edit put at `path` what is here."""
+        volume, view = self.session.view(self.volume.name)
+        entry = view.entry(self.inside)
+        edit.attach(path, entry, epoch=view.epoch, source=self.inside, source_volume=volume.id)
 
 
 class FileResource(_Common, DAVNonCollection):

@@ -178,7 +178,8 @@ def _join(request: Request, resource: Resource, transfer: str, *, overwrite: boo
             raise HttpError(400, f"the parts have {size} bytes, OC-Total-Length is {announced}")
         check_room(request, resource, size)
         for name, entry in parts:
-            upload.append(cas.Content(entry.kind, entry.size, entry.content))
+            content = cas.Content(entry.kind, entry.size, entry.content)
+            upload.append(content, epoch=view.epoch)
             if checksums.are_wanted:
                 with view.open(entry, name) as reader:
                     for piece in reader.chunks():

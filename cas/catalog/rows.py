@@ -55,11 +55,22 @@ def decode_location(row: bytes) -> Location:
         raise IntegrityError(message) from error
 
 
+def pack_of_location(row: bytes) -> int:
+    """Return the pack's ordinal of a location's bytes."""
+    return int.from_bytes(row[:4], "little")
+
+
 class PackState(IntEnum):
-    """What may be done with a pack: an open one grows, a sealed one is immutable."""
+    """What may be done with a pack: an open one grows, a sealed one is immutable.
+
+    In a condemned one nothing is found any more by whoever is about to store it; it is still
+    read. Of a removed one only the file may be left.
+    """
 
     OPEN = 0
     SEALED = 1
+    CONDEMNED = 2
+    REMOVED = 3
 
 
 class PackRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -94,8 +105,9 @@ class Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class ProcessRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A process at work on the repository. It may lean on nursery nodes since `generation`.
+    """A process at work on the repository.
 
+    It may lean on nursery nodes since `generation`, and on what it found stored since `epoch`.
     `is_adopted` says of one that died that its journal records have been replayed; only its
     packs still have to be moved to the blob store.
     """
@@ -104,6 +116,7 @@ class ProcessRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     generation: int
     started_ns: int
     is_adopted: bool = False
+    epoch: int = 0
 
 
 def encode_row(row: object) -> bytes:

@@ -6,14 +6,18 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from cas.catalog.rows import (
     Head,
     Location,
     PackRow,
+    PackState,
     ProcessRow,
     decode_location,
     decode_row,
     encode_row,
+    pack_of_location,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +43,8 @@ _GENERATION: Final = b"generation"
 _GENERATION_START: Final = b"generation start"
 _IDENTITY: Final = b"identity"
 _NEXT_ORDINAL: Final = b"next ordinal"
+_EPOCH: Final = b"epoch"
+_CONDEMNED: Final = b"condemned"
 
 
 class Tables(NamedTuple):
@@ -71,6 +77,11 @@ class ReadTransaction:
         row = self._transaction.get(object_id, db=self._tables.locations)
         return None if row is None else decode_location(row)
 
+    def pack_of(self, object_id: bytes) -> int | None:
+        """Return the ordinal of the pack in which the object lies, or None."""
+        row = self._transaction.get(object_id, db=self._tables.locations)
+        return None if row is None else pack_of_location(row)
+
     def young_node(self, node_id: bytes) -> bytes | None:
         """Return the bytes of a tree node that is in the nursery, or None."""
         get = self._transaction.get
@@ -86,6 +97,15 @@ class ReadTransaction:
     def generation_start(self) -> int:
         """Return the number of the newest journal record when the generation was opened."""
         return self._number(_GENERATION_START)
+
+    def epoch(self) -> int:
+        """Return how often packs have been condemned."""
+        return self._number(_EPOCH)
+
+    def condemned(self) -> frozenset[int]:
+        """Return the ordinals of the packs in which nothing is to be found any more."""
+        row = self._transaction.get(_CONDEMNED, db=self._tables.meta)
+        return frozenset() if row is None else frozenset(decode_row(row, list[int]))
 
     def identity(self) -> bytes | None:
         """Return the id of the repository whose catalog this is, None while it is not complete."""
@@ -146,6 +166,11 @@ class ReadTransaction:
         """Return the number of the oldest journal record that no commit holds, if there is one."""
         with self._transaction.cursor(db=self._tables.journal) as cursor:
             return int(_NUMBER.unpack(cursor.key())[0]) if cursor.first() else None
+
+    def process(self, process_id: bytes) -> ProcessRow | None:
+        """Return what is known of a process, or None."""
+        row = self._transaction.get(process_id, db=self._tables.processes)
+        return None if row is None else decode_row(row, ProcessRow)
 
     def processes(self) -> list[tuple[bytes, ProcessRow]]:
         """Return the processes that are, or were when they died, at work."""
@@ -214,6 +239,30 @@ class WriteTransaction(ReadTransaction):
         put, table = self._transaction.put, self._tables.locations
         for key, location in locations:
             put(key, location.encode(), db=table)
+
+    def delete_location(self, object_id: bytes) -> None:
+        """Forget where an object lies: it is not stored any more."""
+        self._transaction.delete(object_id, db=self._tables.locations)
+
+    def condemn(self, packs: Iterable[int]) -> None:
+        """Let nothing be found in these packs any more, and begin a new epoch."""
+        condemned = self.condemned().union(packs)
+        for ordinal in condemned:
+            self._set_state(ordinal, PackState.CONDEMNED)
+        self._put_condemned(condemned)
+        self._put_number(_EPOCH, self.epoch() + 1)
+
+    def remove_pack(self, ordinal: int) -> None:
+        """Say that nothing lies in a condemned pack any more; its file may go once synced."""
+        self._set_state(ordinal, PackState.REMOVED)
+        self._put_condemned(self.condemned() - {ordinal})
+
+    def forget_pack(self, ordinal: int) -> None:
+        """Forget a removed pack, whose file is gone."""
+        pack = self.pack(ordinal)
+        if pack is not None:
+            self._transaction.delete(_NUMBER.pack(ordinal), db=self._tables.packs)
+            self._transaction.delete(pack.id, db=self._tables.pack_ordinals)
 
     def put_young_node(self, node_id: bytes, node: bytes) -> None:
         """Keep a tree node in the current generation of the nursery."""
@@ -295,6 +344,15 @@ class WriteTransaction(ReadTransaction):
     def delete_scratch(self, key: bytes) -> None:
         """Forget a scratch value."""
         self._transaction.delete(key, db=self._tables.scratch)
+
+    def _set_state(self, ordinal: int, state: PackState) -> None:
+        pack = self.pack(ordinal)
+        if pack is not None:
+            self.put_pack(ordinal, replace(pack, state=state))
+
+    def _put_condemned(self, ordinals: Iterable[int]) -> None:
+        row = encode_row(sorted(ordinals))
+        self._transaction.put(_CONDEMNED, row, db=self._tables.meta)
 
     def _put_number(self, key: bytes, number: int) -> None:
         self._transaction.put(key, _NUMBER.pack(number), db=self._tables.meta)

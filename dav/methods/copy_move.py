@@ -113,9 +113,11 @@ def _attach(
     if is_bare:
         entry = msgspec.structs.replace(entry, content=b"", size=0, files=0, folders=0)
     edit = _edit(request, source, target)
+    _, view = request.view(source.info.name)
     edit.attach(
         target.path,
         entry,
+        epoch=view.epoch,
         overwrite=overwrite,
         source=source.path,
         source_volume=source.info.id,

@@ -57,7 +57,7 @@ def test_appended_parts_make_the_content_of_one_stream(
     stored = [store(volume, piece) for piece in pieces]
     with volume.upload() as joined:
         for content in stored:
-            joined.append(content)
+            joined.append(content, epoch=0)
         found = joined.finish()
     assert found == store(volume, b"".join(pieces))
 
@@ -67,7 +67,7 @@ def test_appending_to_written_bytes_goes_on_behind_them(volume: cas.Volume) -> N
     stored = store(volume, tail)
     with volume.upload() as upload:
         upload.write(head)
-        upload.append(stored)
+        upload.append(stored, epoch=0)
         upload.write(head)
         found = upload.finish()
     assert found == store(volume, head + tail + head)
@@ -81,7 +81,7 @@ def test_appending_large_parts_stores_only_what_lies_at_their_borders(tmp_path: 
         before = size_of_packs(tmp_path / "store")
         with volume.upload() as upload:
             for part in parts:
-                upload.append(part)
+                upload.append(part, epoch=0)
             with volume.edit() as edit:
                 edit.put("joined", upload)
         added = size_of_packs(tmp_path / "store") - before

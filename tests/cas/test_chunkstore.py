@@ -194,10 +194,10 @@ def test_after_a_failed_sync_nothing_that_leans_on_the_pack_is_committed(
             machine.commit(lost)
     for relies in (lost, other):
         with pytest.raises(StoreError, match="send the data again"):
-            relies.check()
+            relies.check(0)
     again = Reliance()
     ids = machine.chunks.put_chunks([b"lost"], again)
-    again.check()
+    again.check(0)
     machine.commit(again)
     assert [bytes(each) for each in machine.again().get_chunks(ids)] == [b"lost"]
 
@@ -217,7 +217,7 @@ def test_a_pack_that_cannot_be_moved_stays_readable_and_what_leans_on_it_is_told
     assert [bytes(each) for each in machine.chunks.get_chunks(ids)] == [b"committed"]
     assert [bytes(each) for each in machine.again().get_chunks(ids)] == [b"committed"]
     with pytest.raises(StoreError):
-        later.check()
+        later.check(0)
 
 
 def test_of_two_full_packs_one_is_sealed_though_the_other_cannot_be(machine: Machine) -> None:
@@ -230,7 +230,7 @@ def test_of_two_full_packs_one_is_sealed_though_the_other_cannot_be(machine: Mac
     assert len(list(machine.open_directory.iterdir())) == 1
     assert machine.chunks.open_packs.leaves_packs
     with pytest.raises(StoreError):
-        relies.check()
+        relies.check(0)
 
 
 def test_an_upload_keeps_nothing_of_the_packs_that_it_has_filled(machine: Machine) -> None:

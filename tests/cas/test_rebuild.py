@@ -59,7 +59,8 @@ def location(tmp_path: Path) -> Path:
             edit.make_symlink("link", "moved")
             edit.set_properties("moved", properties={"{x}y": "z"}, mode=0o700)
         with volume.view() as view, repository.volume("w").edit() as edit:
-            edit.attach("from v", view.entry("moved"), source="moved", source_volume=volume.id)
+            moved = view.entry("moved")
+            edit.attach("from v", moved, epoch=view.epoch, source="moved", source_volume=volume.id)
         with volume.edit() as edit:
             edit.remove("moved/7")
             edit.set_properties("", mtime_ns=77)

@@ -59,7 +59,7 @@ def test_two_of_one_state_share_its_commit(volume: cas.Volume) -> None:
     put(volume, "file", b"content")
     one = volume.create_snapshot("one")
     with volume.edit() as edit:
-        edit.put_snapshot("two", cas.SnapshotRecord(one.commit, one.time_ns))
+        edit.put_snapshot("two", cas.SnapshotRecord(one.commit, one.time_ns), epoch=0)
     assert volume.snapshot("two").commit == one.commit
 
 
@@ -88,7 +88,7 @@ def test_an_edit_that_fails_leaves_the_snapshots_as_they_were(volume: cas.Volume
     kept = volume.create_snapshot("kept")
     edit = volume.edit()
     edit.remove_snapshot("kept")
-    edit.put_snapshot("more", cas.SnapshotRecord(kept.commit, kept.time_ns))
+    edit.put_snapshot("more", cas.SnapshotRecord(kept.commit, kept.time_ns), epoch=0)
     edit.remove("missing")
     with pytest.raises(cas.NotFoundError):
         edit.commit()
@@ -109,7 +109,7 @@ def test_a_thousand_are_made_by_one_edit(repository: cas.Repository, volume: cas
     record = cas.SnapshotRecord(one.commit, one.time_ns)
     with volume.edit() as edit:
         for number in range(1000):
-            edit.put_snapshot(f"s{number:04}", record)
+            edit.put_snapshot(f"s{number:04}", record, epoch=0)
     repository.checkpoint()
     assert [each.name for each in volume.snapshots()] == [
         "one",

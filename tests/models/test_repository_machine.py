@@ -229,7 +229,8 @@ class RepositoryMachine(RuleBasedStateMachine):
         subtree = {p[len(origin) :]: tree[p] for p in model.below(tree, origin)}
         expected = dict(self.trees[volume.name])
         edit = volume.edit()
-        edit.attach(model.text(path), view.entry(model.text(origin)), overwrite=overwrite)
+        entry = view.entry(model.text(origin))
+        edit.attach(model.text(path), entry, epoch=view.epoch, overwrite=overwrite)
         try:
             model.attach(expected, path, subtree, overwrite=overwrite)
         except RefusedError:
