@@ -17,11 +17,11 @@ from cas.catalog import (
 )
 from cas.compression import Codec, compress
 from cas.disk import require_free_space
-from cas.errors import IntegrityError, InvalidError
+from cas.errors import IntegrityError, InvalidError, MissingObjectError
 from cas.formats import PLAIN_SIZE_LIMIT, MiB
 from cas.ids import Identifier, Kind, ObjectId
 from cas.open_packs import OpenPacks
-from cas.pack_reader import PackReader
+from cas.pack_reader import MissingPackError, PackReader
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record
 from cas.records import open_record, run_end
 from cas.reliance import Reliance
@@ -120,9 +120,13 @@ class ChunkStore:
         """
         location = self.locate([object_id])[0]
         with self._noting_damage([object_id]):
-            stored = self._reader.read(
-                location.pack, location.offset + RECORD_OVERHEAD, location.stored_size
-            )
+            try:
+                stored = self._read_record(location)
+            except MissingPackError:
+                moved = self.locate([object_id])[0]
+                if moved == location:
+                    raise
+                location, stored = moved, self._read_record(moved)
             return bytes(open_record(self.identifier, kind, object_id, location, stored))
 
     def get_chunks(self, ids: Sequence[bytes]) -> Iterator[bytes | memoryview]:
@@ -144,7 +148,15 @@ class ChunkStore:
             begin = first.offset
             end = locations[stop - 1].offset + RECORD_OVERHEAD + locations[stop - 1].stored_size
             with self._noting_damage(ids[start:stop]):
-                region = memoryview(self._reader.read(first.pack, begin, end - begin))
+                try:
+                    region = memoryview(self._reader.read(first.pack, begin, end - begin))
+                except MissingPackError:
+                    moved = self.locate(ids[start:stop])
+                    if moved == locations[start:stop]:
+                        raise
+                    yield from self.read_chunks(ids[start:stop], moved)
+                    start = stop
+                    continue
             for index in range(start, stop):
                 location = locations[index]
                 at = location.offset - begin + RECORD_OVERHEAD
@@ -167,6 +179,15 @@ class ChunkStore:
         with self._catalog.read() as reading:
             return reading.location(object_id) is not None
 
+    def epoch(self) -> int:
+        """Return how often packs have been condemned."""
+        with self._catalog.read() as transaction:
+            return transaction.epoch()
+
+    def let_go_of_removed(self) -> None:
+        """Close the files of packs that were removed, so that the disk has their room again."""
+        self._reader.let_go_of_removed()
+
     def close(self) -> None:
         """Seal what is open and close the files."""
         try:
@@ -174,19 +195,26 @@ class ChunkStore:
         finally:
             self._reader.close()
 
+    def _read_record(self, location: Location) -> bytes:
+        start = location.offset + RECORD_OVERHEAD
+        return self._reader.read(location.pack, start, location.stored_size)
+
     def _append(self, kind: PackKind, records: list[Record], relies: Reliance) -> None:
         self.open_packs.append(kind, records, relies)
         self._damaged.difference_update(record.id for record in records)
 
     def _unknown(self, ids: Sequence[ObjectId], relies: Reliance) -> list[int]:
-        """Return the indices of the ids that are not stored yet."""
+        """Return the indices of the ids that are not stored yet, or not for long."""
         new = []
         with self._catalog.read() as transaction:
+            condemned = transaction.condemned()
             for index, object_id in enumerate(ids):
                 held = self.open_packs.pending(object_id)
                 if held is not None and not held[1].failed:
                     relies.packs.add(held[1])
-                elif object_id in self._damaged or transaction.location(object_id) is None:
+                elif object_id in self._damaged or (
+                    (pack := transaction.pack_of(object_id)) is None or pack in condemned
+                ):
                     new.append(index)
         return new
 
@@ -201,7 +229,7 @@ class ChunkStore:
                 if location is None:
                     if held is None:
                         message = f"object {object_id.hex()} is missing: no pack has it"
-                        raise IntegrityError(message)
+                        raise MissingObjectError(message)
                     location = held[0]
                 locations.append(location)
         return locations

@@ -13,6 +13,7 @@
     │       └── QuotaError               no room within the volume's quota
     ├── WrongKeyError                    the key does not open this repository
     ├── IntegrityError                   stored bytes are not what was written; never retried
+    │   └── MissingObjectError           a tree names it, and no pack has it
     ├── FormatError                      written by a version this program does not know
     └── ExpiredError                     the pinned state is gone; open a new view
 
@@ -105,6 +106,10 @@ class IntegrityError(CasError):
     """Stored bytes are damaged or missing; they are reported, never served."""
 
     kind = "integrity"
+
+
+class MissingObjectError(IntegrityError):
+    """An object is nowhere. To a view from before a collection it means that it has expired."""
 
 
 class FormatError(CasError):

@@ -15,7 +15,13 @@ from cas.catalog import Location
 from cas.chunking import SIGNATURE_SIZE, Chunker, ChunkParameters, choose_parameters
 from cas.chunkstore import ChunkStore
 from cas.compression import Codec
-from cas.errors import IntegrityError, InvalidError
+from cas.errors import (
+    CasError,
+    ExpiredError,
+    IntegrityError,
+    InvalidError,
+    MissingObjectError,
+)
 from cas.file_nodes import FileNodeBuilder, FileNodeSource, content_of, pieces_from
 from cas.formats import KiB, MiB
 from cas.ids import ObjectId
@@ -245,6 +251,7 @@ class FileReader(io.RawIOBase):
         workers: Workers,
         content: Content,
         name: str,
+        epoch: int,
     ) -> None:
         super().__init__()
         self.size = content.size
@@ -253,6 +260,7 @@ class FileReader(io.RawIOBase):
         self._nodes = nodes
         self._content = content
         self._name = name
+        self._epoch = epoch
         self._position = 0
         self._block: bytes | memoryview = b""
         self._block_start = 0
@@ -267,8 +275,7 @@ class FileReader(io.RawIOBase):
         try:
             yield from self._clipped(start, stop)
         except IntegrityError as error:
-            message = f"{self._name}: {error}"
-            raise IntegrityError(message) from error
+            raise self._named(error) from error
 
     def readable(self) -> bool:
         """Return True."""
@@ -309,8 +316,13 @@ class FileReader(io.RawIOBase):
             start, chunk_id, _ = next(pieces_from(self._nodes, self._content, position))
             return start, next(self._chunks.get_chunks([chunk_id]))
         except IntegrityError as error:
-            message = f"{self._name}: {error}"
-            raise IntegrityError(message) from error
+            raise self._named(error) from error
+
+    def _named(self, error: IntegrityError) -> CasError:
+        """Return the error that names the file, and tells what was collected from what is lost."""
+        if isinstance(error, MissingObjectError) and self._chunks.epoch() != self._epoch:
+            return ExpiredError(f"{self._name}: this version of it is gone: look again")
+        return IntegrityError(f"{self._name}: {error}")
 
     def _clipped(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
         for offset, piece in self._workers.chained(

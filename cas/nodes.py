@@ -13,14 +13,15 @@ from typing import Final, Generic, TypeVar
 
 from cas.catalog import Catalog, ReadTransaction, WriteTransaction
 from cas.chunkstore import ChunkStore
-from cas.errors import ExpiredError, IntegrityError
+from cas.errors import ExpiredError, IntegrityError, MissingObjectError
 from cas.ids import Kind
 from cas.objects import Entry, FileNode, TreeNode, decode, encode
-from cas.reliance import Reliance
+from cas.reliance import Pin, Reliance
 
 _TREE_NODES_CACHED: Final = 1024
 _FILE_NODES_CACHED: Final = 128
 _SETTLED_AT_ONCE: Final = 256
+_EXPIRED: Final = "this state of the volume is gone: look again"
 _Node = TypeVar("_Node")
 
 
@@ -59,11 +60,11 @@ class NodeStore:
         self,
         node_id: bytes,
         transaction: ReadTransaction | None = None,
-        generation: int | None = None,
+        pin: Pin | None = None,
     ) -> TreeNode:
         """Return a tree node, seen by the transaction where one is given.
 
-        `generation` is that of the pinned state that names the node.
+        `pin` is that of the pinned state that names the node.
 
         Raises:
             ExpiredError: the node is gone because the pinned state is no longer kept.
@@ -76,7 +77,7 @@ class NodeStore:
                     young = reading.young_node(node_id)
             else:
                 young = transaction.young_node(node_id)
-            node = decode(self._checked(node_id, young, generation), TreeNode)
+            node = decode(self._checked(node_id, young, pin), TreeNode)
             _check_tree_node(node)
             self._trees.put(node_id, node)
         return node
@@ -167,33 +168,31 @@ class NodeStore:
         self._files.put(node_id, node)
         return node_id
 
-    def _checked(self, node_id: bytes, young: bytes | None, generation: int | None) -> bytes:
+    def _checked(self, node_id: bytes, young: bytes | None, pin: Pin | None) -> bytes:
         if young is not None:
             if self._chunks.identifier.identify(Kind.TREE_NODE, young) != node_id:
                 raise _damaged(node_id)
             return young
         try:
             return self._chunks.get(Kind.TREE_NODE, node_id)
-        except IntegrityError as error:
-            if generation is not None:
+        except MissingObjectError as error:
+            if pin is not None:
                 with self._catalog.read() as transaction:
-                    if transaction.generation() > generation:
-                        raise ExpiredError(
-                            "this state of the volume is gone: look again"
-                        ) from error
+                    if pin != Pin(transaction.generation(), transaction.epoch()):
+                        raise ExpiredError(_EXPIRED) from error
             raise
 
 
 class ReadNodes:
     """The tree and file nodes of a pinned state."""
 
-    def __init__(self, store: NodeStore, generation: int | None = None) -> None:
+    def __init__(self, store: NodeStore, pin: Pin | None = None) -> None:
         self._store = store
-        self._generation = generation
+        self._pin = pin
 
     def load_tree_node(self, node_id: bytes) -> TreeNode:
         """Return the node with this id."""
-        return self._store.tree_node(node_id, generation=self._generation)
+        return self._store.tree_node(node_id, pin=self._pin)
 
     def load_file_node(self, node_id: bytes) -> FileNode:
         """Return the node with this id."""

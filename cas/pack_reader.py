@@ -23,6 +23,10 @@ def pack_blob_name(pack_id: bytes) -> str:
     return f"packs/{name[:2]}/{name}"
 
 
+class MissingPackError(IntegrityError):
+    """A pack is not there: damage, or what was in it has been moved to another meanwhile."""
+
+
 class _PackFile:
     """A descriptor that is closed when the last reader has let go of it."""
 
@@ -69,6 +73,14 @@ class PackReader:
             raise IntegrityError(message)
         return found
 
+    def let_go_of_removed(self) -> None:
+        """Close the files of packs that were removed."""
+        with self._lock, self._catalog.read() as transaction:
+            for ordinal in list(self._files):
+                pack = transaction.pack(ordinal) or self._expected.get(ordinal)
+                if pack is None or pack.state is PackState.REMOVED:
+                    del self._files[ordinal]
+
     def close(self) -> None:
         """Close the files that no reader is using."""
         with self._lock:
@@ -97,7 +109,7 @@ class PackReader:
             pack = self._row(ordinal)
             sealed = self._store.local_path(pack_blob_name(pack.id))
             places = [sealed, self._open_path(pack)]
-            for path in places if pack.state is PackState.SEALED else reversed(places):
+            for path in reversed(places) if pack.state is PackState.OPEN else places:
                 try:
                     with StoreErrors():
                         if path is not None:
@@ -107,7 +119,7 @@ class PackReader:
             if sealed is None:
                 return None
         message = f"pack {self._name(ordinal)} is missing"
-        raise IntegrityError(message)
+        raise MissingPackError(message)
 
     def _open_path(self, pack: PackRow) -> Path | None:
         if not pack.process:
@@ -120,7 +132,7 @@ class PackReader:
             return self._store.get(name, ByteRange(offset, offset + size))
         except NotFoundError as error:
             message = f"pack {name} is missing"
-            raise IntegrityError(message) from error
+            raise MissingPackError(message) from error
 
     def _row(self, ordinal: int) -> PackRow:
         expected = self._expected.get(ordinal)
@@ -130,7 +142,7 @@ class PackReader:
             self._expected.pop(ordinal, None)
         elif expected is None:
             message = f"the catalog names pack number {ordinal}, which it does not know"
-            raise IntegrityError(message)
+            raise MissingPackError(message)
         return pack or expected  # type: ignore[return-value]
 
     def _name(self, ordinal: int) -> str:

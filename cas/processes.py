@@ -18,7 +18,7 @@ from typing import TypeVar
 from cas.catalog import Catalog, ProcessRow, ReadTransaction, WriteTransaction
 from cas.clock import Clock
 from cas.disk import StoreErrors
-from cas.reliance import Lease
+from cas.reliance import Lease, Pin
 
 _Seen = TypeVar("_Seen")
 
@@ -48,28 +48,28 @@ class Process:
             self._epoch = self._written_epoch = transaction.epoch()
             self._put(transaction)
 
-    def pin(self, look: Callable[[ReadTransaction], _Seen]) -> tuple[_Seen, int]:
-        """Look at the catalog; return what was seen and the nursery's generation of that moment.
+    def pin(self, look: Callable[[ReadTransaction], _Seen]) -> tuple[_Seen, Pin]:
+        """Look at the catalog; return what was seen, and when that was.
 
-        The generation is kept until `unpin`.
+        The nursery's generation of that moment is kept until `unpin`.
         """
         with self._pins_lock, self._catalog.read() as transaction:
-            generation = transaction.generation()
+            pin = Pin(transaction.generation(), transaction.epoch())
             seen = look(transaction)
-            self._pins[generation] += 1
-        return seen, generation
+            self._pins[pin.generation] += 1
+        return seen, pin
 
-    def unpin(self, generation: int) -> None:
-        """Give up a pin of this generation."""
+    def unpin(self, pin: Pin) -> None:
+        """Give up a pin."""
         with self._pins_lock:
-            self._release(generation)
+            self._release(pin.generation)
 
-    def forget_pin(self, generation: int) -> None:
-        """Give up a pin of this generation, some time later.
+    def forget_pin(self, pin: Pin) -> None:
+        """Give up a pin, some time later.
 
         For a destructor: that may run in a thread which holds the lock already.
         """
-        self._forgotten.append(generation)
+        self._forgotten.append(pin.generation)
 
     def rely(self) -> Lease:
         """Return a lease for a write: no collection deletes what it finds stored from now on."""

@@ -1,11 +1,19 @@
-"""What a write leans on until it is committed."""
+"""What views and writes lean on: it is not dropped from under them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from cas.errors import ExpiredError, StoreError
 from cas.packs import OpenPack
+
+
+class Pin(NamedTuple):
+    """When a view's state was pinned: the nursery's generation and the epoch of that moment."""
+
+    generation: int
+    epoch: int
 
 
 class Lease:

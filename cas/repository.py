@@ -54,7 +54,7 @@ from cas.workers import Workers
 CONFIG_NAME: Final = "config"
 CHECKPOINT_SECONDS: Final = 30.0
 NURSERY_LIMIT: Final = 32 * MiB
-_UPKEEP_SECONDS: Final = 5.0
+_UPKEEP_SECONDS: Final = 1.0
 _logger = logging.getLogger(__name__)
 
 
@@ -271,11 +271,13 @@ class Repository:
         waited = 0.0
         while not self._stopping.wait(_UPKEEP_SECONDS):
             waited += _UPKEEP_SECONDS
+            self._try(self._process.keep_up)
             if waited >= CHECKPOINT_SECONDS or self._try(self._is_checkpoint_due):
                 waited = 0.0
                 for step in (
                     self._checkpointer.checkpoint,
                     self._move_adopted,
+                    self._chunks.let_go_of_removed,
                     self._catalog.remove_dead_readers,
                     self.scratch.remove_expired,
                     self.locks.remove_expired,

@@ -15,6 +15,7 @@ from cas.nodes import NodeStore, ReadNodes
 from cas.objects import Content, Entry, decode_properties
 from cas.paths import Names, join_names, split_path
 from cas.processes import Process
+from cas.reliance import Pin
 from cas.trees import iterate, lookup
 from cas.workers import Workers
 
@@ -36,17 +37,16 @@ class View:
         workers: Workers,
         process: Process,
         head: Head,
-        generation: int,
-        epoch: int,
+        pin: Pin,
     ) -> None:
         self.root = head.root
         self.sequence = head.sequence
-        self.epoch = epoch
-        self.nodes = ReadNodes(nodes, generation)
+        self.epoch = pin.epoch
+        self.nodes = ReadNodes(nodes, pin)
         self._chunks = chunks
         self._workers = workers
         self._process = process
-        self._generation: int | None = generation
+        self._pin: Pin | None = pin
 
     def get(self, path: str) -> Entry | None:
         """Return the entry at the path, or None.
@@ -115,7 +115,7 @@ class View:
             message = f"{name!r} is not a file"
             raise ConflictError(message)
         content = Content(entry.kind, entry.size, entry.content)
-        return FileReader(self._chunks, self.nodes, self._workers, content, name)
+        return FileReader(self._chunks, self.nodes, self._workers, content, name, self.epoch)
 
     def properties(self, entry: Entry) -> dict[str, str]:
         """Return an entry's dead properties: values by name."""
@@ -123,14 +123,14 @@ class View:
 
     def close(self) -> None:
         """Give up the pin; the view must not be used afterwards."""
-        generation, self._generation = self._generation, None
-        if generation is not None:
-            self._process.unpin(generation)
+        pin, self._pin = self._pin, None
+        if pin is not None:
+            self._process.unpin(pin)
 
     def __del__(self) -> None:
         """Give up the pin of a view that nobody closed: no nodes would ever be dropped again."""
-        if self._generation is not None:
-            self._process.forget_pin(self._generation)
+        if self._pin is not None:
+            self._process.forget_pin(self._pin)
 
     def __enter__(self) -> Self:
         """Return the view."""

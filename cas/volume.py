@@ -229,9 +229,8 @@ class Volume:
 
     def _view(self, find: Callable[[ReadTransaction], Head]) -> View:
         engine = self._engine
-        (head, epoch), generation = engine.process.pin(lambda seen: (find(seen), seen.epoch()))
-        chunks, workers = engine.chunks, engine.workers
-        return View(engine.nodes, chunks, workers, engine.process, head, generation, epoch)
+        head, pin = engine.process.pin(find)
+        return View(engine.nodes, engine.chunks, engine.workers, engine.process, head, pin)
 
     def _reliance(self) -> Reliance:
         return Reliance(self._engine.process.rely())
@@ -239,8 +238,8 @@ class Volume:
     def _look(self, look: Callable[[ReadNodes, Head], _Seen]) -> _Seen:
         """Look at the newest state's nodes while they are pinned."""
         engine = self._engine
-        head, generation = engine.process.pin(lambda reading: head_of(reading, self.info.id))
+        head, pin = engine.process.pin(lambda reading: head_of(reading, self.info.id))
         try:
-            return look(ReadNodes(engine.nodes, generation), head)
+            return look(ReadNodes(engine.nodes, pin), head)
         finally:
-            engine.process.unpin(generation)
+            engine.process.unpin(pin)
