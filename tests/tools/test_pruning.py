@@ -39,7 +39,7 @@ def _one_a_day(casdav: Casdav) -> None:
                 noon = datetime(2026, 10, 1, 12, tzinfo=UTC) + timedelta(days=day)
                 time_ns = int(noon.timestamp()) * 10**9
                 record = cas.SnapshotRecord(commit, time_ns, day == 2)
-                edit.put_snapshot(f"{noon:%m-%d}", record, created_ns=time_ns)
+                edit.put_snapshot(f"{noon:%m-%d}", record, epoch=0, created_ns=time_ns)
 
 
 def names(casdav: Casdav) -> list[str]:
