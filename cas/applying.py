@@ -1,7 +1,7 @@
-"""Carrying out operations on a working tree, and doing journalled changes again.
+"""Carrying out operations on a working tree.
 
 Each operation checks its condition, the locks and what the tree allows, and only then changes
-it. The change it leaves says enough to be replayed: `replay` does the same to the same tree.
+it. The change it leaves says enough to be replayed (cas/replaying.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import msgspec
 from cas.errors import (
     AlreadyExistsError,
     ConflictError,
-    IntegrityError,
     NotFoundError,
     PreconditionError,
 )
@@ -356,34 +355,6 @@ class Applier:
             forbidden = blocking(locks, self._tokens)
             if forbidden:
                 raise ConflictingLocksError(forbidden)
-
-
-def replay(tree: WorkingTree, snapshots: WorkingTree, change: Change) -> None:
-    """Do a journalled change again, on trees that are as they were then.
-
-    Raises:
-        IntegrityError: the tree of snapshots is not as it was.
-    """
-    path = split_joined(change.path)
-    if change.action is Action.SNAPSHOT:
-        if snapshots.set(path, change.new, change.time_ns) != change.old:
-            raise IntegrityError(f"the snapshot {_shown(path)} is not as it was")
-        return
-    if change.action is Action.MOVE:
-        source = split_joined(change.source)
-        tree.get(source)  # writes the nodes of a subtree that this very batch has changed
-        tree.set(source, None, change.time_ns)
-    elif change.action is Action.COPY and not change.source_volume:
-        tree.get(split_joined(change.source))
-    if path:
-        tree.set(path, change.new, change.time_ns)
-    elif change.new is not None:
-        tree.set_root(change.new)
-
-
-def split_joined(path: bytes) -> Names:
-    """Return the names of a path as a change holds it."""
-    return tuple(path.split(b"/")) if path else ()
 
 
 def _is_below(path: Names, ancestor: Names) -> bool:

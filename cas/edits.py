@@ -16,7 +16,7 @@ from cas.formats import (
     PROPERTIES_SIZE_LIMIT,
     RECORD_SIZE_LIMIT,
 )
-from cas.nodes import NodeStore
+from cas.nodes import NodeStore, ReadNodes
 from cas.objects import (
     DIRECTORY_MODE,
     INLINE_PROPERTIES_LIMIT,
@@ -188,18 +188,20 @@ class Edit:
         overwrite: bool = True,
         source: str = "",
         source_volume: bytes = b"",
+        nodes: ReadNodes | None = None,
     ) -> None:
         """Put an entry of another volume or an older state of this repository at `target`.
 
         `source` and `source_volume` say in the history where it came from. The view that the
-        entry is from, whose `epoch` is given, must still be open. Where a collection has begun
-        since it was made, the commit ends with ExpiredError: look again.
+        entry is from, whose `epoch` is given, must still be open; `nodes` are that view's, and
+        needed if its state may lie between two commits. Where a collection has begun since it was
+        made, the commit ends with ExpiredError: look again.
 
         Raises:
             ExpiredError: the state that the entry is of is no longer kept.
         """
         self._request.relies.take_over(epoch)
-        self._nodes.settle_entry(entry, self._request.relies)
+        (nodes or ReadNodes(self._nodes)).settle(entry, self._request.relies)
         self._operations.append(
             Attach(split_path(target), entry, overwrite, split_path(source), source_volume)
         )

@@ -121,9 +121,7 @@ class NodeStore:
                     raise _damaged(node_id)
             settled.update(stored)
             for _, encoded in young:
-                node = decode(encoded, TreeNode)
-                waiting += (child.id for child in node.children)
-                waiting += (e.content for e in node.entries if e.is_directory and e.content)
+                waiting += subtrees(decode(encoded, TreeNode))
 
     def tree_node_id(self, encoded: bytes) -> bytes:
         """Return the id of an encoded tree node."""
@@ -198,6 +196,53 @@ class ReadNodes:
         """Return the node with this id."""
         return self._store.file_node(node_id)
 
+    def settle(self, entry: Entry, relies: Reliance) -> None:
+        """Write what an entry of this state reaches, and is in no pack, to packs.
+
+        Raises:
+            ExpiredError: the state is no longer kept.
+        """
+        self._store.settle_entry(entry, relies)
+
+
+class OverlayNodes(ReadNodes):
+    """The nodes of a state that is made anew in memory, over those of a pinned one."""
+
+    def __init__(self, store: NodeStore, pin: Pin) -> None:
+        super().__init__(store, pin)
+        self._made: dict[bytes, TreeNode] = {}
+
+    def load_tree_node(self, node_id: bytes) -> TreeNode:
+        """Return the node with this id."""
+        return self._made.get(node_id) or super().load_tree_node(node_id)
+
+    def save_tree_node(self, node: TreeNode) -> bytes:
+        """Keep the node here alone and return its id."""
+        node_id = self._store.tree_node_id(encode(node))
+        self._made[node_id] = node
+        return node_id
+
+    def settle(self, entry: Entry, relies: Reliance) -> None:
+        """Write what an entry of this state reaches, and is in no pack, to packs.
+
+        Raises:
+            ExpiredError: the state is no longer kept.
+        """
+        waiting = [entry.content] if entry.is_directory else []
+        reached: dict[bytes, bytes] = {}
+        below: list[bytes] = []
+        while waiting:
+            node_id = waiting.pop()
+            node = self._made.get(node_id)
+            if node is None:
+                below.append(node_id)
+            elif node_id not in reached:
+                reached[node_id] = encode(node)
+                waiting += subtrees(node)
+        self._store.settle(below, relies, set())
+        self._store.store_tree_nodes(list(reached.values()), relies)
+        super().settle(entry, relies)
+
 
 class CommitNodes:
     """The tree nodes as a commit sees and makes them, inside its transaction."""
@@ -261,6 +306,12 @@ class UploadNodes:
     def save_file_node(self, node: FileNode) -> bytes:
         """Keep the node and return its id."""
         return self._store.save_file_node(node, self._relies)
+
+
+def subtrees(node: TreeNode) -> list[bytes]:
+    """Return the ids of the nodes that a node names: its children, or its folders' roots."""
+    folders = [entry.content for entry in node.entries if entry.is_directory and entry.content]
+    return [child.id for child in node.children] + folders
 
 
 def _check_tree_node(node: TreeNode) -> None:

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from cas.applying import replay
 from cas.catalog import PackRow, PackState, WriteTransaction
 from cas.compression import decompress
 from cas.disk import StoreErrors, sync_directory
@@ -41,6 +40,7 @@ from cas.packfile import (
 from cas.packs import locations_of, open_pack_name, open_pack_pattern
 from cas.processes import Process
 from cas.registry import head_of
+from cas.replaying import replay
 from cas.snapshots import snapshot_tree
 from cas.stores.base import BlobStore
 from cas.trees import TreeShape

@@ -28,6 +28,7 @@ from cas.formats import (
     RepositoryConfig,
     decode_config,
 )
+from cas.history import HistoryIndex, HistoryKeys
 from cas.ids import Identifier
 from cas.locks import LockKeys, LockTable
 from cas.nodes import NodeStore
@@ -55,6 +56,7 @@ CONFIG_NAME: Final = "config"
 CHECKPOINT_SECONDS: Final = 30.0
 NURSERY_LIMIT: Final = 32 * MiB
 _UPKEEP_SECONDS: Final = 1.0
+_INDEXED_IN_A_TURN: Final = 20_000
 _logger = logging.getLogger(__name__)
 
 
@@ -119,6 +121,7 @@ class Repository:
             clock,
             self._local / "checkpoint.lock",
         )
+        self._history = HistoryIndex(self._catalog, chunks, HistoryKeys(self.config.secret))
         self._engine = Engine(
             self._catalog,
             chunks,
@@ -128,6 +131,7 @@ class Repository:
             self._process,
             self._committer,
             self._checkpointer,
+            self._history,
         )
         self._stopping = threading.Event()
         self._upkeep = threading.Thread(target=self._run_upkeep, name="casdav-upkeep", daemon=True)
@@ -249,6 +253,7 @@ class Repository:
             steps.callback(self._sign_off)
             steps.callback(self._chunks.close)
             if self._committer.has_committed:
+                steps.callback(self._try, self._index_newest)
                 steps.callback(self._checkpointer.checkpoint)
 
     def __enter__(self) -> Self:
@@ -276,6 +281,7 @@ class Repository:
                 waited = 0.0
                 for step in (
                     self._checkpointer.checkpoint,
+                    self._index_history,
                     self._move_adopted,
                     self._chunks.let_go_of_removed,
                     self._catalog.remove_dead_readers,
@@ -291,6 +297,16 @@ class Repository:
         except Exception:
             _logger.exception("upkeep failed; it is tried again")
             return None
+
+    def _index_history(self) -> None:
+        self._history.catch_up_all(_INDEXED_IN_A_TURN, self._stopping.is_set)
+
+    def _index_newest(self) -> None:
+        """Index what has come while the repository was open; whatever is more, another time."""
+        with self._catalog.read() as transaction:
+            changed = [volume_id for volume_id, _ in transaction.heads()]
+        for volume_id in changed:
+            self._history.catch_up(volume_id, _INDEXED_IN_A_TURN)
 
     def _is_checkpoint_due(self) -> bool:
         return self._checkpointer.is_due(NURSERY_LIMIT)

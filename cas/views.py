@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from cas.catalog import Head
 from cas.chunkstore import ChunkStore
 from cas.errors import ConflictError, IntegrityError, NotFoundError
 from cas.files import FileReader
 from cas.ids import Kind
-from cas.nodes import NodeStore, ReadNodes
+from cas.nodes import ReadNodes
 from cas.objects import Content, Entry, decode_properties
 from cas.paths import Names, join_names, split_path
 from cas.processes import Process
@@ -23,7 +22,7 @@ from cas.workers import Workers
 class View:
     """One state of a volume. Shared by threads; close it, or use it in a `with` block.
 
-    `root` is the root directory's entry, `sequence` the number of the volume's last change,
+    `root` is the root directory's entry, `sequence` the number of the change that led to it,
     `nodes` where `diff` reads the tree's nodes, `epoch` how often packs had been condemned.
 
     An open view keeps its state's tree readable; a file opened from it stays readable after the
@@ -32,17 +31,19 @@ class View:
 
     def __init__(
         self,
-        nodes: NodeStore,
+        nodes: ReadNodes,
         chunks: ChunkStore,
         workers: Workers,
         process: Process,
-        head: Head,
+        *,
+        root: Entry,
+        sequence: int,
         pin: Pin,
     ) -> None:
-        self.root = head.root
-        self.sequence = head.sequence
+        self.root = root
+        self.sequence = sequence
         self.epoch = pin.epoch
-        self.nodes = ReadNodes(nodes, pin)
+        self.nodes = nodes
         self._chunks = chunks
         self._workers = workers
         self._process = process

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cas.applying import entry_id
-from cas.catalog import Catalog, Head, ReadTransaction
+from cas.catalog import Catalog, Head
 from cas.checkpoint import Checkpointer
 from cas.chunkstore import ChunkStore
 from cas.commit import Committer
@@ -15,12 +15,15 @@ from cas.edits import Edit
 from cas.errors import AlreadyExistsError, NotFoundError, PreconditionError
 from cas.files import FileWriter, StoredFiles, store_files
 from cas.folders import FolderWriter
+from cas.history import History, HistoryIndex
+from cas.ids import Kind
 from cas.nodes import NodeStore, ReadNodes, UploadTreeNodes
 from cas.objects import Entry, EntryKind
 from cas.operations import ABSENT, EXISTS, ContentIs
+from cas.past import require_kept, state_after
 from cas.processes import Process
 from cas.registry import VolumeInfo, head_of
-from cas.reliance import Reliance
+from cas.reliance import Pin, Reliance
 from cas.snapshots import (
     Snapshot,
     SnapshotRecord,
@@ -49,6 +52,7 @@ class Engine:
     process: Process
     committer: Committer
     checkpointer: Checkpointer
+    history: HistoryIndex
 
 
 class Volume:
@@ -75,21 +79,66 @@ class Volume:
 
     def view(self) -> View:
         """Return the volume as it is now."""
-        return self._view(lambda catalog: head_of(catalog, self.info.id))
+        engine = self._engine
+        head, pin = engine.process.pin(lambda catalog: head_of(catalog, self.info.id))
+        return self._view(ReadNodes(engine.nodes, pin), head.root, head.sequence, pin)
 
     def at(self, commit_id: bytes) -> View:
         """Return the volume as a commit has it.
 
         Raises:
-            NotFoundError: it has no such commit.
+            NotFoundError: it has no such commit, or the commit's files are not kept any more.
         """
         engine = self._engine
         commit = load_commit(engine.chunks, commit_id)
         if commit.volume_id != self.id:
             message = f"there is no commit {commit_id.hex()} in {self.name!r}"
             raise NotFoundError(message)
-        head = Head(commit.root, commit.last_sequence, commit_id, commit.last_sequence)
-        return self._view(lambda _: head)
+        require_kept(engine.chunks, commit.root)
+        _, pin = engine.process.pin(lambda _: None)
+        nodes = ReadNodes(engine.nodes, pin)
+        return self._view(nodes, commit.root, commit.last_sequence, pin)
+
+    def find_commit(self, prefix: str) -> bytes:
+        """Return the id of the volume's commit that begins with these hex digits.
+
+        Raises:
+            NotFoundError: there is none, or more than one.
+        """
+        engine = self._engine
+        start = bytes.fromhex(prefix[: len(prefix) // 2 * 2])
+        with engine.catalog.read() as transaction:
+            found = [
+                object_id
+                for object_id, location in transaction.locations(start)
+                if location.kind is Kind.COMMIT and object_id.hex().startswith(prefix)
+            ]
+        found = [each for each in found if load_commit(engine.chunks, each).volume_id == self.id]
+        if len(found) != 1:
+            how_many = "several commits begin" if found else "no commit begins"
+            message = f"{how_many} with {prefix} in {self.name!r}"
+            raise NotFoundError(message)
+        return found[0]
+
+    def at_sequence(self, sequence: int) -> View:
+        """Return the volume as it was after the change of this number.
+
+        Between two commits, the changes since the first are done again, in memory alone.
+
+        Raises:
+            NotFoundError: there was no such change, or the files of then are not kept any more.
+        """
+        return self._past(lambda _: sequence)
+
+    def at_time(self, time_ns: int) -> View:
+        """Return the volume as it was at a time, in nanoseconds since the epoch.
+
+        Where the clock was set back, time stands still until it has caught up.
+
+        Raises:
+            NotFoundError: it is before all that is known, or the files are not kept any more.
+        """
+        return self._past(lambda history: self._sequence_at(history, time_ns))
 
     def snapshots(self) -> list[Snapshot]:
         """Return the snapshots, by name."""
@@ -227,10 +276,50 @@ class Volume:
             content = self._engine.chunks.identifier.chunk(content)
         return content.hex()
 
-    def _view(self, find: Callable[[ReadTransaction], Head]) -> View:
+    def _sequence_at(self, history: History, time_ns: int) -> int:
+        sequence = history.sequence_at(time_ns)
+        if not sequence:
+            message = f"nothing is known of {self.name!r} at that time: its history begins later"
+            raise NotFoundError(message)
+        return sequence
+
+    def _past(self, choose: Callable[[History], int]) -> View:
+        """Return the state after the change whose number is chosen."""
         engine = self._engine
-        head, pin = engine.process.pin(find)
-        return View(engine.nodes, engine.chunks, engine.workers, engine.process, head, pin)
+        history, pin = self._pinned_history()
+        try:
+            sequence = choose(history)
+            if sequence == history.head.sequence:
+                nodes = ReadNodes(engine.nodes, pin)
+                return self._view(nodes, history.head.root, sequence, pin)
+            state = state_after(history, engine.chunks, engine.nodes, engine.shape, sequence, pin)
+            return self._view(state.nodes, state.root, sequence, pin)
+        except BaseException:
+            engine.process.unpin(pin)
+            raise
+
+    def _pinned_history(self) -> tuple[History, Pin]:
+        engine = self._engine
+        while True:
+            engine.history.catch_up(self.id)
+            history, pin = engine.process.pin(
+                lambda transaction: engine.history.look(transaction, self.id)
+            )
+            if history is not None:
+                return history, pin
+            engine.process.unpin(pin)  # a commit was made in between
+
+    def _view(self, nodes: ReadNodes, root: Entry, sequence: int, pin: Pin) -> View:
+        engine = self._engine
+        return View(
+            nodes,
+            engine.chunks,
+            engine.workers,
+            engine.process,
+            root=root,
+            sequence=sequence,
+            pin=pin,
+        )
 
     def _reliance(self) -> Reliance:
         return Reliance(self._engine.process.rely())

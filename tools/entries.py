@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 import cas
 from tools.names import json_name, mode_text, printable, short_time, size_text, time_text
 from tools.parameters import Location
+from tools.when import view_at
 
 _KIND_WORDS = {
     cas.EntryKind.DIRECTORY: "folder",
     cas.EntryKind.SYMLINK: "symlink",
     cas.EntryKind.RECORD: "record",
 }
-_COMMIT_ID: Final = re.compile(r"[0-9a-f]{64}")
 _KIND_LETTERS = {"folder": "d", "symlink": "l", "record": "r", "file": "-"}
 
 
@@ -33,24 +31,6 @@ def viewed(repository: cas.Repository, place: Location) -> Iterator[tuple[cas.Vi
         if entry is None:
             raise cas.NotFoundError(f"there is no {printable(str(place))!r}")
         yield view, entry
-
-
-def view_at(volume: cas.Volume, when: str) -> cas.View:
-    """Return the volume as it was: `when` is a snapshot's name or a commit's id; "" is now.
-
-    Raises:
-        NotFoundError: it has no such state.
-    """
-    if not when:
-        return volume.view()
-    try:
-        return volume.at(volume.snapshot(when).commit)
-    except cas.NotFoundError:
-        if _COMMIT_ID.fullmatch(when):
-            return volume.at(bytes.fromhex(when))
-        name = printable(volume.name)
-        message = f"{name} has no snapshot {printable(when)!r}; see `casdav snapshot list {name}`"
-        raise cas.NotFoundError(message) from None
 
 
 def kind_word(entry: cas.Entry) -> str:

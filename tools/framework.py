@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from tools.parameters import PAST_LOCATION, WHENS
 from tools.session import common_options
 
 _HELP_NAMES = {"help_option_names": ["-h", "--help"]}
@@ -42,8 +43,11 @@ class Command(click.Command):
             raise PipeClosed from error
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples as they are."""
+        """Write what WHEN may be, where there is one, and the examples as they are."""
         super().format_epilog(ctx, formatter)
+        if any(parameter.type is PAST_LOCATION for parameter in self.params):
+            with formatter.section("WHEN"):
+                formatter.write_dl(WHENS)
         if self.examples:
             with formatter.section("Examples"):
                 for line in self.examples.splitlines():

@@ -9,9 +9,16 @@ from typing import Final, NamedTuple
 import click
 
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE)
+_PLACE: Final = re.compile(
+    r"([^:@]+)(?:(@)"
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d(?::?\d\d)?)?|[^:]*))?"
+    r":(.*)",
+    re.DOTALL,
+)
+"""Volume, @, WHEN and path; of all WHENs only a time has colons."""
 _SPAN: Final = re.compile(r"(\d+)\s*([smhdwy])")
 _UNIT_BYTES: Final = {unit: 1024**power for power, unit in enumerate(("", "K", "M", "G", "T", "P"))}
-_UNIT_SECONDS: Final = {
+UNIT_SECONDS: Final = {
     "s": 1,
     "m": 60,
     "h": 3600,
@@ -20,6 +27,15 @@ _UNIT_SECONDS: Final = {
     "y": 365 * 86400,
 }
 _NANOSECONDS: Final = 1_000_000_000
+WHENS: Final = (
+    ("monday", "a snapshot; its name goes before all that follows"),
+    ("#1234", "after the change of this number, as `casdav log` shows it"),
+    ("2026-11-22T10:00", "a time, local unless it ends with Z or +01:00"),
+    ("2026-11-22", "the beginning of that day"),
+    ("90m, 3h, 2d, 1w", "so long ago; `yesterday` is 1d"),
+    ("6f1b9c04", "a commit: its 64 hex digits, or the first 8 or more of them"),
+)
+"""What WHEN may be, with examples."""
 
 
 class Location(NamedTuple):
@@ -45,7 +61,7 @@ class Location(NamedTuple):
 class LocationType(click.ParamType[Location]):
     """`VOLUME:/PATH`; the slash may be left out, and `VOLUME:` is the volume's root.
 
-    With `past`, also `VOLUME@WHEN:/PATH`, where WHEN is a snapshot's name or a commit's id.
+    With `past`, also `VOLUME@WHEN:/PATH`, where WHEN is one of `WHENS`.
     """
 
     def __init__(self, *, past: bool = False) -> None:
@@ -58,13 +74,13 @@ class LocationType(click.ParamType[Location]):
         """Return the place that the word names."""
         if isinstance(value, Location):
             return value
-        state, colon, path = str(value).partition(":")
-        volume, at, when = state.partition("@")
-        if not colon or not volume or "/" in volume or (at and not when):
+        place = _PLACE.fullmatch(str(value))
+        volume, at, when, path = place.groups() if place else ("", None, None, "")
+        if not volume or "/" in volume or (at and not when):
             self.fail(f"{value!r} is not {self.name}, as in alice:/photos", param, ctx)
         if at and not self._is_past:
             self.fail(f"{value!r}: the past cannot be changed; leave out @{when}", param, ctx)
-        return Location(volume, path.strip("/"), when)
+        return Location(volume, path.strip("/"), when or "")
 
 
 class SizeType(click.ParamType[int]):
@@ -116,7 +132,7 @@ class MomentType(click.ParamType[int]):
         text = str(value).strip()
         match = _SPAN.fullmatch(text)
         if match:
-            span = int(match[1]) * _UNIT_SECONDS[match[2]]
+            span = int(match[1]) * UNIT_SECONDS[match[2]]
             now = datetime.now(UTC).timestamp()
             return int((now + self._direction * span) * _NANOSECONDS)
         try:

@@ -1,20 +1,31 @@
 """The catalog: what a process must find fast, in LMDB. The only door to `lmdb`.
 
 It holds where each object lies, the heads, the journal since the last checkpoint, young tree
-nodes (the nursery), the processes at work, locks and scratch values. It is a cache: losing it
-loses locks and scratch values; everything acknowledged is rebuilt from packs and refs.
+nodes (the nursery), where the changes of a path are found, the processes at work, locks and scratch
+values. It is a cache: losing it loses locks and scratch values; everything acknowledged is
+rebuilt from packs and refs.
 
 No read transaction outlives a request or a batch, and no value is a view into LMDB's memory.
 """
 
 from cas.catalog.environment import COMMIT_RESERVE, Catalog
-from cas.catalog.rows import Head, Location, PackRow, PackState, ProcessRow
+from cas.catalog.rows import (
+    ChangesRow,
+    Head,
+    HistoryMark,
+    Location,
+    PackRow,
+    PackState,
+    ProcessRow,
+)
 from cas.catalog.transactions import ReadTransaction, WriteTransaction
 
 __all__ = [
     "COMMIT_RESERVE",
     "Catalog",
+    "ChangesRow",
     "Head",
+    "HistoryMark",
     "Location",
     "PackRow",
     "PackState",

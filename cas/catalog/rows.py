@@ -104,6 +104,32 @@ class Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
     snapshots: bytes = b""
 
 
+class ChangesRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A run of a volume's changes: a leaf of the change list of one of its commits.
+
+    `node` is the id of the leaf, `first` the sequence number of its first change; the row's key
+    has that of the last. `commit`, `commit_sequence` and `commit_time_ns` tell of the commit.
+    """
+
+    node: bytes
+    first: int
+    commit: bytes
+    commit_sequence: int
+    commit_time_ns: int
+
+
+class HistoryMark(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """How far a volume's history is indexed: all changes up to number `complete`.
+
+    Further commits are indexed from the newest backwards: `waiting` is the id of the next, empty
+    where none is left; with the last of them `complete` becomes `newest`.
+    """
+
+    complete: int = 0
+    newest: int = 0
+    waiting: bytes = b""
+
+
 class ProcessRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A process at work on the repository.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
+from cas.catalog.history import HistoryTables, WritableHistoryTables
 from cas.catalog.rows import (
     Head,
     Location,
@@ -36,6 +37,8 @@ TABLE_NAMES: Final = (
     b"locks",
     b"lock_tokens",
     b"scratch",
+    b"changes",
+    b"changed_paths",
 )
 _NUMBER: Final = struct.Struct(">Q")
 _JOURNAL_END: Final = b"journal end"
@@ -62,6 +65,8 @@ class Tables(NamedTuple):
     locks: _Database
     lock_tokens: _Database
     scratch: _Database
+    changes: _Database
+    changed_paths: _Database
 
 
 class ReadTransaction:
@@ -81,6 +86,13 @@ class ReadTransaction:
         """Return the ordinal of the pack in which the object lies, or None."""
         row = self._transaction.get(object_id, db=self._tables.locations)
         return None if row is None else pack_of_location(row)
+
+    def locations(self, prefix: bytes) -> Iterator[tuple[bytes, Location]]:
+        """Yield the objects whose id begins with these bytes, and where they lie."""
+        for key, row in self._rows(self._tables.locations, start=prefix):
+            if not key.startswith(prefix):
+                return
+            yield key, decode_location(row)
 
     def young_node(self, node_id: bytes) -> bytes | None:
         """Return the bytes of a tree node that is in the nursery, or None."""
@@ -136,6 +148,10 @@ class ReadTransaction:
     def heads(self) -> list[tuple[bytes, Head]]:
         """Return the newest state of every volume, by volume id."""
         return [(key, decode_row(row, Head)) for key, row in self._rows(self._tables.heads)]
+
+    def history(self) -> HistoryTables:
+        """Return the tables that find changes."""
+        return HistoryTables(self._transaction, *self._history_tables())
 
     def pack(self, ordinal: int) -> PackRow | None:
         """Return the pack of this ordinal, or None."""
@@ -220,6 +236,9 @@ class ReadTransaction:
             if cursor.set_range(start) if start else cursor.first():
                 yield from cursor.iternext()
 
+    def _history_tables(self) -> tuple[_Database, _Database, _Database]:
+        return self._tables.meta, self._tables.changes, self._tables.changed_paths
+
     def _entries(self, table: _Database) -> int:
         return int(self._transaction.stat(table)["entries"])
 
@@ -285,6 +304,10 @@ class WriteTransaction(ReadTransaction):
     def put_head(self, volume_id: bytes, head: Head) -> None:
         """Set a volume's newest state."""
         self._transaction.put(volume_id, encode_row(head), db=self._tables.heads)
+
+    def history(self) -> WritableHistoryTables:
+        """Return the tables that find changes."""
+        return WritableHistoryTables(self._transaction, *self._history_tables())
 
     def put_pack(self, ordinal: int, pack: PackRow) -> None:
         """Set what is known of a pack."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import cas
-from cas.applying import replay
 from cas.journal import JournalRecord
 from cas.objects import Entry, EntryKind, decode
+from cas.replaying import replay
 from cas.trees import TreeShape
 from cas.working_tree import WorkingTree
 from tests.support.clock import FakeClock

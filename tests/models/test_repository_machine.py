@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+import time
 from pathlib import Path as DiskPath
 from typing import Any
 
@@ -15,138 +15,15 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 import cas
 from tests.models import tree_model as model
+from tests.models.steps import Step, paths, steps
 from tests.models.tree_model import Path, RefusedError, Tree
-from tests.support.corpus import seeded_bytes
 
 VOLUMES = ("one", "two")
 MOST_HANDLES = 3
 
-names = st.sampled_from(["a", "b", "c", "ä €"])
-paths = st.lists(names, min_size=1, max_size=3).map(tuple)
-contents = st.one_of(
-    st.just(b""),
-    st.binary(max_size=40),
-    st.builds(seeded_bytes, st.integers(0, 3), st.sampled_from([5_000, 300_000])),
-    st.builds(bytes, st.sampled_from([70_000, 900_000])),
-)
 names_of_snapshots = st.sampled_from(["daily", "1.0", "x_-"])
-dead_properties = st.dictionaries(
-    st.sampled_from(["{DAV:}x", "{urn:y}z"]), st.sampled_from(["", "<v/>", "long " * 300])
-)
 volumes = st.sampled_from(VOLUMES)
 chosen = st.integers(0, 999)
-
-Step = tuple[Callable[[Tree], None], Callable[[cas.Edit, cas.Volume], None]]
-
-
-def _put(path: Path, data: bytes) -> Step:
-    def act(edit: cas.Edit, volume: cas.Volume) -> None:
-        upload = volume.upload()
-        for start in range(0, len(data), 100_000):
-            upload.write(data[start : start + 100_000])
-        edit.put(model.text(path), upload)
-
-    return lambda tree: model.put(tree, path, data), act
-
-
-def _make_directory(path: Path, parents: bool) -> Step:  # noqa: FBT001
-    return (
-        lambda tree: model.make_directory(tree, path, parents=parents),
-        lambda edit, _: edit.make_directory(model.text(path), parents=parents),
-    )
-
-
-def _make_symlink(path: Path, target: str) -> Step:
-    return (
-        lambda tree: model.make_symlink(tree, path, target),
-        lambda edit, _: edit.make_symlink(model.text(path), target),
-    )
-
-
-def _remove(path: Path) -> Step:
-    return (
-        lambda tree: model.remove(tree, path),
-        lambda edit, _: edit.remove(model.text(path)),
-    )
-
-
-def _move(source: Path, path: Path, overwrite: bool) -> Step:  # noqa: FBT001
-    return (
-        lambda tree: model.move(tree, source, path, overwrite=overwrite),
-        lambda edit, _: edit.move(model.text(source), model.text(path), overwrite=overwrite),
-    )
-
-
-def _copy(source: Path, path: Path, overwrite: bool, recursive: bool) -> Step:  # noqa: FBT001
-    return (
-        lambda tree: model.copy(tree, source, path, overwrite=overwrite, recursive=recursive),
-        lambda edit, _: edit.copy(
-            model.text(source), model.text(path), overwrite=overwrite, recursive=recursive
-        ),
-    )
-
-
-def _set_properties(path: Path, properties: dict[str, str]) -> Step:
-    return (
-        lambda tree: model.set_properties(tree, path, properties),
-        lambda edit, _: edit.set_properties(model.text(path), properties=properties),
-    )
-
-
-def _put_many(path: Path, count: int, step: int) -> Step:
-    """Make a folder with enough names that its tree splits, and change some of them."""
-
-    def expect(tree: Tree) -> None:
-        model.make_directory(tree, path, parents=True)
-        for number in range(0, count, step):
-            model.put(tree, (*path, f"n{number:03}"), b"%d" % (number + step))
-
-    def act(edit: cas.Edit, volume: cas.Volume) -> None:
-        edit.make_directory(model.text(path), parents=True)
-        for number in range(0, count, step):
-            upload = volume.upload()
-            upload.write(b"%d" % (number + step))
-            edit.put(f"{model.text(path)}/n{number:03}", upload)
-
-    return expect, act
-
-
-def _put_folder(path: Path, count: int, data: bytes) -> Step:
-    """Make a folder aside, with enough names that its tree splits and folders within it."""
-    members: Tree = {("in",): model.FOLDER, ("in", "link"): model.Node("link", b"../a")}
-    for number in range(count):
-        members[f"n{number:03}",] = members["in", f"n{number:03}"] = model.Node("file", data)
-
-    def act(edit: cas.Edit, volume: cas.Volume) -> None:
-        folder = volume.folder()
-        within = folder.folder()
-        stored = volume.store([data])
-        folder.rely_on(stored)
-        within.put_symlink("link", "../a", mtime_ns=1)
-        for number in range(count):
-            for each in (folder, within):
-                each.put(f"n{number:03}", stored.contents[0], mtime_ns=1, mode=0o600)
-            if number == count // 2:
-                folder.put_folder("in", within, mtime_ns=1, mode=0o700)
-        folder.put_folder("in", within, mtime_ns=1, mode=0o700)
-        edit.put_folder(model.text(path), folder, mtime_ns=1)
-
-    return lambda tree: model.put_folder(tree, path, members), act
-
-
-steps = st.one_of(
-    st.builds(_put, paths, contents),
-    st.builds(_put, paths, contents),
-    st.builds(_make_directory, paths, st.booleans()),
-    st.builds(_make_directory, paths, st.just(value=True)),
-    st.builds(_make_symlink, paths, st.sampled_from(["../a", "nowhere"])),
-    st.builds(_remove, paths),
-    st.builds(_move, paths, paths, st.booleans()),
-    st.builds(_copy, paths, paths, st.booleans(), st.booleans()),
-    st.builds(_set_properties, paths, dead_properties),
-    st.builds(_put_folder, paths, st.sampled_from([0, 3, 150]), contents),
-    st.builds(_put_many, paths, st.sampled_from([40, 150]), st.sampled_from([1, 7])),
-)
 
 
 def assert_same(view: cas.View, tree: Tree) -> None:
@@ -157,7 +34,10 @@ def assert_same(view: cas.View, tree: Tree) -> None:
 
 
 class RepositoryMachine(RuleBasedStateMachine):
-    """Handles on one repository; `trees` says what each volume must hold."""
+    """Handles on one repository; `trees` says what each volume must hold.
+
+    `states` are the trees after each edit, with the number of its last change and the time.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,6 +46,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         self.handles = [cas.create(self.location)]
         self.trees: dict[str, Tree] = {}
         self.views: list[tuple[cas.View, Tree]] = []
+        self.states: dict[str, list[tuple[int, int, Tree]]] = {name: [] for name in VOLUMES}
         self.snapshots: dict[str, dict[str, Tree]] = {name: {} for name in VOLUMES}
         for name in VOLUMES:
             self.handles[0].create_volume(name)
@@ -193,7 +74,7 @@ class RepositoryMachine(RuleBasedStateMachine):
             return
         edit.commit()
         assert len(edit.outcome) >= len(several)
-        self.trees[name] = expected
+        self.note(name, edit, expected)
 
     @rule(number=chosen, source=volumes, into=volumes, path=paths, overwrite=st.booleans())
     def attach_something(
@@ -230,7 +111,9 @@ class RepositoryMachine(RuleBasedStateMachine):
         expected = dict(self.trees[volume.name])
         edit = volume.edit()
         entry = view.entry(model.text(origin))
-        edit.attach(model.text(path), entry, epoch=view.epoch, overwrite=overwrite)
+        edit.attach(
+            model.text(path), entry, epoch=view.epoch, overwrite=overwrite, nodes=view.nodes
+        )
         try:
             model.attach(expected, path, subtree, overwrite=overwrite)
         except RefusedError:
@@ -238,7 +121,21 @@ class RepositoryMachine(RuleBasedStateMachine):
                 edit.commit()
             return
         edit.commit()
-        self.trees[volume.name] = expected
+        self.note(volume.name, edit, expected)
+
+    def note(self, name: str, edit: cas.Edit, tree: Tree) -> None:
+        self.trees[name] = tree
+        if edit.sequence:  # 0: there was nothing to do
+            self.states[name].append((edit.sequence, time.time_ns(), tree))
+
+    @rule(number=chosen, name=volumes, which=chosen, by_time=st.booleans())
+    def look_back(self, number: int, name: str, which: int, by_time: bool) -> None:  # noqa: FBT001
+        """Pin a past state, as after an edit; what can be done with any view is done with it."""
+        volume = self.handle(number).volume(name)
+        if self.states[name]:
+            sequence, time_ns, tree = self.states[name][which % len(self.states[name])]
+            view = volume.at_time(time_ns) if by_time else volume.at_sequence(sequence)
+            self.views.append((view, tree))
 
     @rule(number=chosen, name=volumes)
     def pin_a_view(self, number: int, name: str) -> None:
