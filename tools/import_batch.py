@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol, Self, TypeAlias
 import cas
 from tools.exits import explain
 from tools.import_places import Attributes, NewTree, Place, Stored
-from tools.import_plan import Totals
+from tools.import_plan import Doomed, Totals
 from tools.small_files import SmallFile, SmallFiles
 from tools.source_tree import StoredFile
 from tools.stat_cache import StatCache
@@ -168,9 +168,9 @@ class Batch:
         mtime_ns, mode = attributes
         self._add(source, lambda edit: edit.set_properties(target, mtime_ns=mtime_ns, mode=mode))
 
-    def remove(self, source: str, target: str) -> None:
+    def remove(self, doomed: Doomed) -> None:
         """Remove a path with everything below it."""
-        self._add(source, lambda edit: edit.remove(target))
+        self._add(doomed.source, doomed.remove)
 
     def note(self, action: str, source: str) -> None:
         """Tell the reporter what becomes of a path."""
@@ -239,5 +239,7 @@ class Batch:
         if tree is not None and (tree.is_there or isinstance(error, cas.PreconditionError)):
             tree.is_overtaken = True
             self.overtaken.append(tree)
+        elif isinstance(error, cas.PreconditionError):
+            self.refuse(pending.source, "it has changed in the volume meanwhile")
         else:
             self.problem(pending.source, error)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import cas
 from tools.import_batch import Batch
 from tools.import_places import Attributes, Place
+from tools.import_plan import Doomed
 from tools.output import Progress
 from tools.small_files import SMALL_SIZE
 from tools.source_tree import StoredFile, read_pieces, read_small, store_descriptor, store_file
@@ -17,8 +18,7 @@ from tools.stat_cache import StatCache
 class Item(NamedTuple):
     """One name of the source: where it is, what it is, what the volume has to compare it with.
 
-    `is_replacement` tells that something of another kind is removed first: not before the new
-    is read, which may fail.
+    `replaces` is something of another kind, which goes when the new one comes.
     """
 
     parent: int
@@ -28,7 +28,7 @@ class Item(NamedTuple):
     target: str
     status: os.stat_result
     existing: cas.Entry | None
-    is_replacement: bool
+    replaces: Doomed | None
 
 
 class ItemImporter:
@@ -71,7 +71,6 @@ class ItemImporter:
         if existing is not None and (existing.content, existing.mtime_ns) == wanted:
             self._totals.unchanged += 1
         else:
-            self._make_way(item)
             self._batch.put_symlink(item.source, item.place, item.name, link, mtime_ns)
             self._count(item)
         self._progress.advance(1, 0)
@@ -108,7 +107,6 @@ class ItemImporter:
         content = read_small(item.parent, item.name, item.status)
         if content is None:
             return False
-        self._make_way(item)
         file = self._batch.small_files.add(content)
         self._batch.put_small(item.source, item.place, item.name, file, item.status, read_ns)
         self._totals.files_read += 1
@@ -116,10 +114,6 @@ class ItemImporter:
         self._progress.advance(1, len(content))
         self._count(item)
         return True
-
-    def _make_way(self, item: Item) -> None:
-        if item.is_replacement:
-            self._batch.remove(item.source, item.target)
 
     def _would_read(self, item: Item) -> None:
         if item.existing is None:
@@ -136,7 +130,6 @@ class ItemImporter:
         if item.existing is not None and _has_content(item.existing, stored.content):
             self._keep(item, item.existing, stored.status)
         else:
-            self._make_way(item)
             is_new = item.existing is None
             self._batch.put(item.source, item.place, item.name, stored, is_new=is_new)
             self._count(item)
@@ -172,7 +165,7 @@ class ItemImporter:
         return size
 
     def _count(self, item: Item) -> None:
-        if item.existing is None and not item.is_replacement:
+        if item.existing is None and item.replaces is None:
             self._totals.added += 1
             self._batch.note("add", item.source)
         else:

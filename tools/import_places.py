@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple, Protocol
 
 import cas
+from tools.import_plan import Doomed
 
 _EARLIEST_NS: Final = -(2**63)
 _LATEST_NS: Final = 2**63 - 1
@@ -84,6 +85,26 @@ class ExistingFolder:
 
     def _path(self, name: str) -> str:
         return f"{self.target}/{name}" if self.target else name
+
+
+@dataclass(frozen=True)
+class Instead:
+    """A place for what comes in place of something of another kind, which goes with that step."""
+
+    place: Place
+    old: Doomed
+
+    def put(
+        self, edit: cas.Edit, name: str, stored: Stored, attributes: Attributes, *, is_new: bool
+    ) -> None:
+        """Take a file."""
+        self.old.remove(edit)
+        self.place.put(edit, name, stored, attributes, is_new=is_new)
+
+    def put_symlink(self, edit: cas.Edit, name: str, link: str, mtime_ns: int) -> None:
+        """Take a symbolic link."""
+        self.old.remove(edit)
+        self.place.put_symlink(edit, name, link, mtime_ns)
 
 
 class NewFolder:

@@ -74,26 +74,43 @@ def decide(status: os.stat_result, existing: cas.Entry | None, *, delete: bool) 
     return Wish.BRING
 
 
-def doomed(view: cas.View, source: str, target: str, excluded: Excluded) -> list[tuple[str, str]]:
-    """Return what goes, by its paths outside and in the volume, when a path is to be removed.
+class Doomed(NamedTuple):
+    """What is to go from the volume: its path outside and there, and what it holds.
+
+    Whatever others put there meanwhile does not go with it.
+    """
+
+    source: str
+    target: str
+    content: bytes
+
+    def remove(self, edit: cas.Edit) -> None:
+        """Have the edit remove it, if it is as it was."""
+        edit.remove(self.target, expect=cas.ContentIs(self.content))
+
+
+def doomed(
+    view: cas.View, source: str, target: str, entry: cas.Entry, excluded: Excluded
+) -> list[Doomed]:
+    """Return what goes when a path, which has this entry, is to be removed.
 
     That is the path itself, if nothing within it is excluded; else all that neither is nor holds
     what is excluded.
     """
-    entry = view.get(target)
-    if entry is None or not entry.is_directory or not excluded.has_patterns:
-        return [(source, target)]
-    parts: list[tuple[str, str]] = []
+    whole = Doomed(source, target, entry.content)
+    if not entry.is_directory or not excluded.has_patterns:
+        return [whole]
+    parts: list[Doomed] = []
     is_whole = True
     for name, member in view.list(target):
-        within = (f"{source}/{name}", f"{target}/{name}")
-        if excluded.matches(within[0], is_directory=member.is_directory):
+        within = f"{source}/{name}"
+        if excluded.matches(within, is_directory=member.is_directory):
             is_whole = False
             continue
-        below = doomed(view, *within, excluded) if member.is_directory else [within]
-        is_whole = is_whole and below == [within]
+        below = doomed(view, within, f"{target}/{name}", member, excluded)
+        is_whole = is_whole and [part.source for part in below] == [within]
         parts += below
-    return [(source, target)] if is_whole else parts
+    return [whole] if is_whole else parts
 
 
 @dataclass

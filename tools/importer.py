@@ -20,8 +20,8 @@ from typing import Final
 import cas
 from tools.import_batch import Batch
 from tools.import_items import Item, ItemImporter
-from tools.import_places import ExistingFolder, NewTree, Place
-from tools.import_plan import Pair, Wish, decide, doomed, merge
+from tools.import_places import ExistingFolder, Instead, NewTree, Place
+from tools.import_plan import Doomed, Pair, Wish, decide, doomed, merge
 from tools.output import Progress
 from tools.source_tree import (
     Excluded,
@@ -180,7 +180,7 @@ class Importer:
                 target=target,
                 status=status,
                 existing=existing,
-                is_replacement=False,
+                replaces=None,
             )
             if existing is None:
                 self._batch.make_parents(target)
@@ -259,7 +259,7 @@ class Importer:
             elif status is not None:
                 return self._decide(folder, name, source, target, status, existing)
             elif self._choices.delete:
-                self._remove(folder, source, target)
+                self._remove(folder, source, target, existing)
         except cas.ConflictError as error:  # somebody has put a file in a folder's place
             self._batch.problem(source, error)
         except OSError as error:
@@ -282,23 +282,17 @@ class Importer:
         if wish is Wish.REFUSE:
             self._refuse(source, status)
             return None
-        is_replacement = wish is Wish.REPLACE
-        if is_replacement:
-            if self._doomed(source, target) != [(source, target)]:
+        place = folder.place
+        old: Doomed | None = None
+        if wish is Wish.REPLACE:
+            gone = self._doomed(source, target, existing)
+            if [part.target for part in gone] != [target]:
                 reason = "a folder that holds what is excluded has this name in the volume"
                 self._batch.refuse(source, reason)
                 return None
-            existing = None
-        item = Item(
-            folder.descriptor,
-            name,
-            folder.place,
-            source,
-            target,
-            status,
-            existing,
-            is_replacement,
-        )
+            old, existing = gone[0], None
+            place = Instead(place, old)
+        item = Item(folder.descriptor, name, place, source, target, status, existing, old)
         folder.is_touched = folder.is_touched or existing is None
         return self._bring(item)
 
@@ -338,22 +332,27 @@ class Importer:
             os.close(descriptor)
             self._batch.refuse(item.source, "it is the repository itself")
             return None
-        if item.is_replacement:
-            self._batch.remove(item.source, item.target)
+        if item.replaces is not None:
+            self._batch.remove(item.replaces)
         below = self._enter(descriptor, item.source, item.target, item.existing)
         if self._choices.one_file_system and status.st_dev != self._device:
             below.pairs = iter(())
             self._totals.mount_points += 1
         return below
 
-    def _doomed(self, source: str, target: str) -> list[tuple[str, str]]:
+    def _doomed(self, source: str, target: str, entry: cas.Entry | None) -> list[Doomed]:
+        """Return what goes with a path that was found with this entry."""
+        if entry is None:
+            return []
         with self._volume.view() as view:
-            return doomed(view, source, target, self._choices.excluded)
+            if view.get(target) == entry:
+                return doomed(view, source, target, entry, self._choices.excluded)
+        return [Doomed(source, target, entry.content)]  # the commit will find that it has changed
 
-    def _remove(self, folder: _Folder, source: str, target: str) -> None:
+    def _remove(self, folder: _Folder, source: str, target: str, entry: cas.Entry | None) -> None:
         """Remove a path, or what within it is not excluded."""
-        for gone in self._doomed(source, target):
-            self._batch.remove(*gone)
-            self._batch.note("remove", gone[0])
+        for gone in self._doomed(source, target, entry):
+            self._batch.remove(gone)
+            self._batch.note("remove", gone.source)
             self._totals.removed += 1
-            folder.is_touched = folder.is_touched or gone == (source, target)
+            folder.is_touched = folder.is_touched or gone.target == target

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import cas
 from tools import importer
 from tools.source_tree import look_up
 
@@ -117,3 +118,29 @@ def test_what_is_to_be_replaced_stays_if_what_replaces_it_cannot_be_read(
     before = listed(casdav)
     assert casdav("import", source, "v:/x", code=3).err.count("No such file") == 3
     assert listed(casdav) == before
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "nothing"])
+def test_what_others_put_meanwhile_is_not_removed(
+    casdav: Casdav, source: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "folder" / "last").touch()
+    casdav("import", source, "v:/x")
+    (source / "folder" / "empty").rmdir()
+    if kind == "file":
+        (source / "folder" / "empty").touch()
+    elif kind == "link":
+        (source / "folder" / "empty").symlink_to("b")
+
+    def put(parent: int, name: str) -> os.stat_result:
+        if name == "last":  # the folder is to go, but that is not committed yet
+            with cas.open(casdav.store) as repository, repository.volume("v").edit() as edit:
+                edit.put("x/folder/empty/own", cas.EMPTY_CONTENT)
+        return look_up(parent, name)
+
+    monkeypatch.setattr(importer, "look_up", put)
+    delete = ["--delete"] if kind == "nothing" else []
+    ended = casdav("import", *delete, source, "v:/x", code=3)
+    assert "x/folder/empty/own" in listed(casdav)
+    assert ended.err.count("folder/empty: it has changed in the volume meanwhile") == 1
+    assert ended.err.count("\n") == 2
