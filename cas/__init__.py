@@ -53,6 +53,9 @@ from cas.folders import FolderWriter
 from cas.formats import NAME_SIZE_LIMIT, RepositoryConfig
 from cas.ids import ObjectId
 from cas.locks import ConflictingLocksError, Lock, LockTable, LockView
+from cas.maintenance.check import check_repository
+from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind, Watcher
+from cas.maintenance.sampling import Reading, Scrub, Share
 from cas.objects import EMPTY_CONTENT, Content, Entry, EntryKind
 from cas.opening import create
 from cas.opening import open_repository as open
@@ -71,15 +74,19 @@ __all__ = [
     "EXISTS",
     "NAME_SIZE_LIMIT",
     "UNLIMITED",
+    "Affected",
     "AlreadyExistsError",
     "Applied",
     "CasError",
+    "CheckSummary",
     "ChunkParameters",
     "Clock",
     "ConflictError",
     "ConflictingLocksError",
     "Content",
     "ContentIs",
+    "Damage",
+    "DamageKind",
     "Dated",
     "Difference",
     "Edit",
@@ -103,10 +110,13 @@ __all__ = [
     "PreconditionError",
     "QuotaError",
     "ReadOnlyError",
+    "Reading",
     "Repository",
     "RepositoryConfig",
     "Retention",
     "Scratch",
+    "Scrub",
+    "Share",
     "Snapshot",
     "SnapshotRecord",
     "Span",
@@ -119,7 +129,9 @@ __all__ = [
     "View",
     "Volume",
     "VolumeInfo",
+    "Watcher",
     "WrongKeyError",
+    "check_repository",
     "create",
     "diff",
     "open",

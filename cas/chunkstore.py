@@ -48,9 +48,9 @@ class ChunkStore:
         self.identifier = identifier
         self._catalog = catalog
         self._directory = open_directory
-        self._reader = PackReader(catalog, store, open_directory)
+        self.reader = PackReader(catalog, store, open_directory)
         self._damaged: set[bytes] = set()  # found so by a read: stored anew when they come again
-        self.open_packs = OpenPacks(catalog, store, open_directory, process_id, self._reader.expect)
+        self.open_packs = OpenPacks(catalog, store, open_directory, process_id, self.reader.expect)
 
     def put_chunks(self, pieces: Sequence[bytes | memoryview], relies: Reliance) -> list[ObjectId]:
         """Store the pieces that are not here yet; return the ids of all, in order.
@@ -149,7 +149,7 @@ class ChunkStore:
             end = locations[stop - 1].offset + RECORD_OVERHEAD + locations[stop - 1].stored_size
             with self._noting_damage(ids[start:stop]):
                 try:
-                    region = memoryview(self._reader.read(first.pack, begin, end - begin))
+                    region = memoryview(self.reader.read(first.pack, begin, end - begin))
                 except MissingPackError:
                     moved = self.locate(ids[start:stop])
                     if moved == locations[start:stop]:
@@ -186,18 +186,18 @@ class ChunkStore:
 
     def let_go_of_removed(self) -> None:
         """Close the files of packs that were removed, so that the disk has their room again."""
-        self._reader.let_go_of_removed()
+        self.reader.let_go_of_removed()
 
     def close(self) -> None:
         """Seal what is open and close the files."""
         try:
             self.open_packs.seal_current()
         finally:
-            self._reader.close()
+            self.reader.close()
 
     def _read_record(self, location: Location) -> bytes:
         start = location.offset + RECORD_OVERHEAD
-        return self._reader.read(location.pack, start, location.stored_size)
+        return self.reader.read(location.pack, start, location.stored_size)
 
     def _append(self, kind: PackKind, records: list[Record], relies: Reliance) -> None:
         self.open_packs.append(kind, records, relies)

@@ -27,12 +27,33 @@ class MissingPackError(IntegrityError):
     """A pack is not there: damage, or what was in it has been moved to another meanwhile."""
 
 
-class _PackFile:
+class PackFile:
     """A descriptor that is closed when the last reader has let go of it."""
 
     def __init__(self, path: Path) -> None:
         self.descriptor = -1
         self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def size(self) -> int:
+        """Return how many bytes the file has by now."""
+        with StoreErrors():
+            return os.fstat(self.descriptor).st_size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return bytes from the offset on, fewer at the file's end."""
+        with StoreErrors():
+            return os.pread(self.descriptor, size, offset)
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Fill the buffer from the offset on; return how many bytes there were."""
+        read = 0
+        with StoreErrors():
+            while read < len(buffer):
+                count = os.preadv(self.descriptor, [buffer[read:]], offset + read)
+                if not count:
+                    break
+                read += count
+        return read
 
     def __del__(self) -> None:
         if self.descriptor >= 0:
@@ -47,7 +68,7 @@ class PackReader:
         self._store = store
         self._open_directory = open_directory
         self._lock = threading.Lock()
-        self._files: OrderedDict[int, _PackFile] = OrderedDict()
+        self._files: OrderedDict[int, PackFile] = OrderedDict()
         self._expected: dict[int, PackRow] = {}
 
     def expect(self, ordinal: int, pack: PackRow) -> None:
@@ -73,6 +94,31 @@ class PackReader:
             raise IntegrityError(message)
         return found
 
+    def open_file(self, ordinal: int) -> PackFile | None:
+        """Open the pack's local file; None where the store has it elsewhere.
+
+        A pack that is being sealed is moved from one place to the other, at any moment.
+
+        Raises:
+            MissingPackError: it is in neither.
+            StoreError: the disk failed.
+        """
+        for _ in range(2):
+            pack = self._row(ordinal)
+            sealed = self._store.local_path(pack_blob_name(pack.id))
+            places = [sealed, self._open_path(pack)]
+            for path in reversed(places) if pack.state is PackState.OPEN else places:
+                try:
+                    with StoreErrors():
+                        if path is not None:
+                            return PackFile(path)
+                except NotFoundError:
+                    continue
+            if sealed is None:
+                return None
+        message = f"pack {self._name(ordinal)} is missing"
+        raise MissingPackError(message)
+
     def let_go_of_removed(self) -> None:
         """Close the files of packs that were removed."""
         with self._lock, self._catalog.read() as transaction:
@@ -86,40 +132,19 @@ class PackReader:
         with self._lock:
             self._files.clear()
 
-    def _cached(self, ordinal: int) -> _PackFile | None:
+    def _cached(self, ordinal: int) -> PackFile | None:
         with self._lock:
             file = self._files.get(ordinal)
             if file is not None:
                 self._files.move_to_end(ordinal)
                 return file
-        file = self._open(ordinal)
+        file = self.open_file(ordinal)
         if file is not None:
             with self._lock:
                 self._files[ordinal] = file
                 if len(self._files) > _OPEN_FILES:
                     self._files.popitem(last=False)
         return file
-
-    def _open(self, ordinal: int) -> _PackFile | None:
-        """Open the pack's local file; None where the store has it elsewhere.
-
-        A pack that is being sealed is moved from one place to the other, at any moment.
-        """
-        for _ in range(2):
-            pack = self._row(ordinal)
-            sealed = self._store.local_path(pack_blob_name(pack.id))
-            places = [sealed, self._open_path(pack)]
-            for path in reversed(places) if pack.state is PackState.OPEN else places:
-                try:
-                    with StoreErrors():
-                        if path is not None:
-                            return _PackFile(path)
-                except NotFoundError:
-                    continue
-            if sealed is None:
-                return None
-        message = f"pack {self._name(ordinal)} is missing"
-        raise MissingPackError(message)
 
     def _open_path(self, pack: PackRow) -> Path | None:
         if not pack.process:

@@ -31,6 +31,7 @@ _HEADER_CHECK: Final = struct.Struct("<I")
 # magic, kind, codec, flags, reserved, stored size, plain size, index in the pack, id
 _RECORD: Final = struct.Struct("<4sBBBBIII32s")
 _CHECK: Final = struct.Struct("<Q")
+_CHECKED_RECORD: Final = struct.Struct("<4sBBBBIII32sQ")
 # kind, codec, flags, reserved, offset of the record's header, stored size, plain size, id
 _ROW: Final = struct.Struct("<BBBBIII32s")
 # magic, version, flags, records, numbers of the first and last journal record (0: none), digest of
@@ -202,6 +203,21 @@ def scan(read_at: ReadAt, size: int, pack_id: bytes) -> Iterator[tuple[RecordPla
             offset = found[0].end
         else:
             offset = _next_magic(read_at, offset + 1, size)
+
+
+def is_record_sound(region: memoryview, at: int, place: RecordPlace, pack_id: bytes) -> bool:
+    """Return whether the record at an index of the region is the one that the place tells of."""
+    end = at + RECORD_OVERHEAD + place.stored_size
+    if end > len(region):
+        return False
+    magic, kind, codec, flags, _, stored_size, plain_size, _, record_id, check = (
+        _CHECKED_RECORD.unpack_from(region, at)
+    )
+    said = (kind, record_id, place.offset, stored_size, plain_size, codec)
+    if magic != RECORD_MAGIC or flags or said != place:
+        return False
+    stored = region[at + RECORD_OVERHEAD : end]
+    return bool(check == _check(region[at : at + _RECORD.size], stored, pack_id))
 
 
 def _sound_record(read_at: ReadAt, offset: int, pack_id: bytes) -> tuple[RecordPlace, bytes] | None:

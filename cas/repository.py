@@ -63,7 +63,8 @@ _logger = logging.getLogger(__name__)
 class Repository:
     """An open repository. Shared by threads; several processes may have the same one open.
 
-    Close it, or use it in a `with` block. After a fork the child must open its own.
+    Close it, or use it in a `with` block. After a fork the child must open its own. `engine` is
+    for `cas.maintenance`.
     """
 
     def __init__(self, store: BlobStore, clock: Clock) -> None:
@@ -122,11 +123,14 @@ class Repository:
             self._local / "checkpoint.lock",
         )
         self._history = HistoryIndex(self._catalog, chunks, HistoryKeys(self.config.secret))
-        self._engine = Engine(
+        self.engine = Engine(
             self._catalog,
+            store,
+            self._local,
             chunks,
             self._nodes,
             shape,
+            self._registry,
             self._workers,
             self._process,
             self._committer,
@@ -145,7 +149,7 @@ class Repository:
     @property
     def registry(self) -> Volume:
         """The reserved volume of users, tokens, volumes and grants; its files are records."""
-        return Volume(self._engine, REGISTRY_INFO)
+        return Volume(self.engine, REGISTRY_INFO)
 
     def secret(self, purpose: str) -> bytes:
         """Return a 32-byte key for one purpose, derived from the repository's secret."""
@@ -168,7 +172,7 @@ class Repository:
         if info is None:
             message = f"there is no volume {name!r}"
             raise NotFoundError(message)
-        return Volume(self._engine, info)
+        return Volume(self.engine, info)
 
     def create_volume(
         self,

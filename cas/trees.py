@@ -219,17 +219,18 @@ class _Builder:
             children = self._children[level]
             self._children[level] = []
             node = TreeNode(level, names, [], children)
-            total = _sum_children(children)
+            total = sum_children(children)
         else:
             entries = self._entries
             self._entries = []
             node = TreeNode(0, names, entries, [])
-            total = _sum_entries(entries)
+            total = sum_entries(entries)
         child = Child(self.nodes.save_tree_node(node), *total)
         self.add_child(level + 1, names[-1], child)
 
 
-def _sum_entries(entries: list[Entry]) -> tuple[int, int, int, int]:
+def sum_entries(entries: list[Entry]) -> tuple[int, int, int, int]:
+    """Return what a leaf adds to its parent's sums: entries, files, folders, bytes."""
     files = folders = size = 0
     for entry in entries:
         size += entry.size
@@ -241,7 +242,8 @@ def _sum_entries(entries: list[Entry]) -> tuple[int, int, int, int]:
     return len(entries), files, folders, size
 
 
-def _sum_children(children: list[Child]) -> tuple[int, int, int, int]:
+def sum_children(children: list[Child]) -> tuple[int, int, int, int]:
+    """Return what an inner node adds to its parent's sums: entries, files, folders, bytes."""
     count = files = folders = size = 0
     for child in children:
         count += child.entries

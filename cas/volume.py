@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from cas.applying import entry_id
@@ -22,7 +23,7 @@ from cas.objects import Entry, EntryKind
 from cas.operations import ABSENT, EXISTS, ContentIs
 from cas.past import require_kept, state_after
 from cas.processes import Process
-from cas.registry import VolumeInfo, head_of
+from cas.registry import Registry, VolumeInfo, head_of
 from cas.reliance import Pin, Reliance
 from cas.snapshots import (
     Snapshot,
@@ -33,6 +34,7 @@ from cas.snapshots import (
     load_commit,
     snapshot_name,
 )
+from cas.stores.base import BlobStore
 from cas.trees import TreeShape
 from cas.views import View
 from cas.workers import Workers
@@ -42,12 +44,18 @@ _Seen = TypeVar("_Seen")
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """The parts of an open repository that its volumes work with."""
+    """The parts of an open repository that its volumes, and its upkeep, work with.
+
+    `local` is the directory of this machine's part.
+    """
 
     catalog: Catalog
+    store: BlobStore
+    local: Path
     chunks: ChunkStore
     nodes: NodeStore
     shape: TreeShape
+    registry: Registry
     workers: Workers
     process: Process
     committer: Committer

@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, Place]] = {
     "user": Place("tools.users", "user", "Users: add, list, password, quota, delete."),
     "token": Place("tools.tokens", "token", "App passwords and tokens: create, list, revoke."),
     "lock": Place("tools.locks", "lock", "WebDAV locks: list, break."),
+    "check": Place("tools.check", "check", "Check that all is there, and as it was written."),
     "stats": Place("tools.stats", "stats", "Show sizes and numbers of the repository."),
     "config": Place("tools.config", "config", "Show the effective settings."),
     "completion": Place("tools.completion", "completion", "Print a completion script."),

@@ -16,6 +16,7 @@ _PLACE: Final = re.compile(
     re.DOTALL,
 )
 """Volume, @, WHEN and path; of all WHENs only a time has colons."""
+_SHARE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _SPAN: Final = re.compile(r"(\d+)\s*([smhdwy])")
 _UNIT_BYTES: Final = {unit: 1024**power for power, unit in enumerate(("", "K", "M", "G", "T", "P"))}
 UNIT_SECONDS: Final = {
@@ -141,10 +142,47 @@ class MomentType(click.ParamType[int]):
             self.fail(f"{value!r} is neither a span, as 30d, nor a date, as 2026-12-31", param, ctx)
 
 
+class SpanType(click.ParamType[int]):
+    """A span of time in seconds: `90s`, `10m`, `2h`, `1d`."""
+
+    name = "SPAN"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the seconds."""
+        if isinstance(value, int):
+            return value
+        match = _SPAN.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is not a span of time, as 10m or 2h are", param, ctx)
+        return int(match[1]) * UNIT_SECONDS[match[2]]
+
+
+class ShareType(click.ParamType[float]):
+    """A share of something, as `5%`; 1 is all of it."""
+
+    name = "SHARE"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the share, above 0 and up to 1."""
+        if isinstance(value, float):
+            return value
+        match = _SHARE.fullmatch(str(value).strip())
+        share = float(match[1]) / 100 if match else 0.0
+        if not 0 < share <= 1:
+            self.fail(f"{value!r} is not a share, as 5% or 100% are", param, ctx)
+        return share
+
+
 LOCATION: Final = LocationType()
 PAST_LOCATION: Final = LocationType(past=True)
 SIZE: Final = SizeType()
 LIMIT: Final = LimitType()
+SPAN: Final = SpanType()
+SHARE: Final = ShareType()
 FUTURE: Final = MomentType()
 PAST: Final = MomentType(past=True)
 

@@ -20,6 +20,7 @@ from cas.catalog.rows import (
     encode_row,
     pack_of_location,
 )
+from cas.errors import IntegrityError
 
 if TYPE_CHECKING:
     from lmdb import Transaction, _Database
@@ -93,6 +94,22 @@ class ReadTransaction:
             if not key.startswith(prefix):
                 return
             yield key, decode_location(row)
+
+    def location_rows(self, after: bytes, limit: int) -> list[tuple[bytes, Location | None]]:
+        """Return up to `limit` objects whose ids are beyond `after`, in order, and where they lie.
+
+        None stands for a row that is damaged.
+        """
+        found: list[tuple[bytes, Location | None]] = []
+        for key, row in self._rows(self._tables.locations, start=after):
+            if key != after:
+                try:
+                    found.append((key, decode_location(row)))
+                except IntegrityError:
+                    found.append((key, None))
+                if len(found) == limit:
+                    break
+        return found
 
     def young_node(self, node_id: bytes) -> bytes | None:
         """Return the bytes of a tree node that is in the nursery, or None."""

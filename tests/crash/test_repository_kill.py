@@ -19,6 +19,7 @@ from typing import Final
 import pytest
 
 import cas
+from tests.support.checking import assert_sound
 from tests.support.crash_driver import VOLUME, Folder, content_of
 from tests.support.processes import CHECKOUT, casdav_environment
 
@@ -103,6 +104,7 @@ def check_all(location: Path, workers: Sequence[Worker]) -> None:
     with cas.open(location) as repository:
         for worker in workers:
             worker.check(repository)
+        assert_sound(repository)
 
 
 def leave(seconds: float) -> None:

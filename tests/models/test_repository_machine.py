@@ -17,6 +17,7 @@ import cas
 from tests.models import tree_model as model
 from tests.models.steps import Step, paths, steps
 from tests.models.tree_model import Path, RefusedError, Tree
+from tests.support.checking import assert_sound
 
 VOLUMES = ("one", "two")
 MOST_HANDLES = 3
@@ -207,6 +208,10 @@ class RepositoryMachine(RuleBasedStateMachine):
         self.handles = [cas.open(self.location)]
         assert {name: self.entries(name) for name in VOLUMES} == before
 
+    @rule(number=chosen)
+    def check(self, number: int) -> None:
+        assert_sound(self.handle(number))
+
     @rule(number=chosen, name=volumes)
     def compare(self, number: int, name: str) -> None:
         volume = self.handle(number).volume(name)
@@ -238,6 +243,8 @@ class RepositoryMachine(RuleBasedStateMachine):
         try:
             for name in VOLUMES if self.handles else ():
                 self.compare(0, name)
+            if self.handles:
+                self.check(0)
             self.close_all()
         finally:
             for handle in self.handles:

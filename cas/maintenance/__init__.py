@@ -1,0 +1,1 @@
+"""Upkeep: functions that take a repository and look after what it holds."""

@@ -1,0 +1,169 @@
+"""Checking a repository: is everything there that its volumes reach, and is it what it must be?
+
+First the packs, by what they say they hold and what the catalog says; with `read` their bytes
+too, front to back, for each pack once. Then every object that a volume, a snapshot or a commit
+reaches. Last, the paths that damage hits. Nothing is changed, and nobody has to wait: it runs
+beside servers at work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+
+from cas.catalog import PackRow
+from cas.formats import REGISTRY_ID
+from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind, Watcher
+from cas.maintenance.history import History, IsKept, check_registry, is_content_kept
+from cas.maintenance.naming import Naming
+from cas.maintenance.pack_table import PackTable
+from cas.maintenance.reading import ReadPack, read_pack
+from cas.maintenance.sampling import Reading
+from cas.maintenance.walk import Walk
+from cas.registry import REGISTRY_INFO
+from cas.repository import Repository
+from cas.volume import Engine
+
+
+class _Silence:
+    """A watcher that nobody listens to."""
+
+    def damage(self, damage: Damage) -> None:
+        pass
+
+    def affected(self, affected: Affected) -> None:
+        pass
+
+    def expect(self, size: int) -> None:
+        pass
+
+    def advance(self, size: int) -> None:
+        pass
+
+
+def check_repository(
+    repository: Repository,
+    *,
+    reading: Reading | None = None,
+    watcher: Watcher | None = None,
+    is_kept: IsKept = is_content_kept,
+) -> CheckSummary:
+    """Check a repository and return what was looked at; the watcher is told what is wrong.
+
+    `reading` says of which packs all bytes are read, None for none: what a pack says it holds is
+    believed then.
+
+    Raises:
+        StoreError: the disk failed.
+        IntegrityError: LMDB's file is damaged; the catalog has to be rebuilt.
+    """
+    return _Check(repository.engine, watcher or _Silence(), is_kept).run(reading)
+
+
+class _Check:
+    def __init__(self, engine: Engine, watcher: Watcher, is_kept: IsKept) -> None:
+        self._engine = engine
+        self._watcher = watcher
+        self._summary = CheckSummary()
+        self._packs = PackTable(engine, self._report)
+        self._walk = Walk(engine, self._packs, self._report)
+        self._history = History(engine, self._walk, self._summary, self._report, is_kept)
+
+    def run(self, reading: Reading | None) -> CheckSummary:
+        known = self._packs.ordinals()
+        if reading is not None:
+            chosen = reading.choose(known)
+            self._watcher.expect(sum(row.size for _, row in chosen))
+            self._read(chosen, reading)
+            rest = {ordinal for ordinal, _ in known} - self._packs.seen()
+        else:
+            rest = {ordinal for ordinal, _ in known}
+        for ordinal in sorted(rest):
+            self._packs.check(ordinal)
+        self._summary.packs = len(known)
+        self._packs.check_rows()
+        self._packs.check_unknown()
+        labels = check_registry(self._engine, self._report)
+        for volume_id, label in self._volumes(labels):
+            self._history.check(volume_id, label)
+        self._summary.objects = self._walk.objects
+        self._name(labels)
+        return self._summary
+
+    def _report(self, damage: Damage) -> None:
+        self._summary.damaged += 1
+        self._summary.kinds.add(damage.kind)
+        self._watcher.damage(damage)
+
+    def _volumes(self, labels: dict[bytes, str]) -> list[tuple[bytes, str]]:
+        """Return all volumes with a head or a ref, deleted ones too, the registry first."""
+        with self._engine.catalog.read() as transaction:
+            found = {volume_id for volume_id, _ in transaction.heads()}
+        for name, _ in self._engine.store.list("refs"):
+            with suppress(ValueError):
+                found.add(bytes.fromhex(name.rpartition("/")[2]))
+        found.discard(REGISTRY_ID)
+        labels.setdefault(REGISTRY_ID, REGISTRY_INFO.name)
+        for volume_id in found:
+            labels.setdefault(volume_id, f"deleted:{volume_id.hex()}")
+        named = sorted((labels[volume_id], volume_id) for volume_id in found)
+        volumes = [(volume_id, repr(label)) for label, volume_id in named]
+        return [(REGISTRY_ID, "the registry"), *volumes]
+
+    def _name(self, labels: dict[bytes, str]) -> None:
+        named, self._summary.unnamed = Naming(self._engine.nodes, self._walk).name(
+            self._history.damaged
+        )
+        for (volume_id, path), states in named.items():
+            self._summary.affected += 1
+            self._watcher.affected(Affected(labels[volume_id], path, tuple(states)))
+
+    def _read(self, chosen: list[tuple[int, PackRow]], reading: Reading) -> None:
+        """Read packs on as many threads as there are cores, and look at each meanwhile."""
+        identifier = self._engine.chunks.identifier
+        workers = os.cpu_count() or 1
+        waiting: deque[Future[ReadPack]] = deque()
+        with ThreadPoolExecutor(workers, "casdav-check") as pool:
+            try:
+                for ordinal, row in chosen:
+                    if reading.is_over():
+                        break
+                    pack = self._packs.check(ordinal)
+                    if pack is not None:
+                        waiting.append(pool.submit(read_pack, pack, identifier))
+                    else:
+                        self._watcher.advance(row.size)
+                        reading.note(row)
+                    if len(waiting) > workers:
+                        self._take(waiting.popleft().result(), reading)
+                while waiting:
+                    self._take(waiting.popleft().result(), reading)
+            finally:
+                for future in waiting:
+                    future.cancel()
+                reading.end()
+
+    def _take(self, read: ReadPack, reading: Reading) -> None:
+        pack = read.pack
+        self._summary.packs_read += 1
+        self._summary.records_read += len(pack.places)
+        self._summary.bytes_read += read.plain_size
+        self._watcher.advance(pack.row.size)
+        reading.note(pack.row)
+        for number, reason in read.bad:
+            self._packs.mark_damaged(pack, number)
+            place = pack.places[number]
+            name = place.kind.name.lower().replace("_", " ")
+            where = f"in pack {pack.row.id.hex()} at {place.offset}"
+            self._report(
+                Damage(
+                    DamageKind.DAMAGED,
+                    f"{name} {place.id.hex()} {where} is damaged: {reason}",
+                    pack.row.id,
+                    place.kind,
+                    place.id,
+                    place.offset,
+                )
+            )

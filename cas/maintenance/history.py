@@ -1,0 +1,258 @@
+"""Walking the history of a volume: its ref, the chain of its commits, their changes, snapshots.
+
+Of the states that it comes by it keeps those that are damaged, to be searched for paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from cas.catalog import Head
+from cas.errors import CasError
+from cas.ids import Kind
+from cas.journal import CHANGES_PER_NODE, Action, Change, ChangeNode, Commit
+from cas.maintenance.damage import CheckSummary, Damage, DamageKind
+from cas.maintenance.walk import Reference, Walk
+from cas.nodes import ReadNodes
+from cas.objects import Entry, decode
+from cas.paths import Names
+from cas.refs import Ref, read_ref
+from cas.registry import head_of
+from cas.reliance import Pin
+from cas.snapshots import Snapshot, iterate_snapshots
+from cas.volume import Engine
+
+IsKept = Callable[[bytes, Commit], bool]
+
+
+class State(NamedTuple):
+    """Something to look for paths in: an entry at a path of a volume, in a state of it.
+
+    `when` is a snapshot's name or a commit's id in hex, empty for the volume's present.
+    """
+
+    volume_id: bytes
+    when: str
+    path: Names
+    entry: Entry
+    is_commit: bool = False
+
+
+def is_content_kept(volume_id: bytes, commit: Commit) -> bool:
+    """Return whether what the commit names has to be there. Nothing is thinned out yet."""
+    del volume_id, commit
+    return True
+
+
+class History:
+    """Walks what volumes were and are. For one thread.
+
+    `damaged` are the states that cannot be read in full: of each volume first the present, then
+    snapshots, then commits from the newest on.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        walk: Walk,
+        summary: CheckSummary,
+        report: Callable[[Damage], None],
+        is_kept: IsKept = is_content_kept,
+    ) -> None:
+        self._engine = engine
+        self._walk = walk
+        self._summary = summary
+        self._report = report
+        self._is_kept = is_kept
+        self._commits: dict[bytes, Commit] = {}  # of the volume that is being walked
+        self.damaged: list[State] = []
+
+    def check(self, volume_id: bytes, label: str) -> None:
+        """Walk a volume: its present, its snapshots, its commits with their changes."""
+        head, pin = self._engine.process.pin(lambda reading: head_of(reading, volume_id))
+        try:
+            self._summary.volumes += 1
+            self._commits = {}
+            self._walk_state(State(volume_id, "", (), head.root))
+            chain = list(self._chain(volume_id, label, self._newest(volume_id, label, head)))
+            self._check_snapshots(volume_id, label, head, pin)
+            kept = [each for each in chain if self._is_kept(volume_id, each[1])]
+            for commit_id, commit in kept:
+                self._check_root(commit_id, commit)
+            for commit_id, commit in kept:  # after all roots: what has a state is named by that
+                self._check_changes(commit_id, commit)
+        finally:
+            self._engine.process.unpin(pin)
+
+    def _newest(self, volume_id: bytes, label: str, head: Head) -> list[bytes]:
+        """Return the commits that the chain begins at: the head's, and the ref's if another."""
+        newest = [head.commit] if head.commit else []
+        try:
+            ref = read_ref(self._engine.store, self._engine.chunks.identifier, volume_id)
+        except CasError as error:
+            self._report(Damage(DamageKind.DAMAGED, str(error)))
+            return newest
+        if ref is None:
+            if head.commit and self._head(volume_id).commit == head.commit:
+                message = f"the ref of {label} is missing, refs/{volume_id.hex()}"
+                self._report(Damage(DamageKind.MISSING, message))
+        elif ref.commit not in newest:
+            newest.append(ref.commit)
+        if ref is not None:
+            self._check_ref(ref, label)
+        return newest
+
+    def _head(self, volume_id: bytes) -> Head:
+        with self._engine.catalog.read() as transaction:
+            return head_of(transaction, volume_id)
+
+    def _check_ref(self, ref: Ref, label: str) -> None:
+        commit = self._commit(ref.commit)
+        if commit is not None and commit.last_sequence != ref.sequence:
+            message = f"the ref of {label} says that its commit has another number"
+            self._report(Damage(DamageKind.INCONSISTENT, message))
+
+    def _commit(self, commit_id: bytes) -> Commit | None:
+        found = self._commits.get(commit_id)
+        if found is None:
+            encoded = self._walk.load(Kind.COMMIT, commit_id)
+            if encoded is None:
+                return None
+            try:
+                found = self._commits[commit_id] = decode(encoded, Commit)
+            except CasError as error:
+                self._tell(commit_id, str(error))
+        return found
+
+    def _chain(
+        self, volume_id: bytes, label: str, newest: list[bytes]
+    ) -> Iterator[tuple[bytes, Commit]]:
+        """Yield the volume's commits, the newest first, as far as they can be read."""
+        seen: set[bytes] = set()
+        for start in newest:
+            commit_id = start
+            while commit_id and commit_id not in seen:
+                seen.add(commit_id)
+                commit = self._commit(commit_id)
+                if commit is None:
+                    break
+                self._summary.commits += 1
+                fault = self._fault(commit, volume_id)
+                if fault is not None:
+                    self._tell(commit_id, f"of {label}: {fault}")
+                yield commit_id, commit
+                commit_id = commit.parent
+
+    def _fault(self, commit: Commit, volume_id: bytes) -> str | None:  # noqa: PLR0911 - one for each rule
+        if commit.volume_id != volume_id:
+            return "it is another volume's"
+        if commit.last_sequence < commit.first_sequence:
+            return "it has no changes"
+        if not commit.parent:
+            return None if commit.first_sequence == 1 else "it has no parent, and is not the first"
+        parent = self._commit(commit.parent)
+        if parent is None:
+            return None  # it was told that this one cannot be had
+        if parent.last_sequence + 1 != commit.first_sequence:
+            return "its changes do not follow its parent's"
+        if commit.time_ns < parent.time_ns or commit.journal < parent.journal:
+            return "it is older than its parent"
+        return None
+
+    def _check_snapshots(self, volume_id: bytes, label: str, head: Head, pin: Pin) -> None:
+        """Walk the tree of snapshots, and the commits that they name."""
+        if not self._walk_snapshots(head.snapshots):
+            self._report(
+                Damage(DamageKind.DAMAGED, f"the list of the snapshots of {label} is damaged")
+            )
+        try:
+            nodes = ReadNodes(self._engine.nodes, pin)
+            snapshots = iterate_snapshots(nodes, head)
+        except CasError:
+            return  # as has been told
+        for snapshot in snapshots:
+            self._summary.snapshots += 1
+            self._check_snapshot(volume_id, label, snapshot)
+
+    def _check_snapshot(self, volume_id: bytes, label: str, snapshot: Snapshot) -> None:
+        commit = self._commit(snapshot.commit)
+        if commit is None:
+            message = f"the commit of the snapshot {label}@{snapshot.name} cannot be read"
+            self._report(Damage(DamageKind.DAMAGED, message))
+            return
+        if commit.volume_id != volume_id:
+            self._tell(snapshot.commit, f"{label}@{snapshot.name} names another volume's commit")
+        self._walk_state(State(volume_id, snapshot.name, (), commit.root))
+
+    def _walk_snapshots(self, root: bytes) -> bool:
+        """Walk a tree of snapshots by its root, which no entry with sums names."""
+        if not root:
+            return True
+        return self._walk.node(Reference(Kind.TREE_NODE, root, None))
+
+    def _check_root(self, commit_id: bytes, commit: Commit) -> None:
+        """Walk a commit's files and snapshots."""
+        self._walk_state(State(commit.volume_id, commit_id.hex(), (), commit.root, is_commit=True))
+        if not self._walk_snapshots(commit.snapshots):
+            self._tell(commit_id, "its list of snapshots is damaged")
+
+    def _check_changes(self, commit_id: bytes, commit: Commit) -> None:
+        """Walk what a commit's changes name: states between two commits were acknowledged too."""
+        count = 0
+        for change in self._changes(commit_id, commit.changes):
+            if change is None:
+                return
+            count += 1
+            self._check_change(commit.volume_id, commit_id.hex(), change)
+        self._summary.changes += count
+        if count != commit.last_sequence - commit.first_sequence + 1:
+            self._tell(commit_id, f"it has {count} changes, and says another number")
+
+    def _check_change(self, volume_id: bytes, when: str, change: Change) -> None:
+        if change.action is Action.SNAPSHOT:
+            return  # entries of its own tree, which name commits
+        path = tuple(change.path.split(b"/")) if change.path else ()
+        for entry in (change.old, change.new):
+            if entry is not None:
+                self._walk_state(State(volume_id, when, path, entry, is_commit=True))
+
+    def _changes(self, commit_id: bytes, root: bytes) -> Iterator[Change | None]:
+        """Yield a commit's changes; None in the end if some cannot be read."""
+        waiting: list[tuple[bytes, int | None]] = [(root, None)]
+        while waiting:
+            node_id, level = waiting.pop()
+            encoded = self._walk.load(Kind.CHANGE_NODE, node_id)
+            if encoded is None:
+                yield None
+                return
+            try:
+                node = decode(encoded, ChangeNode)
+            except CasError as error:
+                self._tell(commit_id, str(error))
+                yield None
+                return
+            both = node.children if node.level else node.changes
+            if level not in {None, node.level} or not 0 < len(both) <= CHANGES_PER_NODE:
+                self._tell(commit_id, f"its list of changes {node_id.hex()} is not built right")
+            yield from node.changes
+            waiting += [(child, node.level - 1) for child in reversed(node.children)]
+
+    def _walk_state(self, state: State) -> None:
+        if not self._walk.entry(state.entry):
+            self.damaged.append(state)
+
+    def _tell(self, commit_id: bytes, fault: str) -> None:
+        message = f"commit {commit_id.hex()}: {fault}"
+        self._report(Damage(DamageKind.INCONSISTENT, message, b"", Kind.COMMIT, commit_id))
+
+
+def check_registry(engine: Engine, report: Callable[[Damage], None]) -> dict[bytes, str]:
+    """Return the names of the volumes by their ids; tell it if they cannot be had."""
+    try:
+        with engine.catalog.read() as transaction:
+            volumes = engine.registry.volumes(transaction)
+            return {volume.id: volume.name for volume in volumes.values()}
+    except (CasError, UnicodeDecodeError) as error:
+        report(Damage(DamageKind.DAMAGED, f"the list of the volumes cannot be read: {error}"))
+        return {}

@@ -1,0 +1,314 @@
+"""Packs as they say themselves what they hold, compared with what the catalog says of them.
+
+What both agree on is marked as sound: a bit for each record. Beside live processes packs are
+begun, grow, are sealed and vanish; so what does not fit is looked at again before it is damage.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from cas.catalog import Location, PackRow, PackState, ReadTransaction
+from cas.errors import FormatError, IntegrityError, NotFoundError
+from cas.ids import Kind
+from cas.maintenance.damage import Damage, DamageKind
+from cas.maintenance.marks import Marks
+from cas.pack_reader import PackFile, pack_blob_name
+from cas.packfile import (
+    HEADER_SIZE,
+    RecordPlace,
+    decode_header,
+    read_footer,
+    scan,
+)
+from cas.stores.base import BlobStore, ByteRange
+from cas.volume import Engine
+
+_ATTEMPTS: Final = 3
+_ROWS_AT_ONCE: Final = 10_000
+
+
+class StoredPack:
+    """The bytes of a sealed pack in a store that is not this machine's."""
+
+    def __init__(self, store: BlobStore, name: str) -> None:
+        self._store = store
+        self._name = name
+
+    def size(self) -> int:
+        """Return how many bytes the pack has."""
+        return self._store.size(self._name)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return bytes from the offset on, fewer at the pack's end."""
+        return self._store.get(self._name, ByteRange(offset, offset + size))
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Fill the buffer from the offset on; return how many bytes there were."""
+        found = self.read_at(offset, len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+
+class CheckedPack(NamedTuple):
+    """A pack that was looked at: its bytes, and the records that it says it holds.
+
+    `has_footer` is False where that is missing or damaged and the records were scanned for.
+    """
+
+    ordinal: int
+    row: PackRow
+    file: PackFile | StoredPack
+    size: int
+    places: list[RecordPlace]
+    has_footer: bool
+
+
+class PackTable:
+    """The packs of a repository, and which of their records are sound. For one thread."""
+
+    def __init__(self, engine: Engine, report: Callable[[Damage], None]) -> None:
+        self._engine = engine
+        self._report = report
+        self._sound = Marks()
+        self._damaged = Marks()
+        self._seen: dict[int, tuple[PackRow, int]] = {}  # and how many records the catalog knew
+        self._lost: set[int] = set()
+        self._scanned: set[int] = set()
+
+    def ordinals(self) -> list[tuple[int, PackRow]]:
+        """Return the packs that the catalog knows."""
+        with self._engine.catalog.read() as transaction:
+            return list(transaction.packs())
+
+    def seen(self) -> set[int]:
+        """Return the packs that were looked at."""
+        return set(self._seen)
+
+    def check(self, ordinal: int) -> CheckedPack | None:
+        """Look at a pack; None if it cannot be read, or is gone.
+
+        Raises:
+            StoreError: the disk failed.
+        """
+        for _ in range(_ATTEMPTS):
+            row = self._row(ordinal)
+            if row is None:
+                return None
+            found: list[Damage] = []
+            try:
+                pack = self._open(ordinal, row, found)
+            except (IntegrityError, NotFoundError):
+                if self._row(ordinal) != row:
+                    continue
+                self._seen[ordinal] = row, 0
+                self._lose(ordinal, row)
+                return None
+            if self._compare(pack, found):
+                for damage in found:
+                    self._report(damage)
+                return pack
+        return None
+
+    def mark_damaged(self, pack: CheckedPack, number: int) -> None:
+        """Note that a record, by its number among the pack's places, is not what its id says."""
+        with self._engine.catalog.read() as transaction:
+            location = _location(transaction, pack.places[number].id)
+        if location is not None and location.pack == pack.ordinal:
+            self._damaged.add(location.pack, location.number)
+
+    def find(self, ids: Sequence[bytes]) -> list[Location | None]:
+        """Return where the objects lie, as far as the catalog knows."""
+        with self._engine.catalog.read() as transaction:
+            return [_location(transaction, object_id) for object_id in ids]
+
+    def sound(self, object_id: bytes, location: Location | None) -> Location | None:
+        """Return where a sound record of the object lies, by what the catalog says; else None."""
+        for _ in range(_ATTEMPTS):
+            if location is None or location.pack in self._lost or self._damaged.has(location):
+                return None
+            if self._sound.has(location):
+                return location
+            if not self._look_again(location):
+                return None
+            (location,) = self.find([object_id])
+        return None
+
+    def check_rows(self) -> None:
+        """Look for rows of the catalog that lead to no record, or to another one's."""
+        wrong: Counter[int] = Counter()
+        unreadable = 0
+        for object_id, location in self._locations():
+            if location is None:
+                unreadable += 1
+            elif not self._sound.has(location) and not self.sound(object_id, location):
+                wrong[location.pack] += 1
+        if unreadable:
+            self._report(
+                Damage(DamageKind.CATALOG, f"{unreadable} rows of the catalog are no rows")
+            )
+        for ordinal, count in sorted(wrong.items()):
+            if ordinal not in self._lost:
+                self._report(self._misplaced(ordinal, count))
+
+    def check_unknown(self) -> None:
+        """Look for packs in the store that the catalog does not know."""
+        for name, _ in self._engine.store.list("packs"):
+            pack_id = bytes.fromhex(name.rpartition("/")[2])
+            if self._is_unknown(pack_id) and self._is_there(name) and self._is_unknown(pack_id):
+                message = f"the catalog does not know the pack {pack_id.hex()}"
+                self._report(Damage(DamageKind.CATALOG, message, pack_id))
+
+    def _misplaced(self, ordinal: int, count: int) -> Damage:
+        """Return what is wrong where rows lead to records that the pack does not have."""
+        row = self._row(ordinal)
+        if row is None:
+            message = f"the catalog looks for {count} objects in a pack that it does not know"
+            return Damage(DamageKind.CATALOG, message)
+        if ordinal in self._scanned:
+            message = f"{count} records of pack {row.id.hex()} are damaged or cut off"
+            return Damage(DamageKind.DAMAGED, message, row.id)
+        message = f"the catalog looks for {count} objects where pack {row.id.hex()} has others"
+        return Damage(DamageKind.CATALOG, message, row.id)
+
+    def _row(self, ordinal: int) -> PackRow | None:
+        with self._engine.catalog.read() as transaction:
+            return transaction.pack(ordinal)
+
+    def _lose(self, ordinal: int, row: PackRow) -> None:
+        if ordinal not in self._lost:
+            self._lost.add(ordinal)
+            message = f"pack {row.id.hex()} is missing"
+            self._report(Damage(DamageKind.MISSING, message, row.id))
+
+    def _open(self, ordinal: int, row: PackRow, found: list[Damage]) -> CheckedPack:
+        """Read what the pack says of itself; what is wrong with that is added to `found`."""
+        file = self._engine.chunks.reader.open_file(ordinal) or StoredPack(
+            self._engine.store, pack_blob_name(row.id)
+        )
+        size = file.size()
+        name = f"pack {row.id.hex()}"
+        try:
+            kind, pack_id = decode_header(file.read_at(0, HEADER_SIZE))
+            if (kind, pack_id) != (row.kind, row.id):
+                message = f"the header of {name} is that of another pack"
+                found.append(Damage(DamageKind.DAMAGED, message, row.id))
+        except (IntegrityError, FormatError) as error:
+            message = f"the header of {name} cannot be read: {error}"
+            found.append(Damage(DamageKind.DAMAGED, message, row.id))
+        try:
+            places = read_footer(file.read_at, size).places
+        except (IntegrityError, FormatError) as error:
+            if row.state is PackState.SEALED:
+                message = f"the footer of {name} cannot be read: {error}"
+                found.append(Damage(DamageKind.DAMAGED, message, row.id))
+            places = [place for place, _ in scan(file.read_at, size, row.id)]
+            return CheckedPack(ordinal, row, file, size, places, has_footer=False)
+        return CheckedPack(ordinal, row, file, size, places, has_footer=True)
+
+    def _compare(self, pack: CheckedPack, found: list[Damage]) -> bool:
+        """Compare the pack's records with the catalog's rows; False if the pack has moved on."""
+        ordinal, row = pack.ordinal, pack.row
+        sound: list[int] = []
+        lacking = wrong = 0
+        known: int | None = None
+        with self._engine.catalog.read() as transaction:
+            if transaction.pack(ordinal) != row:
+                return False
+            for number, place in enumerate(pack.places):
+                if place.kind is Kind.JOURNAL:
+                    continue
+                location = _location(transaction, place.id)
+                if location is None:
+                    lacking += 1
+                    known = number if known is None else known
+                elif location.pack == ordinal:
+                    if _is_same(location, place) and (
+                        not pack.has_footer or location.number == number
+                    ):
+                        sound.append(location.number)
+                    else:
+                        wrong += 1
+        self._seen[ordinal] = row, len(pack.places) if known is None else known
+        (self._scanned.discard if pack.has_footer else self._scanned.add)(ordinal)
+        for number in sound:
+            self._sound.add(ordinal, number)
+        if (lacking and row.state is PackState.SEALED) or wrong:
+            message = (
+                f"the catalog has {lacking + wrong} of the {len(pack.places)} records of pack "
+                f"{row.id.hex()} not, or in another place"
+            )
+            found.append(Damage(DamageKind.CATALOG, message, row.id))
+        if row.state is PackState.SEALED and pack.has_footer:
+            self._check_sizes(pack, found)
+        return True
+
+    def _check_sizes(self, pack: CheckedPack, found: list[Damage]) -> None:
+        row = pack.row
+        if row.size and (row.size, row.records) != (pack.size, len(pack.places)):
+            message = (
+                f"pack {row.id.hex()} has {pack.size} bytes and {len(pack.places)} records, in "
+                f"the catalog {row.size} and {row.records}"
+            )
+            found.append(Damage(DamageKind.CATALOG, message, row.id))
+        end = HEADER_SIZE
+        for place in pack.places:
+            if place.offset < end or place.end > pack.size:
+                message = f"the footer of pack {row.id.hex()} has records that cannot be there"
+                found.append(Damage(DamageKind.INCONSISTENT, message, row.id))
+                return
+            end = place.end
+
+    def _look_again(self, location: Location) -> bool:
+        """Look at a pack that is new, or may have got the record since it was looked at."""
+        row = self._row(location.pack)
+        if row is None:
+            return False
+        seen = self._seen.get(location.pack)
+        if seen is not None and seen[0] == row:
+            is_open = row.state is PackState.OPEN
+            if not is_open or location.number < seen[1]:
+                return False
+        return self.check(location.pack) is not None
+
+    def _locations(self) -> Iterator[tuple[bytes, Location | None]]:
+        """Yield all rows; no transaction stays open meanwhile."""
+        after = b""
+        while True:
+            with self._engine.catalog.read() as transaction:
+                rows = transaction.location_rows(after, _ROWS_AT_ONCE)
+            if not rows:
+                return
+            yield from rows
+            after = rows[-1][0]
+
+    def _is_unknown(self, pack_id: bytes) -> bool:
+        with self._engine.catalog.read() as transaction:
+            return transaction.pack_ordinal(pack_id) is None
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            self._engine.store.size(name)
+        except NotFoundError:
+            return False
+        return True
+
+
+def _location(transaction: ReadTransaction, object_id: bytes) -> Location | None:
+    """Return where the object lies; None too where the row is damaged."""
+    try:
+        return transaction.location(object_id)
+    except IntegrityError:
+        return None
+
+
+def _is_same(location: Location, place: RecordPlace) -> bool:
+    return (
+        location.offset == place.offset
+        and location.stored_size == place.stored_size
+        and location.plain_size == place.plain_size
+        and location.kind is place.kind
+        and location.codec == place.codec
+    )

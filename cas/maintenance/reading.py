@@ -1,0 +1,146 @@
+"""Reading a pack front to back and checking every record's bytes against its id.
+
+The costs are those of decompression and BLAKE3; so what Python does is done once for a batch
+where it can be: one read for some MiB, one call that decompresses a hundred frames.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import zstandard
+
+from cas.compression import Codec, decompress
+from cas.errors import CasError
+from cas.formats import PLAIN_SIZE_LIMIT, MiB
+from cas.ids import Identifier
+from cas.maintenance.pack_table import CheckedPack
+from cas.packfile import RECORD_OVERHEAD, RecordPlace, is_record_sound
+
+_READ_SIZE: Final = 4 * MiB
+_PLAIN_SIZE: Final = MiB
+"""Bytes of plaintext that are made at once: what fits in a core's cache is faster."""
+_SEGMENT: Final = struct.Struct("=QQ")
+
+
+class BadRecord(NamedTuple):
+    """A record that is not what it should be: its number among the pack's places, and why."""
+
+    number: int
+    reason: str
+
+
+class ReadPack(NamedTuple):
+    """What reading a pack showed; `plain_size` in bytes."""
+
+    pack: CheckedPack
+    bad: list[BadRecord]
+    plain_size: int
+
+
+def read_pack(pack: CheckedPack, identifier: Identifier) -> ReadPack:
+    """Read all records of a pack and check each: its header, its check, its plaintext's id.
+
+    Raises:
+        StoreError: the disk failed.
+    """
+    bad: list[BadRecord] = []
+    for first, stop in _batches(pack.places):
+        start = pack.places[first].offset
+        region = memoryview(bytearray(pack.places[stop - 1].end - start))
+        length = pack.file.read_into(region, start)
+        reader = _Batch(pack.row.id, region[:length], start, identifier, bad)
+        reader.check(pack.places, first, stop)
+    bad.sort()
+    return ReadPack(pack, bad, sum(place.plain_size for place in pack.places))
+
+
+def _batches(places: Sequence[RecordPlace]) -> Iterator[tuple[int, int]]:
+    """Yield runs of places that are read in one call: first and stop."""
+    first = 0
+    for number, place in enumerate(places):
+        if number > first and place.end - places[first].offset > _READ_SIZE:
+            yield first, number
+            first = number
+    if first < len(places):
+        yield first, len(places)
+
+
+class _Batch:
+    """Some records of a pack, which lie in one region of memory."""
+
+    def __init__(
+        self,
+        pack_id: bytes,
+        region: memoryview,
+        start: int,
+        identifier: Identifier,
+        bad: list[BadRecord],
+    ) -> None:
+        self._pack_id = pack_id
+        self._region = region
+        self._start = start
+        self._identifier = identifier
+        self._bad = bad
+        self._decompressor = zstandard.ZstdDecompressor()
+
+    def check(self, places: Sequence[RecordPlace], first: int, stop: int) -> None:
+        """Check these places, adding what is wrong to the bad records."""
+        region, start, identify = self._region, self._start, self._identifier.identify
+        frames: list[tuple[int, RecordPlace]] = []
+        waiting = 0
+        for number in range(first, stop):
+            place = places[number]
+            kind, object_id, offset, stored_size, plain_size, codec = place
+            at = offset - start
+            if not is_record_sound(region, at, place, self._pack_id):
+                self._bad.append(BadRecord(number, "its bytes fail their check"))
+            elif codec == Codec.ZSTD and plain_size <= PLAIN_SIZE_LIMIT:
+                frames.append((number, place))
+                waiting += plain_size
+                if waiting >= _PLAIN_SIZE:
+                    self._check_frames(frames)
+                    frames = []
+                    waiting = 0
+            elif codec == Codec.RAW and stored_size == plain_size:
+                at += RECORD_OVERHEAD
+                if identify(kind, region[at : at + stored_size]) != object_id:
+                    self._bad.append(BadRecord(number, "its bytes have another id"))
+            else:
+                self._check_alone(number, place)
+        if frames:
+            self._check_frames(frames)
+
+    def _check_frames(self, frames: list[tuple[int, RecordPlace]]) -> None:
+        """Decompress frames in one call; one by one where that fails."""
+        shift = RECORD_OVERHEAD - self._start
+        segments = b"".join(
+            [_SEGMENT.pack(place.offset + shift, place.stored_size) for _, place in frames]
+        )
+        sizes = struct.pack(f"={len(frames)}Q", *[place.plain_size for _, place in frames])
+        try:
+            plain = self._decompressor.multi_decompress_to_buffer(
+                zstandard.BufferWithSegments(self._region, segments), decompressed_sizes=sizes
+            )
+        except zstandard.ZstdError:
+            for number, place in frames:
+                self._check_alone(number, place)
+            return
+        identify = self._identifier.identify
+        for index, (number, place) in enumerate(frames):
+            if identify(place.kind, plain[index]) != place.id:  # type: ignore[arg-type]
+                self._bad.append(BadRecord(number, "its bytes have another id"))
+
+    def _check_alone(self, number: int, place: RecordPlace) -> None:
+        """Check a record as a reader does."""
+        at = place.offset - self._start + RECORD_OVERHEAD
+        stored = self._region[at : at + place.stored_size]
+        try:
+            plaintext = decompress(place.codec, stored, place.plain_size, limit=PLAIN_SIZE_LIMIT)
+        except CasError as error:
+            self._bad.append(BadRecord(number, str(error)))
+            return
+        if self._identifier.identify(place.kind, plaintext) != place.id:
+            self._bad.append(BadRecord(number, "its bytes have another id"))
