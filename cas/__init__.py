@@ -29,7 +29,7 @@ The bytes on disk are specified in FORMAT.md.
 from cas.chunking import ChunkParameters
 from cas.clock import Clock, SystemClock
 from cas.commit import TreeState
-from cas.diff import Difference, diff
+from cas.diff import Difference, diff, moves_between
 from cas.edits import Edit
 from cas.errors import (
     AlreadyExistsError,
@@ -56,13 +56,14 @@ from cas.locks import ConflictingLocksError, Lock, LockTable, LockView
 from cas.maintenance.check import check_repository
 from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind, Watcher
 from cas.maintenance.sampling import Reading, Scrub, Share
+from cas.moves import Move
 from cas.objects import EMPTY_CONTENT, Content, Entry, EntryKind
 from cas.opening import create
 from cas.opening import open_repository as open
 from cas.operations import ABSENT, EXISTS, Applied, ContentIs, EntryIs, Expectation
 from cas.registry import VolumeInfo
 from cas.repository import Repository
-from cas.retention import UNLIMITED, Dated, Retention, Span, Verdict, retain
+from cas.retention import UNLIMITED, CalendarSpan, Dated, Retention, Verdict, retain
 from cas.scratch import Scratch
 from cas.snapshots import Snapshot, SnapshotRecord
 from cas.views import View
@@ -77,6 +78,7 @@ __all__ = [
     "Affected",
     "AlreadyExistsError",
     "Applied",
+    "CalendarSpan",
     "CasError",
     "CheckSummary",
     "ChunkParameters",
@@ -105,6 +107,7 @@ __all__ = [
     "LockTable",
     "LockView",
     "LockedError",
+    "Move",
     "NotFoundError",
     "ObjectId",
     "PreconditionError",
@@ -119,7 +122,6 @@ __all__ = [
     "Share",
     "Snapshot",
     "SnapshotRecord",
-    "Span",
     "StoreError",
     "StoreFullError",
     "StoredFiles",
@@ -134,6 +136,7 @@ __all__ = [
     "check_repository",
     "create",
     "diff",
+    "moves_between",
     "open",
     "retain",
 ]

@@ -36,7 +36,7 @@ _SECOND: Final = 1_000_000_000
 _SPAN: Final = re.compile(r"(\d{1,6})([ymdh])")
 
 
-class Span(msgspec.Struct, array_like=True, frozen=True):
+class CalendarSpan(msgspec.Struct, array_like=True, frozen=True):
     """A span of the calendar, as `1y6m`: years, months, days, hours."""
 
     years: int = 0
@@ -45,7 +45,7 @@ class Span(msgspec.Struct, array_like=True, frozen=True):
     hours: int = 0
 
     @classmethod
-    def parse(cls, text: str) -> Span:
+    def parse(cls, text: str) -> CalendarSpan:
         """Return the span that is written so: `30d`, `1y6m`, `2d12h`; `m` is months, as in restic.
 
         Raises:
@@ -95,12 +95,12 @@ class Retention(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     weekly: int = 0
     monthly: int = 0
     yearly: int = 0
-    within: Span | None = None
-    within_hourly: Span | None = None
-    within_daily: Span | None = None
-    within_weekly: Span | None = None
-    within_monthly: Span | None = None
-    within_yearly: Span | None = None
+    within: CalendarSpan | None = None
+    within_hourly: CalendarSpan | None = None
+    within_daily: CalendarSpan | None = None
+    within_weekly: CalendarSpan | None = None
+    within_monthly: CalendarSpan | None = None
+    within_yearly: CalendarSpan | None = None
 
     @property
     def is_empty(self) -> bool:

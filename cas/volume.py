@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +18,7 @@ from cas.files import FileWriter, StoredFiles, store_files
 from cas.folders import FolderWriter
 from cas.history import History, HistoryIndex
 from cas.ids import Kind
+from cas.journal import Change
 from cas.nodes import NodeStore, ReadNodes, UploadTreeNodes
 from cas.objects import Entry, EntryKind
 from cas.operations import ABSENT, EXISTS, ContentIs
@@ -147,6 +148,17 @@ class Volume:
             NotFoundError: it is before all that is known, or the files are not kept any more.
         """
         return self._past(lambda history: self._sequence_at(history, time_ns))
+
+    def changes(self, after: int, upto: int) -> Iterator[Change]:
+        """Yield what changed after the change of one number up to another, as far as it is kept.
+
+        Raises:
+            IntegrityError: a list of changes is damaged.
+        """
+        for recorded in self._engine.history.open(self.id).forward(after + 1):
+            if recorded.sequence > upto:
+                return
+            yield recorded.change
 
     def snapshots(self) -> list[Snapshot]:
         """Return the snapshots, by name."""

@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, Place]] = {
     "find": Place("tools.finding", "find", "Find files by name, kind, size or age."),
     "volume": Place("tools.volumes", "volume", "Volumes: create, list, delete, share, limit."),
     "snapshot": Place("tools.snapshots", "snapshot", "Snapshots: names for states of a volume."),
+    "diff": Place("tools.comparing", "diff", "Show what differs between two states."),
     "user": Place("tools.users", "user", "Users: add, list, password, quota, delete."),
     "token": Place("tools.tokens", "token", "App passwords and tokens: create, list, revoke."),
     "lock": Place("tools.locks", "lock", "WebDAV locks: list, break."),

@@ -48,19 +48,19 @@ class CountType(click.ParamType[int]):
         return int(text)
 
 
-class SpanType(click.ParamType[cas.Span]):
+class SpanType(click.ParamType[cas.CalendarSpan]):
     """A span of the calendar: `30d`, `1y6m`, where `m` is months."""
 
     name = "SPAN"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> cas.Span:
+    ) -> cas.CalendarSpan:
         """Return the span."""
-        if isinstance(value, cas.Span):
+        if isinstance(value, cas.CalendarSpan):
             return value
         try:
-            return cas.Span.parse(str(value))
+            return cas.CalendarSpan.parse(str(value))
         except cas.InvalidError as error:
             self.fail(str(error), param, ctx)
 

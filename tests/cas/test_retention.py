@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cas
-from cas import Dated, Retention, Span, retain
+from cas import CalendarSpan, Dated, Retention, retain
 
 SECOND: Final = 1_000_000_000
 HOUR: Final = 3600 * SECOND
@@ -34,7 +34,7 @@ items_strategy = st.lists(st.tuples(times, st.booleans()), max_size=60).map(
 )
 numbers = st.dictionaries(st.sampled_from(sorted(COUNTED)), st.integers(-1, 8))
 spans = st.builds(
-    Span, st.integers(0, 3), st.integers(0, 20), st.integers(0, 80), st.integers(1, 9)
+    CalendarSpan, st.integers(0, 3), st.integers(0, 20), st.integers(0, 80), st.integers(1, 9)
 )
 
 
@@ -72,7 +72,7 @@ def test_weeks_are_those_of_iso_and_may_cross_the_year() -> None:
 
 
 def test_all_reasons_are_told() -> None:
-    rules = Retention(last=1, hourly=1, yearly=-1, within=Span(days=2))
+    rules = Retention(last=1, hourly=1, yearly=-1, within=CalendarSpan(days=2))
     assert reasons(rules, "2026-11-20", "2024-11-20") == {
         "2026-11-20": "last, hourly, yearly, within 2d",
         "2024-11-20": "yearly",
@@ -81,20 +81,20 @@ def test_all_reasons_are_told() -> None:
 
 def test_a_span_counts_from_the_newest_and_leaves_out_its_very_end() -> None:
     found = reasons(
-        Retention(within=Span(hours=10)), "2025-11-20T12", "2025-11-20T03", "2025-11-20T02"
+        Retention(within=CalendarSpan(hours=10)), "2025-11-20T12", "2025-11-20T03", "2025-11-20T02"
     )
     assert list(found.values()) == ["within 10h", "within 10h", ""]
 
 
 def test_what_is_dated_in_the_future_is_not_where_a_span_ends() -> None:
-    rules = Retention(within=Span(days=1))
+    rules = Retention(within=CalendarSpan(days=1))
     found = reasons(rules, "2036-01-01", "2026-11-22T10", "2026-11-21T11", "2026-11-20")
     assert list(found.values()) == ["within 1d", "within 1d", "within 1d", ""]
     assert all(reasons(rules, "2036-01-01", "2030-01-01").values())
 
 
 def test_one_a_day_within_a_year() -> None:
-    rules = Retention(within_daily=Span(years=1))
+    rules = Retention(within_daily=CalendarSpan(years=1))
     found = reasons(rules, "2026-11-20T18", "2026-11-20T09", "2026-03-01", "2025-11-20T17")
     assert list(found.values()) == ["daily within 1y", "", "daily within 1y", ""]
 
@@ -142,20 +142,20 @@ def test_both_hours_count_when_clocks_are_set_back() -> None:
     ],
 )
 def test_spans_go_by_the_calendar(span: str, before: str) -> None:
-    assert Span.parse(span).before(ns("2026-03-31T12:00"), UTC) == ns(before)
+    assert CalendarSpan.parse(span).before(ns("2026-03-31T12:00"), UTC) == ns(before)
 
 
 def test_a_day_is_a_day_where_clocks_change_and_hours_pass() -> None:
     zone = ZoneInfo("Europe/Berlin")
     noon = int(datetime(2026, 3, 29, 12, tzinfo=zone).timestamp()) * SECOND
-    assert noon - (Span(days=1).before(noon, zone) or 0) == 23 * HOUR
-    assert noon - (Span(hours=24).before(noon, zone) or 0) == 24 * HOUR
+    assert noon - (CalendarSpan(days=1).before(noon, zone) or 0) == 23 * HOUR
+    assert noon - (CalendarSpan(hours=24).before(noon, zone) or 0) == 24 * HOUR
 
 
 def test_a_span_may_be_longer_than_the_calendar() -> None:
-    endless = Span.parse("999999y")
+    endless = CalendarSpan.parse("999999y")
     assert endless.before(NOON) is None
-    assert Span.parse("999999d999999h").before(NOON) is None
+    assert CalendarSpan.parse("999999d999999h").before(NOON) is None
     assert all(reasons(Retention(within=endless), "2026-11-20", "1900-01-01").values())
 
 
@@ -164,17 +164,17 @@ def test_a_span_may_be_longer_than_the_calendar() -> None:
 )
 def test_what_is_no_span_is_refused(text: str) -> None:
     with pytest.raises(cas.InvalidError, match=re.escape(repr(text))):
-        Span.parse(text)
+        CalendarSpan.parse(text)
 
 
 @given(spans)
-def test_a_span_reads_as_it_is_written(span: Span) -> None:
-    assert Span.parse(str(span)) == span
+def test_a_span_reads_as_it_is_written(span: CalendarSpan) -> None:
+    assert CalendarSpan.parse(str(span)) == span
 
 
 @given(items_strategy, numbers, spans)
 def test_it_keeps_what_the_model_keeps(
-    items: list[Dated[int]], numbers: dict[str, int], within: Span
+    items: list[Dated[int]], numbers: dict[str, int], within: CalendarSpan
 ) -> None:
     rules = Retention(**numbers, within=within)  # type: ignore[arg-type]
     verdicts = retain(items, rules, now_ns=NOON, zone=UTC)
@@ -193,7 +193,7 @@ def test_what_was_kept_is_kept_again(items: list[Dated[int]], numbers: dict[str,
     assert all(verdict.is_kept for verdict in second)
 
 
-def model(items: list[Dated[int]], numbers: dict[str, int], within: Span) -> set[int]:
+def model(items: list[Dated[int]], numbers: dict[str, int], within: CalendarSpan) -> set[int]:
     newest_first = sorted(items, key=lambda item: item.time_ns, reverse=True)
     kept = {item.key for item in items if item.is_pinned}
     for rule, number in numbers.items():
