@@ -52,7 +52,9 @@ from cas.files import FileReader, FileWriter, StoredFiles
 from cas.folders import FolderWriter
 from cas.formats import NAME_SIZE_LIMIT, RepositoryConfig
 from cas.ids import ObjectId
+from cas.journal import Action
 from cas.locks import ConflictingLocksError, Lock, LockTable, LockView
+from cas.log import LogItem
 from cas.maintenance.check import check_repository
 from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind, Watcher
 from cas.maintenance.sampling import Reading, Scrub, Share
@@ -75,6 +77,7 @@ __all__ = [
     "EXISTS",
     "NAME_SIZE_LIMIT",
     "UNLIMITED",
+    "Action",
     "Affected",
     "AlreadyExistsError",
     "Applied",
@@ -107,6 +110,7 @@ __all__ = [
     "LockTable",
     "LockView",
     "LockedError",
+    "LogItem",
     "Move",
     "NotFoundError",
     "ObjectId",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cas.chunkstore import ChunkStore
 from cas.errors import IntegrityError, NotFoundError
-from cas.history import History
+from cas.history import History, HistoryIndex
 from cas.journal import Commit
 from cas.nodes import NodeStore, OverlayNodes, ReadNodes
 from cas.objects import Entry
+from cas.processes import Process
 from cas.registry import EMPTY_ROOT
 from cas.reliance import Pin
 from cas.replaying import replay_files
@@ -19,11 +21,48 @@ from cas.working_tree import WorkingTree
 
 
 class PastState(NamedTuple):
-    """A root, the nodes that it leads to, and the commit whose root it is, if it is one's."""
+    """A root, the nodes that it leads to, and the number of the change that led to it."""
 
     root: Entry
     nodes: ReadNodes
-    commit: bytes
+    sequence: int
+
+
+def open_state(
+    process: Process,
+    index: HistoryIndex,
+    chunks: ChunkStore,
+    store: NodeStore,
+    shape: TreeShape,
+    volume_id: bytes,
+    choose: Callable[[History], int],
+) -> tuple[PastState, Pin]:
+    """Return the state after the change whose number is chosen, pinned.
+
+    Raises:
+        NotFoundError: there was no such change, or what it led to is not kept any more.
+    """
+    history, pin = _pinned_history(process, index, volume_id)
+    try:
+        sequence = choose(history)
+        if sequence == history.head.sequence:
+            return PastState(history.head.root, ReadNodes(store, pin), sequence), pin
+        return state_after(history, chunks, store, shape, sequence, pin), pin
+    except BaseException:
+        process.unpin(pin)
+        raise
+
+
+def sequence_at(history: History, time_ns: int) -> int:
+    """Return the number of the last change up to a time.
+
+    Raises:
+        NotFoundError: it is before all that is known.
+    """
+    sequence = history.sequence_at(time_ns)
+    if not sequence:
+        raise NotFoundError("nothing is known of that time: the volume's history begins later")
+    return sequence
 
 
 def state_after(
@@ -45,11 +84,11 @@ def state_after(
     if not 0 < sequence <= history.head.sequence:
         message = f"there is no change #{sequence}: they go from #1 to #{history.head.sequence}"
         raise NotFoundError(message)
-    before, base = _commit_before(history, chunks, sequence)
-    if before is not None and before.last_sequence == sequence:
-        return PastState(before.root, ReadNodes(store, pin), base)
+    before = _commit_before(history, chunks, sequence)
     root = EMPTY_ROOT if before is None else before.root
     require_kept(chunks, root)
+    if before is not None and before.last_sequence == sequence:
+        return PastState(root, ReadNodes(store, pin), sequence)
     nodes = OverlayNodes(store, pin)
     tree = WorkingTree(nodes, shape, root)
     done = 0 if before is None else before.last_sequence
@@ -59,7 +98,7 @@ def state_after(
         replay_files(tree, recorded.change)
         done = recorded.sequence
         if done == sequence:
-            return PastState(tree.flush(), nodes, b"")
+            return PastState(tree.flush(), nodes, sequence)
     message = f"what changed before #{sequence} is not kept any more"
     raise NotFoundError(message)
 
@@ -75,20 +114,25 @@ def require_kept(chunks: ChunkStore, root: Entry) -> None:
         raise NotFoundError(message)
 
 
-def _commit_before(
-    history: History, chunks: ChunkStore, sequence: int
-) -> tuple[Commit | None, bytes]:
-    """Return the newest commit up to this change, and its id; None before the first."""
+def _pinned_history(process: Process, index: HistoryIndex, volume_id: bytes) -> tuple[History, Pin]:
+    while True:
+        index.catch_up(volume_id)
+        history, pin = process.pin(lambda transaction: index.look(transaction, volume_id))
+        if history is not None:
+            return history, pin
+        process.unpin(pin)  # a commit was made in between
+
+
+def _commit_before(history: History, chunks: ChunkStore, sequence: int) -> Commit | None:
+    """Return the newest commit up to this change; None before the first."""
     head = history.head
     if sequence >= head.commit_sequence:
-        return (load_commit(chunks, head.commit) if head.commit else None), head.commit
+        return load_commit(chunks, head.commit) if head.commit else None
     found = history.run(sequence)
     if found is None:
         message = f"the catalog does not know where change #{sequence} lies"
         raise IntegrityError(message)
-    commit_id = found[1].commit
-    commit = load_commit(chunks, commit_id)
-    if commit.last_sequence > sequence:
-        commit_id = commit.parent
-        return (load_commit(chunks, commit_id) if commit_id else None), commit_id
-    return commit, commit_id
+    commit = load_commit(chunks, found[1].commit)
+    if commit.last_sequence <= sequence:
+        return commit
+    return load_commit(chunks, commit.parent) if commit.parent else None

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from cas.catalog import Head
+from cas.catalog import Catalog, Head
 from cas.chunkstore import ChunkStore
 from cas.errors import InvalidError, NotFoundError
 from cas.ids import Kind
@@ -90,6 +90,17 @@ def load_commit(chunks: ChunkStore, commit_id: bytes) -> Commit:
         message = f"there is no commit {commit_id.hex()}"
         raise NotFoundError(message)
     return decode(chunks.get(Kind.COMMIT, commit_id), Commit)
+
+
+def commits_beginning(catalog: Catalog, prefix: str) -> list[bytes]:
+    """Return the ids of the commits, of any volume, that begin with these hex digits."""
+    start = bytes.fromhex(prefix[: len(prefix) // 2 * 2])
+    with catalog.read() as transaction:
+        return [
+            object_id
+            for object_id, location in transaction.locations(start)
+            if location.kind is Kind.COMMIT and object_id.hex().startswith(prefix)
+        ]
 
 
 def encode_snapshot(record: SnapshotRecord) -> bytes:

@@ -17,18 +17,20 @@ from cas.errors import AlreadyExistsError, NotFoundError, PreconditionError
 from cas.files import FileWriter, StoredFiles, store_files
 from cas.folders import FolderWriter
 from cas.history import History, HistoryIndex
-from cas.ids import Kind
 from cas.journal import Change
+from cas.log import LogItem, PathLog
 from cas.nodes import NodeStore, ReadNodes, UploadTreeNodes
 from cas.objects import Entry, EntryKind
 from cas.operations import ABSENT, EXISTS, ContentIs
-from cas.past import require_kept, state_after
+from cas.past import open_state, require_kept, sequence_at
+from cas.paths import split_path
 from cas.processes import Process
 from cas.registry import Registry, VolumeInfo, head_of
 from cas.reliance import Pin, Reliance
 from cas.snapshots import (
     Snapshot,
     SnapshotRecord,
+    commits_beginning,
     encode_snapshot,
     find_snapshot,
     iterate_snapshots,
@@ -115,14 +117,11 @@ class Volume:
             NotFoundError: there is none, or more than one.
         """
         engine = self._engine
-        start = bytes.fromhex(prefix[: len(prefix) // 2 * 2])
-        with engine.catalog.read() as transaction:
-            found = [
-                object_id
-                for object_id, location in transaction.locations(start)
-                if location.kind is Kind.COMMIT and object_id.hex().startswith(prefix)
-            ]
-        found = [each for each in found if load_commit(engine.chunks, each).volume_id == self.id]
+        found = [
+            commit_id
+            for commit_id in commits_beginning(engine.catalog, prefix)
+            if load_commit(engine.chunks, commit_id).volume_id == self.id
+        ]
         if len(found) != 1:
             how_many = "several commits begin" if found else "no commit begins"
             message = f"{how_many} with {prefix} in {self.name!r}"
@@ -147,7 +146,7 @@ class Volume:
         Raises:
             NotFoundError: it is before all that is known, or the files are not kept any more.
         """
-        return self._past(lambda history: self._sequence_at(history, time_ns))
+        return self._past(lambda history: sequence_at(history, time_ns))
 
     def changes(self, after: int, upto: int) -> Iterator[Change]:
         """Yield what changed after the change of one number up to another, as far as it is kept.
@@ -159,6 +158,36 @@ class Volume:
             if recorded.sequence > upto:
                 return
             yield recorded.change
+
+    def log(
+        self,
+        path: str,
+        *,
+        before: int | None = None,
+        recursive: bool = False,
+        may_follow: Callable[[bytes], bool] = lambda _: False,
+    ) -> Iterator[LogItem]:
+        """Return what was changed at a path, newest first, of changes below number `before`.
+
+        With `recursive`, and below it. The history of what was moved or copied goes on under its
+        old path; in another volume only if `may_follow` allows that for the volume's id. It is
+        read as it is asked for: the newest changes cost the same however long the history is.
+
+        Raises:
+            InvalidError: this cannot be a path.
+            IntegrityError: a change or a tree is damaged.
+        """
+        log = PathLog(self._engine.nodes, self._engine.history.open, may_follow)
+        return log.items(self.id, split_path(path), before=before, recursive=recursive)
+
+    def is_kept(self, entry: Entry) -> bool:
+        """Return whether the content of an entry, of the past maybe, is still stored here."""
+        if not entry.content or entry.kind in {EntryKind.SYMLINK, EntryKind.RECORD}:
+            return True
+        if self._engine.chunks.contains(entry.content):
+            return True
+        with self._engine.catalog.read() as transaction:
+            return transaction.young_node(entry.content) is not None
 
     def snapshots(self) -> list[Snapshot]:
         """Return the snapshots, by name."""
@@ -296,38 +325,19 @@ class Volume:
             content = self._engine.chunks.identifier.chunk(content)
         return content.hex()
 
-    def _sequence_at(self, history: History, time_ns: int) -> int:
-        sequence = history.sequence_at(time_ns)
-        if not sequence:
-            message = f"nothing is known of {self.name!r} at that time: its history begins later"
-            raise NotFoundError(message)
-        return sequence
-
     def _past(self, choose: Callable[[History], int]) -> View:
         """Return the state after the change whose number is chosen."""
         engine = self._engine
-        history, pin = self._pinned_history()
-        try:
-            sequence = choose(history)
-            if sequence == history.head.sequence:
-                nodes = ReadNodes(engine.nodes, pin)
-                return self._view(nodes, history.head.root, sequence, pin)
-            state = state_after(history, engine.chunks, engine.nodes, engine.shape, sequence, pin)
-            return self._view(state.nodes, state.root, sequence, pin)
-        except BaseException:
-            engine.process.unpin(pin)
-            raise
-
-    def _pinned_history(self) -> tuple[History, Pin]:
-        engine = self._engine
-        while True:
-            engine.history.catch_up(self.id)
-            history, pin = engine.process.pin(
-                lambda transaction: engine.history.look(transaction, self.id)
-            )
-            if history is not None:
-                return history, pin
-            engine.process.unpin(pin)  # a commit was made in between
+        state, pin = open_state(
+            engine.process,
+            engine.history,
+            engine.chunks,
+            engine.nodes,
+            engine.shape,
+            self.id,
+            choose,
+        )
+        return self._view(state.nodes, state.root, state.sequence, pin)
 
     def _view(self, nodes: ReadNodes, root: Entry, sequence: int, pin: Pin) -> View:
         engine = self._engine

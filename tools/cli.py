@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, Place]] = {
     "cat": Place("tools.contents", "cat", "Print files."),
     "stat": Place("tools.contents", "stat", "Show all that is known of a file or folder."),
     "du": Place("tools.listing", "du", "Show how much folders hold."),
+    "log": Place("tools.history", "log", "Show what happened to a path, and its versions."),
     "find": Place("tools.finding", "find", "Find files by name, kind, size or age."),
     "volume": Place("tools.volumes", "volume", "Volumes: create, list, delete, share, limit."),
     "snapshot": Place("tools.snapshots", "snapshot", "Snapshots: names for states of a volume."),

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 import cas
 from tests.models import tree_model as model
+from tests.models.logs import check_log
 from tests.models.steps import Step, paths, steps
 from tests.models.tree_model import Path, RefusedError, Tree
 from tests.support.checking import assert_sound
@@ -137,6 +138,10 @@ class RepositoryMachine(RuleBasedStateMachine):
             sequence, time_ns, tree = self.states[name][which % len(self.states[name])]
             view = volume.at_time(time_ns) if by_time else volume.at_sequence(sequence)
             self.views.append((view, tree))
+
+    @rule(number=chosen, name=volumes, path=paths, which=chosen)
+    def read_the_log(self, number: int, name: str, path: Path, which: int) -> None:
+        check_log(self.handle(number).volume(name), model.text(path), which)
 
     @rule(number=chosen, name=volumes)
     def pin_a_view(self, number: int, name: str) -> None:
