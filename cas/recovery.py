@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,15 +19,16 @@ import msgspec
 from cas.catalog import PackRow, PackState, WriteTransaction
 from cas.compression import decompress
 from cas.disk import StoreErrors, sync_directory
-from cas.errors import CasError, IntegrityError
+from cas.errors import CasError, IntegrityError, MissingObjectError
 from cas.formats import PLAIN_SIZE_LIMIT
 from cas.ids import Identifier, Kind, ObjectId
 from cas.journal import JournalRecord
 from cas.nodes import CommitNodes, NodeStore
-from cas.objects import decode
+from cas.objects import TreeNode, decode
 from cas.pack_reader import pack_blob_name
 from cas.packfile import (
     HEADER_SIZE,
+    RECORD_OVERHEAD,
     Footer,
     PackKind,
     RecordPlace,
@@ -39,6 +40,7 @@ from cas.packfile import (
 )
 from cas.packs import locations_of, open_pack_name, open_pack_pattern
 from cas.processes import Process
+from cas.records import open_record
 from cas.registry import head_of
 from cas.replaying import replay
 from cas.snapshots import snapshot_tree
@@ -297,7 +299,7 @@ class Recovery:
             head = head_of(transaction, batch.volume_id)
             if batch.sequence <= head.sequence:
                 continue  # a commit that the rebuild found holds these changes already
-            nodes = CommitNodes(self._nodes, transaction)
+            nodes = self._nodes_within(transaction)
             tree = WorkingTree(nodes, self._shape, head.root)
             snapshots = snapshot_tree(nodes, self._shape, head)
             for change in batch.changes:
@@ -311,6 +313,49 @@ class Recovery:
                 head, root=root, sequence=sequence, snapshots=snapshots.flush().content
             )
             transaction.put_head(batch.volume_id, new)
+
+    def _nodes_within(self, transaction: WriteTransaction) -> _AdoptedNodes:
+        def read(object_id: bytes) -> bytes | None:
+            location = transaction.location(object_id)
+            pack = None if location is None else transaction.pack(location.pack)
+            if location is None or pack is None:
+                return None
+            path = self._store.local_path(pack_blob_name(pack.id))
+            if pack.process:
+                path = self._directory / open_pack_name(pack.process, pack.id)
+            if path is None:
+                return None
+            with StoreErrors(), path.open("rb") as file:
+                file.seek(location.offset + RECORD_OVERHEAD)
+                stored = file.read(location.stored_size)
+            return bytes(open_record(self._identifier, Kind.TREE_NODE, object_id, location, stored))
+
+        return _AdoptedNodes(CommitNodes(self._nodes, transaction), read)
+
+
+class _AdoptedNodes:
+    """The tree nodes as a replay sees and makes them, inside its transaction.
+
+    Other reads do not see yet what packs the transaction has entered.
+    """
+
+    def __init__(self, nodes: CommitNodes, read: Callable[[bytes], bytes | None]) -> None:
+        self._nodes = nodes
+        self._read = read
+
+    def load_tree_node(self, node_id: bytes) -> TreeNode:
+        """Return the node with this id."""
+        try:
+            return self._nodes.load_tree_node(node_id)
+        except MissingObjectError:
+            encoded = self._read(node_id)
+            if encoded is None:
+                raise
+            return decode(encoded, TreeNode)
+
+    def save_tree_node(self, node: TreeNode) -> bytes:
+        """Keep the node and return its id."""
+        return self._nodes.save_tree_node(node)
 
 
 def _in_force(entries: list[JournalEntry]) -> list[JournalEntry]:

@@ -112,3 +112,29 @@ def test_a_footer_that_its_process_did_not_sync_is_synced_by_who_adopts_it(
     with cas.open(location) as repository:
         assert names(repository) == ["first", "second", "third"]
     assert left <= synced
+
+
+def test_what_a_power_cut_took_from_the_catalog_is_done_again_on_folders_made_aside(
+    location: Path,
+) -> None:
+    """LMDB may lose its newest transaction; the one that follows may not have come to LMDB."""
+    program = (
+        "import cas, os, shutil, sys\n"
+        "volume = cas.open(sys.argv[1]).volume('v')\n"
+        "with volume.edit() as edit: edit.make_directory('third')\n"
+        "shutil.copytree(sys.argv[1] + '/local/catalog', sys.argv[1] + '/local/synced')\n"
+        "folder = volume.folder()\n"
+        "for name in map(str, range(1000)):\n"
+        "    folder.put(name, cas.EMPTY_CONTENT, mtime_ns=1, mode=0o644)\n"
+        "with volume.edit() as edit: edit.put_folder('aside', folder, mtime_ns=1)\n"
+        "with volume.edit() as edit: edit.put('aside/new', cas.EMPTY_CONTENT)\n"
+        "os._exit(0)\n"
+    )
+    command = [sys.executable, "-c", program, str(location)]
+    subprocess.run(command, cwd=CHECKOUT, env=casdav_environment(), check=True)
+    shutil.rmtree(location / "local" / "catalog")
+    (location / "local" / "synced").rename(location / "local" / "catalog")
+    for _ in range(2):
+        with cas.open(location) as repository, repository.volume("v").view() as view:
+            assert len(list(view.list("aside"))) == 1001
+        shutil.rmtree(location / "local" / "catalog")
