@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 import cas
-from dav import records
+from dav import records, schedules
 from dav.identity import Method, Principal, Right
 from dav.records import Grant
 from dav.registry import Registry, State, ensure_directory, read_state
@@ -160,7 +160,7 @@ def list_grants(repository: cas.Repository, volume: str) -> list[Grant]:
 
 
 def delete_volume(repository: cas.Repository, volume: str, author: str = "") -> None:
-    """Delete a volume with all grants on it.
+    """Delete a volume with all grants on it and its schedule.
 
     Raises:
         NotFoundError: there is no such volume.
@@ -172,3 +172,4 @@ def delete_volume(repository: cas.Repository, volume: str, author: str = "") -> 
     repository.delete_volume(volume, author=author)
     with suppress(cas.NotFoundError), repository.registry.edit(author=author) as edit:
         edit.remove(f"{records.GRANTS}/{info.id.hex()}")  # Not there if nothing was ever granted.
+    schedules.end_schedule(repository, info.id, author)

@@ -1,7 +1,8 @@
-"""What the registry keeps about people: users, app passwords and grants, as MessagePack arrays.
+"""What the registry keeps for the server: people, their rights, schedules, as MessagePack arrays.
 
-Paths in the registry: `users/<name>`, `tokens/<id>`, `grants/<volume id, hex>/<user>`. A field may
-be added at the end with a default; none is ever removed, reordered or given another meaning.
+Paths in the registry: `users/<name>`, `tokens/<id>`, `grants/<volume id, hex>/<user>`,
+`schedules/<volume id, hex>`. A field may be added at the end with a default; none is ever removed,
+reordered or given another meaning.
 
 A name can come back after its user was deleted. So every user has a random id, and what belongs
 to a user names that id too: an old token or grant never serves a new user of the same name.
@@ -19,6 +20,7 @@ from dav.identity import Right, Role, Scope
 USERS: Final = "users"
 TOKENS: Final = "tokens"
 GRANTS: Final = "grants"
+SCHEDULES: Final = "schedules"
 
 
 class User(msgspec.Struct, array_like=True, frozen=True):
@@ -73,11 +75,24 @@ class Grant(msgspec.Struct, array_like=True, frozen=True):
     author: str = ""
 
 
+class Schedule(msgspec.Struct, array_like=True, frozen=True):
+    """How many snapshots of each period the server makes of a volume and keeps; 0 for none."""
+
+    volume_id: bytes
+    hourly: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    yearly: int = 0
+    created_ns: int = 0
+    author: str = ""
+
+
 _encoder = msgspec.msgpack.Encoder()
-_Record = TypeVar("_Record", User, AppPassword, Grant)
+_Record = TypeVar("_Record", User, AppPassword, Grant, Schedule)
 
 
-def encode(record: User | AppPassword | Grant) -> bytes:
+def encode(record: User | AppPassword | Grant | Schedule) -> bytes:
     """Return the bytes that the registry keeps for the record."""
     return _encoder.encode(record)
 
@@ -107,3 +122,8 @@ def token_path(token_id: str) -> str:
 def grant_path(volume_id: bytes, user: str) -> str:
     """Return the registry path of a user's grant on a volume."""
     return f"{GRANTS}/{volume_id.hex()}/{user}"
+
+
+def schedule_path(volume_id: bytes) -> str:
+    """Return the registry path of a volume's schedule."""
+    return f"{SCHEDULES}/{volume_id.hex()}"

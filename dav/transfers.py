@@ -16,6 +16,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import cas
@@ -32,6 +33,7 @@ from dav.request import Request, Resource
 from dav.room import check_disk, check_room
 from dav.status import HttpError
 from dav.storing import commit_file, receive, stored
+from dav.upkeep import Job
 
 FOLDER: Final = "transfers"
 """Where transfers are kept in the reserved volume."""
@@ -40,6 +42,7 @@ ASSEMBLED: Final = ".file"
 PART_LIMIT: Final = 10_000
 """Parts in one transfer."""
 
+_UPKEEP_SECONDS: Final = 600.0
 _NO_TRANSFERS: Final = cas.Entry(cas.EntryKind.DIRECTORY, 0, 0, 0o755, b"")
 _DIGITS: Final = re.compile(r"(\d+)")
 
@@ -119,6 +122,14 @@ def abandon(request: Request) -> Answer:
     with request.repository.registry.edit(author=user) as edit:
         edit.remove(_path(user, transfer, part))
     return Answer(204)
+
+
+def upkeep(
+    repository: cas.Repository, seconds: int, interval_seconds: float = _UPKEEP_SECONDS
+) -> Job:
+    """Return the job of a serving process: to give up transfers that nobody finishes."""
+    run = partial(remove_expired, repository, seconds)
+    return Job("removing expired uploads", interval_seconds, run)
 
 
 def remove_expired(repository: cas.Repository, seconds: int) -> int:

@@ -1,48 +1,49 @@
-"""What a serving process does beside requests: give up uploads that nobody finishes."""
+"""What a serving process does beside requests: jobs that come again and again."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import cas
-from dav import transfers
-
-INTERVAL_SECONDS: Final = 600.0
 _logger = logging.getLogger(__name__)
 
 
-class Upkeep:
-    """Removes expired transfers now and then, in a thread of its own, until closed.
+@dataclass(frozen=True)
+class Job:
+    """Something to do now and then.
 
-    Args:
-        repository: where the transfers are.
-        transfer_seconds: life of a transfer since its last part.
-        interval_seconds: time between two looks.
+    `words` say what failed, if it does; `interval_seconds` pass between its end and the next time.
     """
 
-    def __init__(
-        self,
-        repository: cas.Repository,
-        transfer_seconds: int,
-        interval_seconds: float = INTERVAL_SECONDS,
-    ) -> None:
-        self._repository = repository
-        self._transfer_seconds = transfer_seconds
-        self._interval_seconds = interval_seconds
+    words: str
+    interval_seconds: float
+    run: Callable[[], object]
+
+
+class Upkeep:
+    """Runs jobs, each in a thread of its own, at once and then now and then, until closed."""
+
+    def __init__(self, *jobs: Job) -> None:
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="drive-upkeep", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._run, args=(job,), name="drive-upkeep", daemon=True)
+            for job in jobs
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
-        """Stop, once a look under way is done."""
+        """Stop, once what is under way is done."""
         self._stopping.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
-    def _run(self) -> None:
-        while not self._stopping.wait(self._interval_seconds):
+    def _run(self, job: Job) -> None:
+        while not self._stopping.is_set():
             try:
-                transfers.remove_expired(self._repository, self._transfer_seconds)
-            except cas.CasError:
-                _logger.exception("removing expired uploads failed; it is tried again")
+                job.run()
+            except Exception:
+                _logger.exception("%s failed; it is tried again", job.words)
+            self._stopping.wait(job.interval_seconds)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cas
+from dav import scheduler, transfers
 from dav.app import make_app
 from dav.server import ServerSettings
 from dav.settings import DriveSettings
@@ -37,7 +38,9 @@ def open_served(job: object) -> ServedApplication:
     assert isinstance(job, ServeJob)  # noqa: S101 - from our own process
     start_logging(job.log_format, job.verbosity)
     repository = cas.open(job.location)
-    upkeep = Upkeep(repository, job.drive.transfer_seconds)
+    upkeep = Upkeep(
+        transfers.upkeep(repository, job.drive.transfer_seconds), scheduler.upkeep(repository)
+    )
 
     def close() -> None:
         upkeep.close()

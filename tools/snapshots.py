@@ -9,6 +9,8 @@ from itertools import count
 import click
 
 import cas
+from dav.schedules import period_of
+from tools.exits import Exit, Failure
 from tools.framework import Group
 from tools.names import printable, short_time, time_text
 from tools.pruning import prune, snapshot_members
@@ -33,6 +35,7 @@ def snapshot() -> None:
 @pass_session
 def create(session: Session, volume: str, name: str | None, *, pin: bool) -> None:
     """Give the present state of VOLUME a name, in constant time."""
+    _check_free(name)
     with session.open() as repository:
         found = repository.volume(volume)
         if name is None:
@@ -129,6 +132,7 @@ def pin(session: Session, volume: str, name: str, *, off: bool) -> None:
 @pass_session
 def rename(session: Session, volume: str, name: str, new_name: str) -> None:
     """Give a snapshot another name."""
+    _check_free(new_name)
     with session.open() as repository:
         found = repository.volume(volume)
         found.change_snapshot(name, new_name=new_name, author=author())
@@ -161,6 +165,17 @@ def delete(
     members = [{**snapshot_members(volume, each), "deleted": not dry_run} for each in snapshots]
     session.output.document(members)
     session.output.done(f"{'would delete' if dry_run else 'deleted'} {what}")
+
+
+def _check_free(name: str | None) -> None:
+    """Raise if the name is one of those by which a schedule knows its own snapshots.
+
+    Raises:
+        Failure: it is.
+    """
+    if name is not None and period_of(name) is not None:
+        message = f"{name!r} is a name of scheduled snapshots, which go by rule: take another"
+        raise Failure(message, Exit.USAGE)
 
 
 def _create_by_time(volume: cas.Volume, *, is_pinned: bool) -> cas.Snapshot:

@@ -7,10 +7,11 @@ from typing import TypedDict
 import click
 
 import cas
-from dav import accounts, grants
+from dav import accounts, grants, schedules
 from tools.framework import Group
 from tools.names import json_name, printable, size_text, time_text
 from tools.parameters import LIMIT, limit_of
+from tools.scheduling import schedule, schedule_text
 from tools.session import Session, author, pass_session
 
 
@@ -48,7 +49,7 @@ def create(session: Session, name: str, owner: str, quota: int | None) -> None:
 )
 @pass_session
 def list_(session: Session) -> None:
-    """List the volumes with owner, size, quota and grants."""
+    """List the volumes with owner, size, quota, grants and the schedule of snapshots."""
     with session.open() as repository:
         found = [_members(repository, info) for info in repository.volumes()]
     session.output.document(found)
@@ -59,10 +60,11 @@ def list_(session: Session) -> None:
             size_text(item["size"]),
             "-" if item["quota"] is None else size_text(item["quota"]),
             ", ".join(f"{user}:{right}" for user, right in item["grants"].items()) or "-",
+            schedule_text(item["schedule"]),
         ]
         for item in found
     ]
-    session.output.table(["NAME", "OWNER", ">SIZE", ">QUOTA", "GRANTS"], rows)
+    session.output.table(["NAME", "OWNER", ">SIZE", ">QUOTA", "GRANTS", "SCHEDULE"], rows)
 
 
 @volume.command(
@@ -139,6 +141,9 @@ def quota(session: Session, name: str, size: int) -> None:
     session.output.done(f"{printable(name)} has {shown} now")
 
 
+volume.add_command(schedule)
+
+
 class _Members(TypedDict):
     name: str
     owner: str
@@ -148,6 +153,7 @@ class _Members(TypedDict):
     files: int
     folders: int
     grants: dict[str, str]
+    schedule: dict[str, int] | None
 
 
 def _members(repository: cas.Repository, info: cas.VolumeInfo) -> _Members:
@@ -165,4 +171,5 @@ def _members(repository: cas.Repository, info: cas.VolumeInfo) -> _Members:
             grant.user: grant.right.name.lower()
             for grant in grants.list_grants(repository, info.name)
         },
+        "schedule": schedules.kept(repository, info.id),
     }

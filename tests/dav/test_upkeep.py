@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cas
 from dav import transfers
-from dav.upkeep import Upkeep
+from dav.upkeep import Job, Upkeep
 from tests.support.waiting import wait_until
 
 
@@ -21,7 +21,7 @@ def test_an_expired_transfer_is_removed_and_its_neighbour_stays(tmp_path: Path) 
             edit.make_directory(f"{transfers.FOLDER}/ann/old", parents=True)
             edit.make_directory(f"{transfers.FOLDER}/ann/new", parents=True)
             edit.set_properties(f"{transfers.FOLDER}/ann/old", mtime_ns=1)
-        upkeep = Upkeep(repository, transfer_seconds=3600, interval_seconds=0.01)
+        upkeep = Upkeep(transfers.upkeep(repository, 3600, interval_seconds=0.01))
         try:
             wait_until(lambda: len(names(repository)) == 2, "the old transfer is gone")
         finally:
@@ -30,3 +30,18 @@ def test_an_expired_transfer_is_removed_and_its_neighbour_stays(tmp_path: Path) 
             f"{transfers.FOLDER}/ann",
             f"{transfers.FOLDER}/ann/new",
         ]
+
+
+def test_a_job_that_fails_is_done_again_and_holds_up_no_other() -> None:
+    runs: list[str] = []
+
+    def fail() -> None:
+        runs.append("failed")
+        raise cas.StoreError("the disk is broken")
+
+    jobs = Job("failing", 0.001, fail), Job("another", 0.001, lambda: runs.append("done"))
+    upkeep = Upkeep(*jobs)
+    try:
+        wait_until(lambda: min(map(runs.count, ("failed", "done"))) >= 3, "both jobs to go on")
+    finally:
+        upkeep.close()
