@@ -208,9 +208,10 @@ class Committer:
                 made = self._make_record(transaction, volumes)
                 relies = Reliance()
                 encoded = _encoded(made)
+                reliances = [request.relies for request in group if request.error is None]
+                self._chunks.open_packs.sync_others(reliances)
                 record = made  # from here on it may be on the disk
                 record_id = self._chunks.append_journal(record.number, encoded, relies)
-                reliances = [request.relies for request in group if request.error is None]
                 flushed = self._chunks.open_packs.flush(transaction, [relies, *reliances])
                 transaction.put_journal(record.number, record_id, encoded)
         except BaseException:

@@ -92,6 +92,19 @@ class OpenPacks:
         with self._lock:
             self._to_seal += full
 
+    def sync_others(self, relies: Iterable[Reliance]) -> None:
+        """Sync what is relied on outside of the open data pack, where the journal goes on.
+
+        To be called before a journal record is appended: it may be on the disk at any moment
+        afterwards, and must not be there without what it names.
+
+        Raises:
+            StoreError: a sync failed.
+        """
+        current = self._writers[PackKind.DATA].current
+        for pack in {pack for reliance in relies for pack in reliance.packs if pack is not current}:
+            self._sync(pack)
+
     def sync(self, relies: Reliance) -> None:
         """Return once all that the reliance names would survive a power cut.
 

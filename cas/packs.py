@@ -266,6 +266,11 @@ class PackWriter:
             ended, self._ended = self._ended, []
         return ended
 
+    @property
+    def current(self) -> OpenPack | None:
+        """The pack that is being filled."""
+        return self._current
+
     def take_current(self) -> OpenPack | None:
         """Return the pack that is being filled and go on in another one."""
         with self._lock:
