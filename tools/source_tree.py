@@ -155,7 +155,7 @@ def read_patterns(paths: tuple[Path, ...]) -> list[str]:
     lines: list[str] = []
     for path in paths:
         try:
-            lines += path.read_text("utf-8", "surrogateescape").splitlines()
+            lines += path.read_text("utf-8", "surrogateescape").split("\n")
         except OSError as error:
             raise Failure(f"cannot read {str(path)!r}: {error.strerror}", Exit.USAGE) from error
     return lines
@@ -169,7 +169,7 @@ class Excluded:
         if patterns:
             from pathspec import GitIgnoreSpec  # noqa: PLC0415 - slow to import, rarely needed
 
-            self._match = GitIgnoreSpec.from_lines(patterns).match_file
+            self._match = GitIgnoreSpec.from_lines(map(_matchable, patterns)).match_file
 
     @property
     def has_patterns(self) -> bool:
@@ -180,7 +180,15 @@ class Excluded:
         """Tell whether the path, relative to the top, is left out."""
         if self._match is None:
             return False
-        return self._match(f"{path}/" if is_directory else path)
+        return self._match(_matchable(f"{path}/" if is_directory else path))
+
+
+def _matchable(text: str) -> str:
+    """Return a path or pattern without line breaks, which the matching would trip over.
+
+    What stands in for them is in no name: of surrogates, file names have only U+DC80 to U+DCFF.
+    """
+    return text.replace("\n", "\udc0a")
 
 
 def count_tree(top: Path, excluded: Excluded, stop: threading.Event) -> tuple[int, int] | None:

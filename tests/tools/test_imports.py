@@ -156,6 +156,21 @@ def test_patterns_leave_out_as_gitignore_does(casdav: Casdav, source: Path) -> N
     assert listed(casdav) == ["x/a", "x/folder", "x/folder/b", "x/folder/keep.tmp"]
 
 
+def test_patterns_take_a_line_break_in_a_name_for_a_character(
+    casdav: Casdav, tmp_path: Path
+) -> None:
+    odd = tmp_path / "odd"
+    (odd / "within\n").mkdir(parents=True)
+    for name in ("drop", "drop\n", "\n", "line\nbreak", "a\u2028b", "within\n/x.tmp", "within\n/y"):
+        (odd / name).touch()
+    patterns = tmp_path / "patterns"
+    patterns.write_text("drop\nwith*/*.tmp\na\u2028b\n")
+    casdav("import", "--exclude-file", patterns, "--exclude", "line\nbreak", odd, "v:/x")
+    assert listed(casdav) == ["x/\n", "x/drop\n", "x/within\n", "x/within\n/y"]
+    casdav("import", "--exclude", "*", odd, "v:/y")
+    assert listed(casdav, "v:/y") == []
+
+
 def test_a_dry_run_changes_nothing_and_says_what_would(casdav: Casdav, source: Path) -> None:
     ended = casdav("import", "-n", "--json", source, "v:/x")
     actions = {line["path"]: line["action"] for line in ended.lines[:-1]}
