@@ -49,6 +49,7 @@ from cas.operations import (
     PutSnapshot,
     Remove,
     RemoveSnapshot,
+    ReplaceRoot,
     SetProperties,
 )
 from cas.paths import Names, join_names, split_path
@@ -191,6 +192,20 @@ class Applier:
             source_volume=operation.source_volume,
         )
 
+    def _replace_root(self, operation: ReplaceRoot) -> None:
+        old = self._expected((), operation.expect)
+        self._check_locks_of_tree(())
+        self.unlocked.append(())
+        self._tree.replace_root(operation.entry)
+        self._note(
+            Action.COPY,
+            (),
+            old,
+            operation.entry,
+            source=operation.source,
+            source_volume=operation.source_volume,
+        )
+
     def _set_properties(self, operation: SetProperties) -> None:
         old = self._expected(operation.path, operation.expect)
         if old is None:
@@ -227,6 +242,7 @@ class Applier:
         Move: _move,
         Copy: _copy,
         Attach: _attach,
+        ReplaceRoot: _replace_root,
         PutSnapshot: _put_snapshot,
         RemoveSnapshot: _remove_snapshot,
         SetProperties: _set_properties,
@@ -341,14 +357,17 @@ class Applier:
             raise ConflictError(f"{_shown(path[:-1])} is not a folder")
 
     def _check_locks(self, path: Names, *, is_member_change: bool) -> None:
+        self._check_tokens(self._covering(path, is_member_change=is_member_change))
+
+    def _check_locks_of_tree(self, path: Names) -> None:
+        locks = self._covering(path, is_member_change=True) + self._locks.below_names(path)
+        self._check_tokens(list({lock.token: lock for lock in locks}.values()))
+
+    def _covering(self, path: Names, *, is_member_change: bool) -> list[Lock]:
         locks = self._locks.covering_names(path)
         if is_member_change and path:
             locks += self._locks.covering_names(path[:-1])
-        self._check_tokens(locks)
-
-    def _check_locks_of_tree(self, path: Names) -> None:
-        self._check_locks(path, is_member_change=True)
-        self._check_tokens(self._locks.below_names(path))
+        return locks
 
     def _check_tokens(self, locks: list[Lock]) -> None:
         if locks:

@@ -20,13 +20,13 @@ from cas.applying import Applier
 from cas.catalog import COMMIT_RESERVE, Catalog, Head, WriteTransaction
 from cas.chunkstore import ChunkStore
 from cas.clock import Clock
-from cas.errors import CasError, InvalidError, NotFoundError, QuotaError, StoreError
+from cas.errors import CasError, ExpiredError, InvalidError, NotFoundError, QuotaError, StoreError
 from cas.formats import PLAIN_SIZE_LIMIT
 from cas.journal import Batch, Change, JournalRecord
 from cas.locks import LockTable, LockView
 from cas.nodes import CommitNodes, NodeStore
 from cas.objects import Entry, encode
-from cas.operations import Applied, Operation, Put, PutFolder
+from cas.operations import Applied, Attach, Operation, Put, PutFolder, ReplaceRoot
 from cas.paths import join_names, split_path
 from cas.processes import Process
 from cas.registry import Registry, VolumeInfo, head_of
@@ -86,6 +86,7 @@ class Request:
     is_done: bool = False
     error: BaseException | None = None
     outcome: list[Applied] = field(default_factory=list)
+    sequence_before: int = 0
     sequence: int = 0
 
 
@@ -286,6 +287,7 @@ class Committer:
             raise
         for names in applier.unlocked:
             self._locks.drop_below(transaction, request.volume_id, names)
+        request.sequence_before = volume.head.sequence + len(volume.changes)
         volume.changes += applier.changes
         request.sequence = volume.head.sequence + len(volume.changes)
 
@@ -293,11 +295,14 @@ class Committer:
         """Raise where an operation puts what is not, or not any more, stored here."""
         if isinstance(operation, Put):
             content_id = operation.content.id
-        elif isinstance(operation, PutFolder):
-            content_id = operation.entry.content
+        elif isinstance(operation, PutFolder | Attach | ReplaceRoot):
+            entry = operation.entry
+            content_id = entry.content if entry.is_directory or entry.is_file else b""
         else:
             return
         if content_id and not self._chunks.contains(content_id, transaction):
+            if isinstance(operation, Attach | ReplaceRoot):
+                raise ExpiredError("the content of this version is not kept any more")
             raise StoreError("the content is not stored here: send the data again", transient=True)
 
     def _make_record(

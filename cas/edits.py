@@ -8,7 +8,7 @@ from typing import Self
 
 from cas.chunkstore import ChunkStore
 from cas.commit import Check, Committer, Request
-from cas.errors import InvalidError
+from cas.errors import ConflictError, InvalidError
 from cas.files import FileWriter, StoredFiles
 from cas.folders import FolderWriter
 from cas.formats import (
@@ -41,6 +41,7 @@ from cas.operations import (
     PutSnapshot,
     Remove,
     RemoveSnapshot,
+    ReplaceRoot,
     SetProperties,
     check_size,
     check_time,
@@ -89,6 +90,11 @@ class Edit:
     def sequence(self) -> int:
         """The number of the edit's last change in its volume; 0 before the commit."""
         return self._request.sequence
+
+    @property
+    def sequence_before(self) -> int:
+        """The number of the volume's last change before the edit's own; 0 before the commit."""
+        return self._request.sequence_before
 
     def require(self, check: Check) -> None:
         """Let `check` look at the state inside the commit; what it raises refuses the edit."""
@@ -205,6 +211,32 @@ class Edit:
         self._operations.append(
             Attach(split_path(target), entry, overwrite, split_path(source), source_volume)
         )
+
+    def replace_root(
+        self,
+        entry: Entry,
+        *,
+        epoch: int,
+        nodes: ReadNodes,
+        source: str = "",
+        source_volume: bytes = b"",
+        expect: Expectation | None = None,
+    ) -> None:
+        """Put a folder of another volume or an older state in place of all that the volume holds.
+
+        For the root of an older state this takes the whole volume back to it, in constant time,
+        as one change that can be taken back in the same way. Snapshots stay as they are. It is
+        refused while others hold locks. The arguments are those of `attach`.
+
+        Raises:
+            ConflictError: the entry is no folder.
+            ExpiredError: the state that the entry is of is no longer kept.
+        """
+        if not entry.is_directory:
+            raise ConflictError("only a folder can take the place of a volume's root")
+        self._request.relies.take_over(epoch)
+        nodes.settle(entry, self._request.relies)
+        self._operations.append(ReplaceRoot(entry, split_path(source), source_volume, expect))
 
     def put_snapshot(
         self,

@@ -173,7 +173,8 @@ class PathLog:
         is_copy = change.action is Action.COPY
         if change.action not in {Action.MOVE, Action.COPY} or isinstance(event.old, Entry):
             return None
-        if not change.source or (not is_copy and self._was_left(place, recorded)):
+        is_known = bool(change.source) or not change.path  # of a root put over a root, it is one
+        if not is_known or (not is_copy and self._was_left(place, recorded)):
             return None
         origin = split_joined(change.source) + event.rest
         if not change.source_volume or change.source_volume == place.history.volume_id:
@@ -236,7 +237,7 @@ def _item(place: _Place, recorded: Recorded, event: _Event) -> LogItem:
     source = target = None
     if event.is_leaving:
         target = join_names(split_joined(change.path) + event.rest)
-    elif change.action in {Action.MOVE, Action.COPY} and change.source:
+    elif change.action in {Action.MOVE, Action.COPY} and (change.source or not change.path):
         source = join_names(split_joined(change.source) + event.rest)
     return _log_item(
         place,

@@ -154,6 +154,21 @@ class Attach:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplaceRoot:
+    """Put a folder of an older state, or of another volume, in place of all that is there."""
+
+    entry: Entry
+    source: Names = ()
+    source_volume: bytes = b""
+    expect: Expectation | None = None
+
+    @property
+    def path(self) -> Names:
+        """The root."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
 class PutSnapshot:
     """Keep a snapshot's record under its name; `created_ns` None is the time of the edit."""
 
@@ -200,6 +215,7 @@ Operation: TypeAlias = (
     | Move
     | Copy
     | Attach
+    | ReplaceRoot
     | PutSnapshot
     | RemoveSnapshot
     | SetProperties

@@ -36,6 +36,9 @@ def replay_files(tree: WorkingTree, change: Change) -> None:
         tree.get(split_joined(change.source))
     if path:
         tree.set(path, change.new, change.time_ns)
+    elif change.new is not None and change.action is Action.COPY:
+        tree.get(())  # writes the nodes of what is replaced: the change names it
+        tree.replace_root(change.new)
     elif change.new is not None:
         tree.set_root(change.new)
 

@@ -20,16 +20,6 @@ SUM_LIMIT: Final = 2**63 - 1
 """Bytes, and names, that a tree may add up to. Copies are free, so 60 copies of copies reach it."""
 
 
-class Undo(NamedTuple):
-    """What a name was before a change, its folder's time, and the sums."""
-
-    names: Names
-    entry: Entry | None
-    folder_mtime_ns: int
-    size: int
-    names_below: int
-
-
 class _Folder:
     """A folder that was opened: its entry as last written, and what changed since.
 
@@ -45,6 +35,20 @@ class _Folder:
         self.changes: dict[bytes, Entry | None] = {}
         self.folders: dict[bytes, _Folder] = {}
         self.is_changed = False
+
+
+class Undo(NamedTuple):
+    """What a name was before a change, its folder's time, and the sums.
+
+    `root` is the root folder before it was replaced as a whole, as it had been opened.
+    """
+
+    names: Names
+    entry: Entry | None
+    folder_mtime_ns: int
+    size: int
+    names_below: int
+    root: _Folder | None = None
 
 
 class WorkingTree:
@@ -118,6 +122,13 @@ class WorkingTree:
         self._undo.append(Undo((), self._root.entry, 0, self.size, self.count))
         self._describe_root(entry)
 
+    def replace_root(self, entry: Entry) -> None:
+        """Put a folder in place of the root, with all that is in it."""
+        old = self._root
+        self._undo.append(Undo((), None, 0, self.size, self.count, old))
+        self._root, self._last = _Folder(entry), None
+        self.size, self.count = entry.size, entry.files + entry.folders
+
     def mark(self) -> int:
         """Return a point that `undo_to` can go back to."""
         return len(self._undo)
@@ -129,7 +140,10 @@ class WorkingTree:
         among the changes of the one above.
         """
         while len(self._undo) > mark:
-            names, entry, folder_mtime_ns, self.size, self.count = self._undo.pop()
+            names, entry, folder_mtime_ns, self.size, self.count, root = self._undo.pop()
+            if root is not None:
+                self._root, self._last = root, None
+                continue
             parent = self._open(names[:-1], change=True)
             if names and parent is not None:
                 parent.entry = msgspec.structs.replace(parent.entry, mtime_ns=folder_mtime_ns)

@@ -27,6 +27,10 @@ COMMANDS: Final[dict[str, Place]] = {
     "du": Place("tools.listing", "du", "Show how much folders hold."),
     "log": Place("tools.history", "log", "Show what happened to a path, and its versions."),
     "find": Place("tools.finding", "find", "Find files by name, kind, size or age."),
+    "restore": Place(
+        "tools.restoring", "restore", "Bring a file, folder or volume back as it was."
+    ),
+    "undelete": Place("tools.restoring", "undelete", "Bring back what was deleted."),
     "volume": Place("tools.volumes", "volume", "Volumes: create, list, delete, share, limit."),
     "snapshot": Place("tools.snapshots", "snapshot", "Snapshots: names for states of a volume."),
     "diff": Place("tools.comparing", "diff", "Show what differs between two states."),

@@ -77,7 +77,7 @@ def diff(session: Session, old: Location, new: Location | None, *, stat: bool) -
         paths = {"path": new.path, "old_path": old.path}
         changes = volume.changes if old.volume == new.volume else None
         moves = cas.moves_between(before, after, **paths, changes=changes)
-        sums = _Sums()
+        sums = Sums()
         for difference in cas.diff(before, after, **paths, moves=moves):
             found = classify(difference)
             if found is None:
@@ -171,7 +171,7 @@ class _Counts(NamedTuple):
         return f"{self.files:,} files, {self.folders:,} folders, {size_text(self.size)}"
 
 
-class _Sums:
+class Sums:
     """Adds up differences; what was moved into or out of a folder is not counted with it."""
 
     def __init__(self) -> None:

@@ -9,7 +9,13 @@ from typing import TypeAlias
 import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from cas.objects import Entry, EntryKind
 from cas.paths import Names
@@ -58,6 +64,7 @@ class WorkingTreeMachine(RuleBasedStateMachine):
         self.model = ModelFolder(1, 0o755)
         self.marks: list[tuple[int, ModelFolder, bytes]] = []
         self.time_ns = 10
+        self.earlier: list[tuple[Entry, ModelFolder]] = []
 
     def set(self, path: Names, entry: Entry | None, node: ModelNode | None) -> None:
         parent = find(self.model, path[:-1])
@@ -103,6 +110,17 @@ class WorkingTreeMachine(RuleBasedStateMachine):
     def set_mode_of_root(self, mode: int) -> None:
         self.tree.set_root(_with_mode(self.tree.flush(), mode))
         self.model.mode = mode
+
+    @rule()
+    def remember_the_root(self) -> None:
+        self.earlier.append((self.tree.flush(), deepcopy(self.model)))
+
+    @precondition(lambda self: self.earlier)
+    @rule(which=st.integers(0, 9))
+    def replace_the_root(self, which: int) -> None:
+        root, model = self.earlier[which % len(self.earlier)]
+        self.tree.replace_root(root)
+        self.model = deepcopy(model)
 
     @rule()
     def mark(self) -> None:

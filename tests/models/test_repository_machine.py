@@ -139,6 +139,15 @@ class RepositoryMachine(RuleBasedStateMachine):
             view = volume.at_time(time_ns) if by_time else volume.at_sequence(sequence)
             self.views.append((view, tree))
 
+    @rule(number=chosen, name=volumes, which=chosen)
+    def roll_back(self, number: int, name: str, which: int) -> None:
+        volume = self.handle(number).volume(name)
+        if self.states[name]:
+            sequence, _, tree = self.states[name][which % len(self.states[name])]
+            with volume.at_sequence(sequence) as view, volume.edit() as edit:
+                edit.replace_root(view.root, epoch=view.epoch, nodes=view.nodes)
+            self.note(name, edit, tree)
+
     @rule(number=chosen, name=volumes, path=paths, which=chosen)
     def read_the_log(self, number: int, name: str, path: Path, which: int) -> None:
         check_log(self.handle(number).volume(name), model.text(path), which)
