@@ -58,6 +58,7 @@ from cas.log import LogItem
 from cas.maintenance.check import check_repository
 from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind, Watcher
 from cas.maintenance.sampling import Reading, Scrub, Share
+from cas.maintenance.upgrading import Upgrade, upgrade
 from cas.moves import Move
 from cas.objects import EMPTY_CONTENT, Content, Entry, EntryKind
 from cas.opening import create
@@ -131,6 +132,7 @@ __all__ = [
     "StoredFiles",
     "SystemClock",
     "TreeState",
+    "Upgrade",
     "Verdict",
     "View",
     "Volume",
@@ -143,4 +145,5 @@ __all__ = [
     "moves_between",
     "open",
     "retain",
+    "upgrade",
 ]

@@ -85,14 +85,24 @@ def encode_config(config: RepositoryConfig) -> bytes:
     return msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
 
 
-def decode_config(document: bytes) -> RepositoryConfig:
-    """Return the config that the document holds, if this program can work with it.
+class FormatStamp(msgspec.Struct):
+    """The part of the config that every version can read: version and features."""
+
+    format: str
+    version: int
+    read_features: list[str] = []
+    write_features: list[str] = []
+    incompatible: list[str] = []
+
+
+def decode_stamp(document: bytes) -> FormatStamp:
+    """Return which format a repository has, by its config, if this program knows it.
 
     Raises:
         FormatError: it is not a casdav repository's, or needs a newer program.
     """
     try:
-        stamp = msgspec.json.decode(document, type=_Stamp)
+        stamp = msgspec.json.decode(document, type=FormatStamp)
     except msgspec.DecodeError as error:
         message = f"the repository's config is not readable: {error}"
         raise FormatError(message) from error
@@ -108,18 +118,24 @@ def decode_config(document: bytes) -> RepositoryConfig:
             "use a newer casdav"
         )
         raise FormatError(message)
+    return stamp
+
+
+def decode_config(document: bytes) -> RepositoryConfig:
+    """Return the config that the document holds, if this program can work with it.
+
+    Raises:
+        FormatError: it is not a casdav repository's, or needs a newer program, or an upgrade.
+    """
+    stamp = decode_stamp(document)
+    if stamp.version < FORMAT_VERSION:
+        message = (
+            f"the repository has format {stamp.version}, this program works with format "
+            f"{FORMAT_VERSION}: make a copy of it, then run `casdav upgrade`"
+        )
+        raise FormatError(message)
     try:
         return msgspec.json.decode(document, type=RepositoryConfig)
     except msgspec.DecodeError as error:
         message = f"the repository's config is damaged: {error}"
         raise FormatError(message) from error
-
-
-class _Stamp(msgspec.Struct):
-    """The part of the config that every version can read."""
-
-    format: str
-    version: int
-    read_features: list[str] = []
-    write_features: list[str] = []
-    incompatible: list[str] = []

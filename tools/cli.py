@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, Place]] = {
     "lock": Place("tools.locks", "lock", "WebDAV locks: list, break."),
     "check": Place("tools.check", "check", "Check that all is there, and as it was written."),
     "stats": Place("tools.stats", "stats", "Show sizes and numbers of the repository."),
+    "upgrade": Place("tools.upgrade", "upgrade", "Bring a repository to the newest format."),
     "config": Place("tools.config", "config", "Show the effective settings."),
     "completion": Place("tools.completion", "completion", "Print a completion script."),
 }
