@@ -152,7 +152,7 @@ class Batch:
             self._add(source, lambda _: ended.put_within(outer))
         else:
             self._tree = None
-            if not tree.is_overtaken:
+            if not tree.is_over:
                 self._add(source, tree.put, tree)
 
     def attributes(self, source: str, status: os.stat_result) -> Attributes:
@@ -202,7 +202,7 @@ class Batch:
             return
         self.small_files.wait()
         pending = self._pending
-        if self._tree is not None and not self._tree.is_overtaken:
+        if self._tree is not None and not self._tree.is_over:
             pending = [*pending, _Pending(self._tree.source, self._tree.put, self._tree)]
         self._commit(pending)
         self._pending = []
@@ -236,8 +236,9 @@ class Batch:
 
     def _fail(self, pending: _Pending, error: cas.CasError) -> None:
         tree = pending.tree
+        if tree is not None:
+            tree.is_over = True
         if tree is not None and (tree.is_there or isinstance(error, cas.PreconditionError)):
-            tree.is_overtaken = True
             self.overtaken.append(tree)
         elif isinstance(error, cas.PreconditionError):
             self.refuse(pending.source, "it has changed in the volume meanwhile")

@@ -151,9 +151,9 @@ class NewFolder:
 class NewTree:
     """A folder that the volume lacks, with all the folders within it, while it is made.
 
-    `source` and `target` are its paths outside and in the volume. `is_overtaken` tells that
-    somebody else has made or changed the folder in the volume meanwhile: nothing more can be
-    put.
+    `source` and `target` are its paths outside and in the volume. `is_over` tells that
+    nothing more can be put: it may not be there, or somebody else has made or changed the folder
+    in the volume meanwhile.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class NewTree:
     ) -> None:
         self.source = source
         self.target = target
-        self.is_overtaken = False
+        self.is_over = False
         self._volume = volume
         self._way = [NewFolder(volume.folder(), target, attributes)]
         self._expect: cas.Expectation = cas.ABSENT

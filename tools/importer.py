@@ -77,7 +77,7 @@ class _Folder:
 
     def next_pair(self) -> Pair | None:
         """Return the next pair to visit; None when all were, or when it would be in vain."""
-        if self.tree is not None and self.tree.is_overtaken:
+        if self.tree is not None and self.tree.is_over:
             return None
         return next(self.pairs, None)
 
