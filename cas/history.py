@@ -57,6 +57,7 @@ class HistoryIndex:
         self._catalog = catalog
         self._chunks = chunks
         self._keys = keys
+        self._young: tuple[tuple[bytes, int, int], list[Change]] | None = None  # what was seen last
 
     def open(self, volume_id: bytes) -> History:
         """Return the volume's changes as they are now.
@@ -76,7 +77,7 @@ class HistoryIndex:
         head = head_of(transaction, volume_id)
         if transaction.history().mark(volume_id).complete < head.commit_sequence:
             return None
-        young = _young_changes(transaction, volume_id, head)
+        young = self._young_changes(transaction, volume_id, head)
         return History(self._catalog, self._chunks, self._keys, volume_id, head, young)
 
     def catch_up_all(self, limit: int, is_stopping: Callable[[], bool] = lambda: False) -> None:
@@ -187,6 +188,22 @@ class HistoryIndex:
             yield node_id, node.changes
         for child in node.children:
             yield from self._leaves(child)
+
+    def _young_changes(
+        self, transaction: ReadTransaction, volume_id: bytes, head: Head
+    ) -> list[Change]:
+        """Return the changes that no commit holds yet; nobody may change the list."""
+        key = volume_id, head.commit_sequence, head.sequence
+        known = self._young
+        if known is not None and known[0] == key:
+            return known[1]
+        changes: list[Change] = []
+        for encoded in transaction.journal():
+            for batch in decode(encoded, JournalRecord).batches:
+                if batch.volume_id == volume_id and batch.sequence > head.commit_sequence:
+                    changes += batch.changes
+        self._young = key, changes
+        return changes
 
     def _path_keys(
         self, volume_id: bytes, first: int, changes: Sequence[Change]
@@ -336,13 +353,3 @@ def touched_paths(change: Change) -> tuple[bytes, ...]:
     if change.action is Action.MOVE:
         return (change.path, change.source)
     return (change.path,)
-
-
-def _young_changes(transaction: ReadTransaction, volume_id: bytes, head: Head) -> list[Change]:
-    """Return the changes that no commit holds yet."""
-    changes: list[Change] = []
-    for encoded in transaction.journal():
-        for batch in decode(encoded, JournalRecord).batches:
-            if batch.volume_id == volume_id and batch.sequence > head.commit_sequence:
-                changes += batch.changes
-    return changes

@@ -14,12 +14,13 @@ import cas
 from cas.catalog import Catalog, HistoryMark
 from cas.chunkstore import ChunkStore
 from cas.clock import SystemClock
-from cas.history import History, HistoryIndex, HistoryKeys, touched_paths
+from cas.history import History, HistoryIndex, HistoryKeys
 from cas.ids import Identifier, Kind
 from cas.journal import CHANGES_PER_NODE
 from cas.repository import Repository
 from cas.stores.local import LocalStore
 from tests.support.faulty_store import Fault, FaultyStore
+from tests.support.history import check_index
 
 
 @pytest.fixture
@@ -81,19 +82,7 @@ def index(repository: cas.Repository, tmp_path: Path) -> Iterator[Index]:
 
 
 def assert_complete(index: Index, volume: cas.Volume) -> None:
-    """Compare all that the index says with the changes one after the other."""
-    history = index.opened(volume)
-    newest = history.head.sequence
-    forward = list(history.forward(1))
-    assert [each.sequence for each in forward] == list(range(1, newest + 1))
-    assert list(history.backward(newest + 1)) == forward[::-1]
-    assert [history.change(number) for number in range(1, newest + 1)] == forward
-    expected: dict[bytes, list[int]] = {}
-    for each in reversed(forward):
-        for path in touched_paths(each.change):
-            expected.setdefault(path, []).append(each.sequence)
-    found = {path: list(history.numbers_at(path, newest + 1)) for path in expected}
-    assert found == expected
+    check_index(index.opened(volume))
 
 
 def make_history(repository: cas.Repository, volume: cas.Volume, commits: int = 4) -> None:

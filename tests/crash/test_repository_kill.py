@@ -20,7 +20,8 @@ import pytest
 
 import cas
 from tests.support.checking import assert_sound
-from tests.support.crash_driver import VOLUME, Folder, content_of
+from tests.support.crash_driver import NAMES, VOLUME, Folder, content_of
+from tests.support.history import check_index, check_log
 from tests.support.processes import CHECKOUT, casdav_environment
 
 LONGEST_ROUND_SECONDS: Final = 0.6
@@ -105,6 +106,16 @@ def check_all(location: Path, workers: Sequence[Worker]) -> None:
         for worker in workers:
             worker.check(repository)
         assert_sound(repository)
+        check_history(repository, workers)
+
+
+def check_history(repository: cas.Repository, workers: Sequence[Worker]) -> None:
+    """Check that what is found of the past is all there is, once each."""
+    volume = repository.volume(VOLUME)
+    check_index(repository.engine.history.open(volume.id))
+    for which, worker in enumerate(workers):
+        for name in NAMES[:3]:
+            check_log(volume, f"{worker.folder}/{name}", which)
 
 
 def leave(seconds: float) -> None:

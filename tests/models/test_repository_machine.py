@@ -15,10 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 import cas
 from tests.models import tree_model as model
-from tests.models.logs import check_log
 from tests.models.steps import Step, paths, steps
 from tests.models.tree_model import Path, RefusedError, Tree
 from tests.support.checking import assert_sound
+from tests.support.history import check_index, check_log
 
 VOLUMES = ("one", "two")
 MOST_HANDLES = 3
@@ -150,7 +150,10 @@ class RepositoryMachine(RuleBasedStateMachine):
 
     @rule(number=chosen, name=volumes, path=paths, which=chosen)
     def read_the_log(self, number: int, name: str, path: Path, which: int) -> None:
-        check_log(self.handle(number).volume(name), model.text(path), which)
+        handle = self.handle(number)
+        volume = handle.volume(name)
+        check_log(volume, model.text(path), which)
+        check_index(handle.engine.history.open(volume.id))
 
     @rule(number=chosen, name=volumes)
     def pin_a_view(self, number: int, name: str) -> None:

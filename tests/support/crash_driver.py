@@ -95,6 +95,7 @@ def say(message: object) -> None:
 def _checkpoint_for_ever(repository: cas.Repository) -> None:
     while True:
         repository.checkpoint()
+        repository.engine.history.catch_up_all(limit=1000)
 
 
 def main(location: str, folder: str, seed: str, *options: str) -> None:

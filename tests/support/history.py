@@ -1,10 +1,26 @@
-"""What must hold of a path's history, whatever it is: it says what the states say."""
+"""What must hold of any history: the index has all of it, a path's log says what the states say."""
 
 from __future__ import annotations
 
 from itertools import pairwise, takewhile
 
 import cas
+from cas.history import History, touched_paths
+
+
+def check_index(history: History) -> None:
+    """Check that changes are found by number and path as they come one after the other."""
+    newest = history.head.sequence
+    forward = list(history.forward(1))
+    assert [each.sequence for each in forward] == list(range(1, newest + 1))
+    assert list(history.backward(newest + 1)) == forward[::-1]
+    assert [history.change(number) for number in range(1, newest + 1)] == forward
+    expected: dict[bytes, list[int]] = {}
+    for each in reversed(forward):
+        for path in touched_paths(each.change):
+            expected.setdefault(path, []).append(each.sequence)
+    found = {path: list(history.numbers_at(path, newest + 1)) for path in expected}
+    assert found == expected
 
 
 def check_log(volume: cas.Volume, path: str, which: int) -> None:
