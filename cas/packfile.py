@@ -44,7 +44,7 @@ RECORD_OVERHEAD: Final = _RECORD.size + _CHECK.size
 TRAILER_SIZE: Final = _TRAILER.size
 _DIGEST_SIZE: Final = 32
 _SEARCH_BLOCK: Final = 1 << 20
-_KINDS: Final = frozenset(int(kind) for kind in Kind)
+_KINDS: Final = {int(kind): kind for kind in Kind}
 _STORED_SIZE_LIMIT: Final = PLAIN_SIZE_LIMIT + 64 * 1024
 _FOOTER_KEY: Final = blake3(b"", derive_key_context="casdav 2026-11-22 pack footer").digest()
 
@@ -177,12 +177,12 @@ def read_footer(read_at: ReadAt, size: int) -> Footer:
         raise FormatError(message)
     try:
         places = [
-            RecordPlace(Kind(kind), ObjectId(record_id), offset, stored_size, plain_size, codec)
+            RecordPlace(_KINDS[kind], record_id, offset, stored_size, plain_size, codec)
             for kind, codec, _, _, offset, stored_size, plain_size, record_id in _ROW.iter_unpack(
                 table
             )
         ]
-    except ValueError as error:
+    except KeyError as error:
         message = f"a pack holds a record of an unknown kind ({error}): use a newer casdav"
         raise FormatError(message) from error
     return Footer(places, first_journal, last_journal)

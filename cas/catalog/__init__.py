@@ -17,6 +17,8 @@ from cas.catalog.rows import (
     PackRow,
     PackState,
     ProcessRow,
+    decode_location,
+    record_of_location,
 )
 from cas.catalog.transactions import ReadTransaction, WriteTransaction
 
@@ -32,4 +34,6 @@ __all__ = [
     "ProcessRow",
     "ReadTransaction",
     "WriteTransaction",
+    "decode_location",
+    "record_of_location",
 ]

@@ -17,6 +17,9 @@ from cas.ids import Kind
 from cas.objects import Entry, decode, encode
 
 _LOCATION: Final = struct.Struct("<IIIIHBB")
+_KINDS: Final = {
+    int(kind): kind for kind in Kind
+}  # a call of an enumeration takes five times as long
 _CHECK_SIZE: Final = 8
 _Row = TypeVar("_Row")
 
@@ -49,10 +52,21 @@ def decode_location(row: bytes) -> Location:
     """
     try:
         pack, offset, stored_size, plain_size, number, kind, codec = _LOCATION.unpack(row)
-        return Location(pack, offset, stored_size, plain_size, number, Kind(kind), codec)
-    except (struct.error, ValueError) as error:
+        return Location(pack, offset, stored_size, plain_size, number, _KINDS[kind], codec)
+    except (struct.error, KeyError) as error:
         message = f"the catalog is damaged: {error}; move it away, it is rebuilt from the packs"
         raise IntegrityError(message) from error
+
+
+def record_of_location(row: bytes) -> tuple[int, int]:
+    """Return the pack's ordinal and the record's number in it, of a location's bytes.
+
+    Raises:
+        IntegrityError: the bytes are no location.
+    """
+    if len(row) != _LOCATION.size:
+        raise IntegrityError("the catalog is damaged: a location has another size")
+    return int.from_bytes(row[:4], "little"), int.from_bytes(row[16:18], "little")
 
 
 def pack_of_location(row: bytes) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
@@ -20,7 +21,6 @@ from cas.catalog.rows import (
     encode_row,
     pack_of_location,
 )
-from cas.errors import IntegrityError
 
 if TYPE_CHECKING:
     from lmdb import Transaction, _Database
@@ -95,21 +95,15 @@ class ReadTransaction:
                 return
             yield key, decode_location(row)
 
-    def location_rows(self, after: bytes, limit: int) -> list[tuple[bytes, Location | None]]:
-        """Return up to `limit` objects whose ids are beyond `after`, in order, and where they lie.
+    def location_bytes(self, ids: Iterable[bytes]) -> list[bytes | None]:
+        """Return the bytes that say where each object lies, as `Location.encode` makes them."""
+        get, table = self._transaction.get, self._tables.locations
+        return [get(object_id, db=table) for object_id in ids]
 
-        None stands for a row that is damaged.
-        """
-        found: list[tuple[bytes, Location | None]] = []
-        for key, row in self._rows(self._tables.locations, start=after):
-            if key != after:
-                try:
-                    found.append((key, decode_location(row)))
-                except IntegrityError:
-                    found.append((key, None))
-                if len(found) == limit:
-                    break
-        return found
+    def location_rows(self, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return up to `limit` ids beyond `after`, in order, and those bytes."""
+        rows = self._rows(self._tables.locations, start=after)
+        return list(islice((row for row in rows if row[0] != after), limit))
 
     def young_node(self, node_id: bytes) -> bytes | None:
         """Return the bytes of a tree node that is in the nursery, or None."""

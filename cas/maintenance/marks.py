@@ -38,9 +38,21 @@ class Marks:
             and bool(bits[number >> 3] >> (number & 7) & 1)
         )
 
-    def count(self, pack: int) -> int:
-        """Return how many records of the pack are marked."""
-        return int.from_bytes(self._packs.get(pack, b""), "little").bit_count()
+    def take(self, pack: int, number: int) -> bool:
+        """Take a mark away; return whether it was there."""
+        bits = self._packs.get(pack)
+        if bits is None or number >= PACK_RECORD_LIMIT:
+            return False
+        bit = 1 << (number & 7)
+        was_there = bits[number >> 3] & bit
+        bits[number >> 3] ^= was_there
+        return bool(was_there)
+
+    def copy(self) -> Marks:
+        """Return a set of its own with the same marks."""
+        other = Marks()
+        other._packs = {pack: bytearray(bits) for pack, bits in self._packs.items()}
+        return other
 
 
 class Numbers:

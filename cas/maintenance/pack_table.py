@@ -10,7 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from cas.catalog import Location, PackRow, PackState, ReadTransaction
+from cas.catalog import (
+    Location,
+    PackRow,
+    PackState,
+    decode_location,
+    record_of_location,
+)
 from cas.errors import FormatError, IntegrityError, NotFoundError
 from cas.ids import Kind
 from cas.maintenance.damage import Damage, DamageKind
@@ -18,6 +24,7 @@ from cas.maintenance.marks import Marks
 from cas.pack_reader import PackFile, pack_blob_name
 from cas.packfile import (
     HEADER_SIZE,
+    RECORD_OVERHEAD,
     RecordPlace,
     decode_header,
     read_footer,
@@ -95,7 +102,7 @@ class PackTable:
         """
         for _ in range(_ATTEMPTS):
             row = self._row(ordinal)
-            if row is None:
+            if row is None or row.state is PackState.REMOVED:
                 return None
             found: list[Damage] = []
             try:
@@ -114,15 +121,35 @@ class PackTable:
 
     def mark_damaged(self, pack: CheckedPack, number: int) -> None:
         """Note that a record, by its number among the pack's places, is not what its id says."""
-        with self._engine.catalog.read() as transaction:
-            location = _location(transaction, pack.places[number].id)
+        (location,) = self.find([pack.places[number].id])
         if location is not None and location.pack == pack.ordinal:
             self._damaged.add(location.pack, location.number)
 
     def find(self, ids: Sequence[bytes]) -> list[Location | None]:
         """Return where the objects lie, as far as the catalog knows."""
         with self._engine.catalog.read() as transaction:
-            return [_location(transaction, object_id) for object_id in ids]
+            rows = transaction.location_bytes(ids)
+        return [_decoded(row) for row in rows]
+
+    def has_chunks(self, chunks: Sequence[tuple[bytes, int | None]]) -> bool:
+        """Return whether all of these are sound chunks of these lengths: a quick look.
+
+        If not, another look at each will tell why.
+        """
+        with self._engine.catalog.read() as transaction:
+            rows = transaction.location_bytes([chunk_id for chunk_id, _ in chunks])
+        is_sound, is_damaged = self._sound.has, self._damaged.has
+        for (_, length), row in zip(chunks, rows, strict=True):
+            location = _decoded(row)
+            if (
+                location is None
+                or location.kind is not Kind.CHUNK
+                or length not in {None, location.plain_size}
+                or not is_sound(location)
+                or is_damaged(location)
+            ):
+                return False
+        return True
 
     def sound(self, object_id: bytes, location: Location | None) -> Location | None:
         """Return where a sound record of the object lies, by what the catalog says; else None."""
@@ -139,16 +166,27 @@ class PackTable:
     def check_rows(self) -> None:
         """Look for rows of the catalog that lead to no record, or to another one's."""
         wrong: Counter[int] = Counter()
-        unreadable = 0
-        for object_id, location in self._locations():
-            if location is None:
+        unreadable = shared = 0
+        untaken = self._sound.copy()
+        for object_id, row in self._rows():
+            try:
+                pack, number = record_of_location(row)
+                if untaken.take(pack, number):
+                    continue
+                location = decode_location(row)
+            except IntegrityError:
                 unreadable += 1
-            elif not self._sound.has(location) and not self.sound(object_id, location):
+                continue
+            if self._sound.has(location):
+                shared += 1
+            elif not self.sound(object_id, location):
                 wrong[location.pack] += 1
-        if unreadable:
-            self._report(
-                Damage(DamageKind.CATALOG, f"{unreadable} rows of the catalog are no rows")
-            )
+        for count, what in (
+            (unreadable, "rows of the catalog are no rows"),
+            (shared, "rows of the catalog lead where other ones do too"),
+        ):
+            if count:
+                self._report(Damage(DamageKind.CATALOG, f"{count} {what}"))
         for ordinal, count in sorted(wrong.items()):
             if ordinal not in self._lost:
                 self._report(self._misplaced(ordinal, count))
@@ -201,7 +239,7 @@ class PackTable:
         try:
             places = read_footer(file.read_at, size).places
         except (IntegrityError, FormatError) as error:
-            if row.state is PackState.SEALED:
+            if row.state is not PackState.OPEN:
                 message = f"the footer of {name} cannot be read: {error}"
                 found.append(Damage(DamageKind.DAMAGED, message, row.id))
             places = [place for place, _ in scan(file.read_at, size, row.id)]
@@ -211,33 +249,28 @@ class PackTable:
     def _compare(self, pack: CheckedPack, found: list[Damage]) -> bool:
         """Compare the pack's records with the catalog's rows; False if the pack has moved on."""
         ordinal, row = pack.ordinal, pack.row
-        sound: list[int] = []
-        lacking = wrong = 0
-        known: int | None = None
+        places = [each for each in enumerate(pack.places) if each[1].kind is not Kind.JOURNAL]
         with self._engine.catalog.read() as transaction:
             if transaction.pack(ordinal) != row:
                 return False
-            for number, place in enumerate(pack.places):
-                if place.kind is Kind.JOURNAL:
-                    continue
-                location = _location(transaction, place.id)
-                if location is None:
-                    lacking += 1
-                    known = number if known is None else known
-                elif location.pack == ordinal:
-                    if _is_same(location, place) and (
-                        not pack.has_footer or location.number == number
-                    ):
-                        sound.append(location.number)
-                    else:
-                        wrong += 1
-        self._seen[ordinal] = row, len(pack.places) if known is None else known
+            rows = transaction.location_bytes([place.id for _, place in places])
+        lacking: list[int] = []
+        wrong = 0
+        for (number, place), stored in zip(places, rows, strict=True):
+            if stored is None:
+                lacking.append(number)
+                continue
+            agreed = _agreed(pack, number, place, stored)
+            if agreed is None:
+                wrong += 1
+            elif agreed >= 0:
+                self._sound.add(ordinal, agreed)
+        self._seen[ordinal] = row, lacking[0] if lacking else len(pack.places)
         (self._scanned.discard if pack.has_footer else self._scanned.add)(ordinal)
-        for number in sound:
-            self._sound.add(ordinal, number)
-        if (lacking and row.state is PackState.SEALED) or wrong:
+        missing = len(lacking) if row.state is PackState.SEALED else 0
+        if missing or wrong:
             message = (
-                f"the catalog has {lacking + wrong} of the {len(pack.places)} records of pack "
+                f"the catalog has {missing + wrong} of the {len(pack.places)} records of pack "
                 f"{row.id.hex()} not, or in another place"
             )
             found.append(Damage(DamageKind.CATALOG, message, row.id))
@@ -254,12 +287,15 @@ class PackTable:
             )
             found.append(Damage(DamageKind.CATALOG, message, row.id))
         end = HEADER_SIZE
-        for place in pack.places:
-            if place.offset < end or place.end > pack.size:
-                message = f"the footer of pack {row.id.hex()} has records that cannot be there"
-                found.append(Damage(DamageKind.INCONSISTENT, message, row.id))
+        for _, _, offset, stored_size, _, _ in pack.places:
+            if offset < end:
+                break
+            end = offset + RECORD_OVERHEAD + stored_size
+        else:
+            if end <= pack.size:
                 return
-            end = place.end
+        message = f"the footer of pack {row.id.hex()} has records that cannot be there"
+        found.append(Damage(DamageKind.INCONSISTENT, message, row.id))
 
     def _look_again(self, location: Location) -> bool:
         """Look at a pack that is new, or may have got the record since it was looked at."""
@@ -273,7 +309,7 @@ class PackTable:
                 return False
         return self.check(location.pack) is not None
 
-    def _locations(self) -> Iterator[tuple[bytes, Location | None]]:
+    def _rows(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield all rows; no transaction stays open meanwhile."""
         after = b""
         while True:
@@ -296,19 +332,28 @@ class PackTable:
         return True
 
 
-def _location(transaction: ReadTransaction, object_id: bytes) -> Location | None:
-    """Return where the object lies; None too where the row is damaged."""
+def _decoded(row: bytes | None) -> Location | None:
+    """Return where an object lies; None too where the row is damaged."""
     try:
-        return transaction.location(object_id)
+        return None if row is None else decode_location(row)
     except IntegrityError:
         return None
 
 
-def _is_same(location: Location, place: RecordPlace) -> bool:
-    return (
-        location.offset == place.offset
-        and location.stored_size == place.stored_size
-        and location.plain_size == place.plain_size
-        and location.kind is place.kind
-        and location.codec == place.codec
-    )
+def _agreed(pack: CheckedPack, number: int, place: RecordPlace, stored: bytes) -> int | None:
+    """Return the number that pack and catalog have for a record; None if they disagree.
+
+    It is -1 for an object that the catalog has in another pack.
+    """
+    kind, _, offset, stored_size, plain_size, codec = place
+    right = Location(pack.ordinal, offset, stored_size, plain_size, number, kind, codec)
+    if stored == right.encode():
+        return number
+    location = _decoded(stored)
+    if location is None:
+        return None
+    if location.pack != pack.ordinal:
+        return -1
+    if not pack.has_footer and location._replace(number=number) == right:
+        return location.number  # what a scan passes over shifts the numbers
+    return None

@@ -47,11 +47,15 @@ def read_pack(pack: CheckedPack, identifier: Identifier) -> ReadPack:
         StoreError: the disk failed.
     """
     bad: list[BadRecord] = []
-    for first, stop in _batches(pack.places):
-        start = pack.places[first].offset
-        region = memoryview(bytearray(pack.places[stop - 1].end - start))
-        length = pack.file.read_into(region, start)
-        reader = _Batch(pack.row.id, region[:length], start, identifier, bad)
+    batches = [
+        (first, stop, pack.places[first].offset, pack.places[stop - 1].end)
+        for first, stop in _batches(pack.places)
+    ]
+    # One for all: to get fresh memory from the system costs as much as to hash what comes into it.
+    buffer = memoryview(bytearray(max((end - start for _, _, start, end in batches), default=0)))
+    for first, stop, start, end in batches:
+        length = pack.file.read_into(buffer[: end - start], start)
+        reader = _Batch(pack.row.id, buffer[:length], start, identifier, bad)
         reader.check(pack.places, first, stop)
     bad.sort()
     return ReadPack(pack, bad, sum(place.plain_size for place in pack.places))

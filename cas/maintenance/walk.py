@@ -154,7 +154,7 @@ class Walk:
 
     def _has_chunks(self, chunks: Sequence[tuple[bytes, int | None]]) -> bool:
         """Return whether the chunks are there, with these lengths; tell of those that are not."""
-        if not chunks:
+        if not chunks or self._packs.has_chunks(chunks):
             return True
         is_sound = True
         locations = self._packs.find([chunk_id for chunk_id, _ in chunks])
