@@ -57,6 +57,7 @@ from cas.locks import ConflictingLocksError, Lock, LockTable, LockView
 from cas.log import LogItem
 from cas.maintenance.check import check_repository
 from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind, Watcher
+from cas.maintenance.reindex import RebuildSource, RebuiltIndex, look_at_source, rebuild_index
 from cas.maintenance.sampling import Reading, Scrub, Share
 from cas.maintenance.upgrading import Upgrade, upgrade
 from cas.moves import Move
@@ -119,6 +120,8 @@ __all__ = [
     "QuotaError",
     "ReadOnlyError",
     "Reading",
+    "RebuildSource",
+    "RebuiltIndex",
     "Repository",
     "RepositoryConfig",
     "Retention",
@@ -142,8 +145,10 @@ __all__ = [
     "check_repository",
     "create",
     "diff",
+    "look_at_source",
     "moves_between",
     "open",
+    "rebuild_index",
     "retain",
     "upgrade",
 ]

@@ -21,7 +21,7 @@ from cas.catalog import Catalog, Head, ReadTransaction, WriteTransaction
 from cas.chunkstore import ChunkStore
 from cas.clock import Clock
 from cas.disk import StoreErrors
-from cas.errors import IntegrityError
+from cas.errors import REBUILD_HINT, IntegrityError
 from cas.formats import REGISTRY_ID, MiB
 from cas.ids import Kind, ObjectId
 from cas.journal import CHANGES_PER_NODE, Change, ChangeNode, Commit, JournalRecord
@@ -78,18 +78,44 @@ class Checkpointer:
         with self._exclusive(wait=wait) as is_mine:
             if not is_mine:
                 return False
-            snapshot = self._begin()
-            if snapshot is None:
-                return False
-            relies = Reliance(self._process.rely())
-            commits = self._write(snapshot, relies)
-            self._finish(snapshot, commits, relies)
-            return True
+            return self._checkpoint()
+
+    def restore_refs(self) -> None:
+        """Write the refs of all volumes anew, by what the catalog holds.
+
+        Raises:
+            StoreError: the disk failed or is full; call it again.
+            IntegrityError: the catalog is damaged.
+        """
+        with self._exclusive(wait=True):
+            self._checkpoint()
+            with self._catalog.read() as reading:
+                heads = reading.heads()
+                number, record_id = reading.journal_end()
+                oldest = next(reading.journal(), None)
+            if oldest is not None:  # what the commits cover ends before it
+                record = decode(oldest, JournalRecord)
+                number, record_id = record.number - 1, record.previous
+            heads.sort(key=lambda each: each[0] == REGISTRY_ID)  # whose ref moves last
+            for volume_id, head in heads:
+                if head.commit:
+                    commit = ObjectId(head.commit)
+                    ref = new_ref(volume_id, commit, head.commit_sequence, number, record_id)
+                    move_ref(self._store, self._chunks.identifier, ref)
 
     def is_due(self, nursery_limit: int) -> bool:
         """Return whether the nursery takes more than `nursery_limit` bytes."""
         with self._catalog.read() as transaction:
             return transaction.nursery_size() > nursery_limit
+
+    def _checkpoint(self) -> bool:
+        snapshot = self._begin()
+        if snapshot is None:
+            return False
+        relies = Reliance(self._process.rely())
+        commits = self._write(snapshot, relies)
+        self._finish(snapshot, commits, relies)
+        return True
 
     def _begin(self) -> _Snapshot | None:
         with self._catalog.write() as transaction:
@@ -254,7 +280,7 @@ class Checkpointer:
 
 
 def _damaged_journal(number: int) -> IntegrityError:
-    message = f"journal record {number} is damaged in the catalog: move that away, it is rebuilt"
+    message = f"journal record {number} is damaged in the catalog: {REBUILD_HINT}"
     return IntegrityError(message)
 
 

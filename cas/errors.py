@@ -23,7 +23,7 @@ Exceptions of libraries are mapped to these in the one module that imports the l
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class CasError(Exception):
@@ -110,6 +110,10 @@ class IntegrityError(CasError):
 
 class MissingObjectError(IntegrityError):
     """An object is nowhere. To a view from before a collection it means that it has expired."""
+
+
+REBUILD_HINT: Final = "it is rebuilt from the packs with `casdav index rebuild`"
+"""What to do about damage of the catalog, for the end of a message."""
 
 
 class FormatError(CasError):

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from cas.catalog import Catalog, ReadTransaction, WriteTransaction
 from cas.chunkstore import ChunkStore
-from cas.errors import ExpiredError, IntegrityError, MissingObjectError
+from cas.errors import REBUILD_HINT, ExpiredError, IntegrityError, MissingObjectError
 from cas.ids import Kind
 from cas.objects import Entry, FileNode, TreeNode, decode, encode
 from cas.reliance import Pin, Reliance
@@ -321,5 +321,5 @@ def _check_tree_node(node: TreeNode) -> None:
 
 
 def _damaged(node_id: bytes) -> IntegrityError:
-    message = f"tree node {node_id.hex()} is damaged in the catalog: move that away, it is rebuilt"
+    message = f"tree node {node_id.hex()} is damaged in the catalog: {REBUILD_HINT}"
     return IntegrityError(message)

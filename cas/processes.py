@@ -11,7 +11,9 @@ import os
 import secrets
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,6 +45,7 @@ class Process:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o600)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)  # others hold it only to look
+            os.write(self._descriptor, b"%d\n" % os.getpid())  # to be named where it is in the way
         with catalog.write() as transaction:
             self.generation = transaction.generation()
             self._epoch = self._written_epoch = transaction.epoch()
@@ -157,3 +160,29 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def live_processes(directory: Path, known: AbstractSet[str] = frozenset()) -> list[str]:
+    """Return the ids of the operating system for the processes at work, as text for people.
+
+    `known` are those that do not count, by their own ids in hex.
+    """
+    paths = [path for path in sorted(directory.glob("*.lock")) if path.stem not in known]
+    locked = [path for path in paths if is_locked(path)]
+    return [path.read_text().strip() or "of an older version" for path in locked]
+
+
+@contextmanager
+def opening(local: Path, *, alone: bool = False) -> Iterator[None]:
+    """Keep a process that is `alone` from meeting others that are just opening the repository.
+
+    Between opening the catalog and having its lock a process is at work, and nobody can tell.
+    """
+    with StoreErrors():
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(local / "opening.lock", flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)

@@ -9,22 +9,28 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from cas.catalog import Catalog, Head, WriteTransaction
 from cas.chunkstore import ChunkStore
+from cas.clock import Clock
 from cas.disk import StoreErrors
 from cas.errors import IntegrityError
 from cas.formats import REGISTRY_ID
 from cas.ids import Kind
 from cas.journal import Commit
+from cas.journal_replay import FoundPack, Loss
 from cas.objects import decode
 from cas.pack_reader import pack_blob_name
-from cas.processes import is_locked
-from cas.recovery import FoundPack, Recovery
-from cas.refs import Ref, read_ref, read_refs
+from cas.processes import live_processes
+from cas.recovery import Recovery
+from cas.refs import read_ref, read_refs
+from cas.salvage import find_starts, replay_rest
 from cas.stores.base import BlobStore
 
+_NO_JOURNAL: Final = 2**63
 _logger = logging.getLogger(__name__)
 
 
@@ -35,8 +41,12 @@ def rebuild_if_needed(
     recovery: Recovery,
     local: Path,
     identity: bytes,
+    clock: Clock,
+    losses: list[Loss] | None = None,
 ) -> None:
     """Fill an empty catalog from the store; return at once where it is complete.
+
+    With `losses`, what cannot be read of refs, commits and journal is given up, and added there.
 
     Raises:
         IntegrityError: the catalog is another repository's, or something acknowledged is missing.
@@ -55,67 +65,109 @@ def rebuild_if_needed(
         with catalog.read() as transaction:
             if transaction.identity() == identity:
                 return
-        _rebuild(catalog, store, chunks, recovery, local, identity)
+        _refuse_strangers(catalog, local / "processes")
+        rebuild = _Rebuild(catalog, store, chunks, recovery, identity)
+        rebuild.seal_open_packs(local / "open")
+        if losses is None:
+            rebuild.run()
+        else:
+            rebuild.salvage(clock, losses)
     finally:
         os.close(descriptor)
 
 
-def _rebuild(
-    catalog: Catalog,
-    store: BlobStore,
-    chunks: ChunkStore,
-    recovery: Recovery,
-    local: Path,
-    identity: bytes,
-) -> None:
-    _refuse_strangers(catalog, local / "processes")
-    packs: list[FoundPack] = []  # those with journal records that no commit holds
-    covered = read_ref(store, chunks.identifier, REGISTRY_ID)
-    after = covered.journal if covered else 0
-    for path in sorted((local / "open").glob("*.pack")):
-        pack = recovery.seal_file(path, after)
-        if pack is not None:
-            store.put_file(pack_blob_name(pack.id), path)
-            _logger.info("sealed the open pack %s", pack.id.hex())
-    for name, _ in store.list("packs"):
-        path_of_pack = store.local_path(name)
-        if path_of_pack is None:
-            continue
-        pack = recovery.read_pack(path_of_pack, bytes.fromhex(name.rpartition("/")[2]), after)
-        with catalog.write() as transaction:
-            recovery.enter(transaction, pack)
-        if pack.journal or not pack.is_journal_whole:
-            packs.append(pack._replace(footer=pack.footer._replace(places=[])))
-    refs = read_refs(store, chunks.identifier)
-    commits = [(ref, decode(chunks.get(Kind.COMMIT, ref.commit), Commit)) for ref in refs]
-    # In one transaction: a rebuild that is cut off leaves nothing that the next one trips over.
-    with catalog.write() as transaction:
-        for ref, commit in commits:
-            _set_head(transaction, ref, commit)
-        if covered is not None:
-            transaction.set_journal_end(covered.journal, covered.journal_id)
-        recovery.replay_all(transaction, packs)
-        transaction.set_identity(identity)
+class _Rebuild:
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: BlobStore,
+        chunks: ChunkStore,
+        recovery: Recovery,
+        identity: bytes,
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._chunks = chunks
+        self._recovery = recovery
+        self._identity = identity
+
+    def seal_open_packs(self, directory: Path) -> None:
+        for path in sorted(directory.glob("*.pack")):
+            pack = self._recovery.seal_file(path, _NO_JOURNAL)
+            if pack is not None:
+                self._store.put_file(pack_blob_name(pack.id), path)
+                _logger.info("sealed the open pack %s", pack.id.hex())
+
+    def run(self) -> None:
+        """Rebuild, or raise where something acknowledged is missing."""
+        covered = read_ref(self._store, self._chunks.identifier, REGISTRY_ID)
+        packs = self._enter_packs(covered.journal if covered else 0)
+        refs = read_refs(self._store, self._chunks.identifier)
+        commits = [(ref, decode(self._chunks.get(Kind.COMMIT, ref.commit), Commit)) for ref in refs]
+        # In one transaction: a rebuild that is cut off leaves nothing that the next trips over.
+        with self._catalog.write() as transaction:
+            for ref, commit in commits:
+                _set_head(transaction, ref.volume_id, ref.commit, commit)
+            if covered is not None:
+                transaction.set_journal_end(covered.journal, covered.journal_id)
+            self._recovery.replay.all(transaction, packs)
+            transaction.set_identity(self._identity)
+
+    def salvage(self, clock: Clock, losses: list[Loss]) -> None:
+        """Rebuild as far as can be."""
+        self._enter_packs(_NO_JOURNAL)
+        starts = find_starts(self._catalog, self._store, self._chunks, losses)
+        after = min((start.journal for start in starts.values()), default=0)
+        packs = [pack for pack in self._found_packs(after) if pack.footer.last_journal > after]
+        self._chunks.open_packs.refill_ordinals()
+        with self._catalog.write() as transaction:
+            for volume_id, start in starts.items():
+                _set_head(transaction, volume_id, start.commit_id, start.commit)
+            flushed, lost = replay_rest(transaction, self._recovery, self._chunks, packs, clock)
+            transaction.set_identity(self._identity)
+        self._chunks.open_packs.confirm(flushed)
+        losses += lost
+
+    def _enter_packs(self, after: int) -> list[FoundPack]:
+        """Tell the catalog of all packs; return those with journal records beyond the number."""
+        packs = []
+        for pack in self._found_packs(after):
+            with self._catalog.write() as transaction:
+                self._recovery.enter(transaction, pack)
+            if pack.journal or not pack.is_journal_whole:
+                packs.append(pack._replace(footer=pack.footer._replace(places=[])))
+        return packs
+
+    def _found_packs(self, after: int) -> Iterator[FoundPack]:
+        for name, _ in self._store.list("packs"):
+            path = self._store.local_path(name)
+            if path is not None:
+                pack_id = bytes.fromhex(name.rpartition("/")[2])
+                yield self._recovery.read_pack(path, pack_id, after)
 
 
 def _refuse_strangers(catalog: Catalog, processes: Path) -> None:
     """Refuse to go on while a process is at work on the catalog that was here before."""
     with catalog.read() as transaction:
         known = {process_id.hex() for process_id, _ in transaction.processes()}
-    if any(path.stem not in known and is_locked(path) for path in processes.glob("*.lock")):
-        raise IntegrityError(
-            "the catalog is gone while another process still has the repository open: stop it, "
-            "then try again"
+    live = live_processes(processes, known)
+    if live:
+        message = (
+            f"the catalog is gone while another process ({', '.join(live)}) still has the "
+            "repository open: stop it, then try again"
         )
+        raise IntegrityError(message)
 
 
-def _set_head(transaction: WriteTransaction, ref: Ref, commit: Commit) -> None:
+def _set_head(
+    transaction: WriteTransaction, volume_id: bytes, commit_id: bytes, commit: Commit
+) -> None:
     transaction.put_head(
-        ref.volume_id,
+        volume_id,
         Head(
             commit.root,
             commit.last_sequence,
-            ref.commit,
+            commit_id,
             commit.last_sequence,
             commit.time_ns,
             commit.snapshots,

@@ -10,25 +10,23 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
 from cas.catalog import PackRow, PackState, WriteTransaction
 from cas.compression import decompress
 from cas.disk import StoreErrors, sync_directory
-from cas.errors import CasError, IntegrityError, MissingObjectError
+from cas.errors import CasError, IntegrityError
 from cas.formats import PLAIN_SIZE_LIMIT
-from cas.ids import Identifier, Kind, ObjectId
+from cas.ids import Identifier, Kind
 from cas.journal import JournalRecord
-from cas.nodes import CommitNodes, NodeStore
-from cas.objects import TreeNode, decode
+from cas.journal_replay import FoundPack, JournalEntry, JournalReplay
+from cas.nodes import NodeStore
+from cas.objects import decode
 from cas.pack_reader import pack_blob_name
 from cas.packfile import (
     HEADER_SIZE,
-    RECORD_OVERHEAD,
     Footer,
     PackKind,
     RecordPlace,
@@ -40,44 +38,10 @@ from cas.packfile import (
 )
 from cas.packs import locations_of, open_pack_name, open_pack_pattern
 from cas.processes import Process
-from cas.records import open_record
-from cas.registry import head_of
-from cas.replaying import replay
-from cas.snapshots import snapshot_tree
 from cas.stores.base import BlobStore
 from cas.trees import TreeShape
-from cas.working_tree import WorkingTree
 
 _logger = logging.getLogger(__name__)
-
-
-class JournalEntry(NamedTuple):
-    """A journal record that was found in a pack: its id, bytes and content."""
-
-    id: ObjectId
-    encoded: bytes
-    record: JournalRecord
-
-
-class FoundPack(NamedTuple):
-    """What a pack file holds; `is_sealed` says that it has a footer already.
-
-    `journal` are those journal records that were asked for; `is_journal_whole` is False if one
-    of them is damaged, and is not among them.
-    """
-
-    id: bytes
-    kind: PackKind
-    size: int
-    footer: Footer
-    journal: list[JournalEntry]
-    is_journal_whole: bool
-    is_sealed: bool
-
-    @property
-    def end(self) -> int:
-        """Offset of the first byte behind the records."""
-        return self.footer.places[-1].end if self.footer.places else HEADER_SIZE
 
 
 class Recovery:
@@ -93,8 +57,7 @@ class Recovery:
         open_directory: Path,
     ) -> None:
         self._store = store
-        self._nodes = nodes
-        self._shape = shape
+        self.replay = JournalReplay(store, nodes, shape, identifier, open_directory)
         self._identifier = identifier
         self._process = process
         self._directory = open_directory
@@ -117,7 +80,7 @@ class Recovery:
             return
         _logger.warning("recovering from %d processes that ended without closing", len(dead))
         found = [pack for process_id, _ in dead for pack in self._find(transaction, process_id)]
-        self.replay_all(transaction, found)
+        self.replay.all(transaction, found)
         for process_id, row in dead:
             transaction.put_process(process_id, msgspec.structs.replace(row, is_adopted=True))
 
@@ -158,32 +121,6 @@ class Recovery:
             ),
         )
         transaction.put_locations(locations_of(ordinal, places))
-
-    def replay_all(self, transaction: WriteTransaction, packs: Sequence[FoundPack]) -> None:
-        """Apply the packs' journal records that the catalog lacks, in the order of their numbers.
-
-        Raises:
-            IntegrityError: one does not follow from the one before it, or is damaged.
-        """
-        for entry in _in_force([entry for pack in packs for entry in pack.journal]):
-            number, previous = transaction.journal_end()
-            record = entry.record
-            if record.number <= number:
-                continue
-            if record.number != number + 1 or record.previous != previous:
-                message = f"the journal is broken between records {number} and {record.number}"
-                raise IntegrityError(message)
-            self._replay(transaction, record)
-            transaction.put_journal(record.number, entry.id, entry.encoded)
-            _logger.info("replayed journal record %d", record.number)
-        number, _ = transaction.journal_end()
-        for pack in packs:
-            if not pack.is_journal_whole and pack.footer.last_journal > number:
-                message = (
-                    f"pack {pack.id.hex()} is damaged where it has the newest changes, up to "
-                    f"journal record {pack.footer.last_journal}: bring it back from a copy"
-                )
-                raise IntegrityError(message)
 
     def read_pack(self, path: Path, pack_id: bytes, after: int) -> FoundPack:
         """Return what a pack file holds: by its footer, or by its records where that is damaged.
@@ -293,88 +230,6 @@ class Recovery:
             message = f"journal record {place.id.hex()} is damaged"
             raise IntegrityError(message)
         return JournalEntry(place.id, encoded, decode(encoded, JournalRecord))
-
-    def _replay(self, transaction: WriteTransaction, record: JournalRecord) -> None:
-        for batch in record.batches:
-            head = head_of(transaction, batch.volume_id)
-            if batch.sequence <= head.sequence:
-                continue  # a commit that the rebuild found holds these changes already
-            nodes = self._nodes_within(transaction)
-            tree = WorkingTree(nodes, self._shape, head.root)
-            snapshots = snapshot_tree(nodes, self._shape, head)
-            for change in batch.changes:
-                replay(tree, snapshots, change)
-            root = tree.flush()
-            if root != batch.root:
-                message = f"journal record {record.number} does not lead where it did"
-                raise IntegrityError(message)
-            sequence = head.sequence + len(batch.changes)
-            new = msgspec.structs.replace(
-                head, root=root, sequence=sequence, snapshots=snapshots.flush().content
-            )
-            transaction.put_head(batch.volume_id, new)
-
-    def _nodes_within(self, transaction: WriteTransaction) -> _AdoptedNodes:
-        def read(object_id: bytes) -> bytes | None:
-            location = transaction.location(object_id)
-            pack = None if location is None else transaction.pack(location.pack)
-            if location is None or pack is None:
-                return None
-            path = self._store.local_path(pack_blob_name(pack.id))
-            if pack.process:
-                path = self._directory / open_pack_name(pack.process, pack.id)
-            if path is None:
-                return None
-            with StoreErrors(), path.open("rb") as file:
-                file.seek(location.offset + RECORD_OVERHEAD)
-                stored = file.read(location.stored_size)
-            return bytes(open_record(self._identifier, Kind.TREE_NODE, object_id, location, stored))
-
-        return _AdoptedNodes(CommitNodes(self._nodes, transaction), read)
-
-
-class _AdoptedNodes:
-    """The tree nodes as a replay sees and makes them, inside its transaction.
-
-    Other reads do not see yet what packs the transaction has entered.
-    """
-
-    def __init__(self, nodes: CommitNodes, read: Callable[[bytes], bytes | None]) -> None:
-        self._nodes = nodes
-        self._read = read
-
-    def load_tree_node(self, node_id: bytes) -> TreeNode:
-        """Return the node with this id."""
-        try:
-            return self._nodes.load_tree_node(node_id)
-        except MissingObjectError:
-            encoded = self._read(node_id)
-            if encoded is None:
-                raise
-            return decode(encoded, TreeNode)
-
-    def save_tree_node(self, node: TreeNode) -> bytes:
-        """Keep the node and return its id."""
-        return self._nodes.save_tree_node(node)
-
-
-def _in_force(entries: list[JournalEntry]) -> list[JournalEntry]:
-    """Return the records that hold, by number: of two with one number only one does.
-
-    That happens when a process dies between giving a record up and saying so. The one that a
-    later record follows from holds, else the one that was written last, by its time.
-    """
-    voided = {entry.record.voids for entry in entries}
-    followed = {entry.record.previous for entry in entries}
-    chosen: dict[int, JournalEntry] = {}
-    for entry in entries:
-        rival = chosen.get(entry.record.number)
-        holds = entry.id in followed or entry.id not in voided
-        if entry.record.voids or not holds or (rival is not None and rival.id in followed):
-            continue
-        if rival is None or entry.id in followed or entry.record.time_ns >= rival.record.time_ns:
-            chosen[entry.record.number] = entry
-    return [entry for _, entry in sorted(chosen.items())]
 
 
 def _kind_of(places: list[RecordPlace]) -> PackKind:

@@ -30,12 +30,13 @@ from cas.formats import (
 )
 from cas.history import HistoryIndex, HistoryKeys
 from cas.ids import Identifier
+from cas.journal_replay import Loss
 from cas.locks import LockKeys, LockTable
 from cas.nodes import NodeStore
 from cas.objects import Entry, decode
 from cas.operations import ABSENT
 from cas.paths import join_names
-from cas.processes import Process
+from cas.processes import Process, opening
 from cas.rebuild import rebuild_if_needed
 from cas.recovery import Recovery
 from cas.registry import (
@@ -67,17 +68,19 @@ class Repository:
     for `cas.maintenance`.
     """
 
-    def __init__(self, store: BlobStore, clock: Clock) -> None:
+    def __init__(self, store: BlobStore, clock: Clock, losses: list[Loss] | None = None) -> None:
         with ExitStack() as parts:
-            self._open(store, clock, parts)
+            self._open(store, clock, parts, losses)
             parts.pop_all()  # nothing has failed: they stay open until `close`
 
-    def _open(self, store: BlobStore, clock: Clock, parts: ExitStack) -> None:
-        self.config: RepositoryConfig = _read_config(store)
+    def _open(
+        self, store: BlobStore, clock: Clock, parts: ExitStack, losses: list[Loss] | None
+    ) -> None:
+        self.config: RepositoryConfig = read_config(store)
         self.location = store.location
         self._store = store
         self._clock = clock
-        self._local, self._is_temporary = _local_directory(store)
+        self._local, self._is_temporary = local_directory(store)
         open_directory = self._local / "open"
         with StoreErrors():
             open_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,9 +88,10 @@ class Repository:
                 sync_directory(directory)  # or a power cut takes the open packs' directory
         identifier = Identifier()
         shape = TreeShape(self.config.tree_seed)
-        self._catalog = Catalog(self._local / "catalog")
-        parts.callback(self._catalog.close)
-        self._process = Process(self._catalog, self._local / "processes", clock)
+        with opening(self._local):
+            self._catalog = Catalog(self._local / "catalog")
+            parts.callback(self._catalog.close)
+            self._process = Process(self._catalog, self._local / "processes", clock)
         parts.callback(self._process.close)
         chunks = ChunkStore(self._catalog, store, identifier, open_directory, self._process.id)
         self._chunks = chunks
@@ -95,7 +99,16 @@ class Repository:
         self._registry = Registry(self._nodes)
         self._workers = Workers()
         recovery = Recovery(store, self._nodes, shape, identifier, self._process, open_directory)
-        rebuild_if_needed(self._catalog, store, chunks, recovery, self._local, self.config.identity)
+        rebuild_if_needed(
+            self._catalog,
+            store,
+            chunks,
+            recovery,
+            self._local,
+            self.config.identity,
+            clock,
+            losses,
+        )
         with self._catalog.write() as transaction:
             recovery.adopt_dead(transaction)
         self._recovery = recovery
@@ -137,6 +150,8 @@ class Repository:
             self._checkpointer,
             self._history,
         )
+        if losses is not None:
+            self._checkpointer.restore_refs()  # behind the journal that was given up
         self._stopping = threading.Event()
         self._upkeep = threading.Thread(target=self._run_upkeep, name="casdav-upkeep", daemon=True)
         self._upkeep.start()
@@ -325,7 +340,13 @@ class Repository:
         self._store.clean_up()
 
 
-def _read_config(store: BlobStore) -> RepositoryConfig:
+def read_config(store: BlobStore) -> RepositoryConfig:
+    """Return a repository's config.
+
+    Raises:
+        NotFoundError: there is no repository.
+        FormatError: it was made by a newer program, or is damaged.
+    """
     try:
         document, _ = store.read(CONFIG_NAME)
     except NotFoundError as error:
@@ -334,7 +355,7 @@ def _read_config(store: BlobStore) -> RepositoryConfig:
     return decode_config(document)
 
 
-def _local_directory(store: BlobStore) -> tuple[Path, bool]:
+def local_directory(store: BlobStore) -> tuple[Path, bool]:
     """Return where this machine keeps its part, and whether that ends with the process."""
     root = store.local_path("packs/00/00")
     if root is None:

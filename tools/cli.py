@@ -38,6 +38,7 @@ COMMANDS: Final[dict[str, Place]] = {
     "token": Place("tools.tokens", "token", "App passwords and tokens: create, list, revoke."),
     "lock": Place("tools.locks", "lock", "WebDAV locks: list, break."),
     "check": Place("tools.check", "check", "Check that all is there, and as it was written."),
+    "index": Place("tools.index", "index", "The catalog: make it anew from the packs."),
     "stats": Place("tools.stats", "stats", "Show sizes and numbers of the repository."),
     "upgrade": Place("tools.upgrade", "upgrade", "Bring a repository to the newest format."),
     "config": Place("tools.config", "config", "Show the effective settings."),

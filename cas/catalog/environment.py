@@ -16,7 +16,7 @@ import lmdb
 from cas.catalog.room import Room
 from cas.catalog.transactions import TABLE_NAMES, ReadTransaction, Tables, WriteTransaction
 from cas.disk import require_free_space
-from cas.errors import CasError, IntegrityError, StoreError, StoreFullError
+from cas.errors import REBUILD_HINT, CasError, IntegrityError, StoreError, StoreFullError
 from cas.formats import MiB
 
 _MAP_SIZE: Final = 256 * 1024 * MiB
@@ -108,10 +108,18 @@ class _Shared:
             max_readers=_MAX_READERS,
             max_spare_txns=64,
         )
+        self._refuse_cut(directory / "data.mdb")
         self.environment.reader_check()
         self.tables = Tables(*(self.environment.open_db(name) for name in TABLE_NAMES))
         self.page_size = int(self.environment.stat()["psize"])
         self.room = Room(directory / "data.mdb")
+
+    def _refuse_cut(self, path: Path) -> None:
+        """Raise where the file ends before the pages in use: to touch those would kill us."""
+        pages = self.environment.info()["last_pgno"] + 1
+        if path.stat().st_size < pages * self.environment.stat()["psize"]:
+            self.environment.close()
+            raise IntegrityError(f"the catalog is damaged (its file is cut off): {REBUILD_HINT}")
 
     def make_room(self) -> None:
         self.room.make((self.environment.info()["last_pgno"] + 1) * self.page_size)
@@ -230,9 +238,7 @@ def _mapped(error: lmdb.Error | OSError) -> CasError:
     if isinstance(error, lmdb.MapFullError):
         return StoreFullError("the catalog has reached its largest size")
     if isinstance(error, lmdb.CorruptedError | lmdb.PageNotFoundError | lmdb.InvalidError):
-        return IntegrityError(
-            f"the catalog is damaged ({error}): move it away, it is rebuilt from the packs"
-        )
+        return IntegrityError(f"the catalog is damaged ({error}): {REBUILD_HINT}")
     if isinstance(error, lmdb.ReadersFullError):
         return StoreError("too many readers of the catalog at once", transient=True)
     if isinstance(error, lmdb.Error):

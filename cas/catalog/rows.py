@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 from xxhash import xxh3_64_digest
 
-from cas.errors import FormatError, IntegrityError
+from cas.errors import REBUILD_HINT, FormatError, IntegrityError
 from cas.ids import Kind
 from cas.objects import Entry, decode, encode
 
@@ -54,7 +54,7 @@ def decode_location(row: bytes) -> Location:
         pack, offset, stored_size, plain_size, number, kind, codec = _LOCATION.unpack(row)
         return Location(pack, offset, stored_size, plain_size, number, _KINDS[kind], codec)
     except (struct.error, KeyError) as error:
-        message = f"the catalog is damaged: {error}; move it away, it is rebuilt from the packs"
+        message = f"the catalog is damaged: {error}; {REBUILD_HINT}"
         raise IntegrityError(message) from error
 
 
@@ -173,10 +173,12 @@ def decode_row(stored: bytes, expected: type[_Row]) -> _Row:
     """
     payload = stored[_CHECK_SIZE:]
     if xxh3_64_digest(payload) != stored[:_CHECK_SIZE]:
-        message = f"the catalog is damaged: a {expected.__name__} row fails its check"
+        message = (
+            f"the catalog is damaged, a {expected.__name__} row fails its check: {REBUILD_HINT}"
+        )
         raise IntegrityError(message)
     try:
         return decode(payload, expected)
     except FormatError as error:
-        message = f"the catalog is damaged or newer than this program: {error}"
+        message = f"the catalog is damaged, or newer than this program ({error}): {REBUILD_HINT}"
         raise IntegrityError(message) from error

@@ -16,13 +16,12 @@ from contextlib import suppress
 from cas.catalog import PackRow
 from cas.formats import REGISTRY_ID
 from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind, Watcher
-from cas.maintenance.history import History, IsKept, check_registry, is_content_kept
+from cas.maintenance.history import History, IsKept, is_content_kept, volume_names
 from cas.maintenance.naming import Naming
 from cas.maintenance.pack_table import PackTable
 from cas.maintenance.reading import ReadPack, read_pack
 from cas.maintenance.sampling import Reading
 from cas.maintenance.walk import Walk
-from cas.registry import REGISTRY_INFO
 from cas.repository import Repository
 from cas.volume import Engine
 
@@ -85,7 +84,7 @@ class _Check:
         self._summary.packs = len(known)
         self._packs.check_rows()
         self._packs.check_unknown()
-        labels = check_registry(self._engine, self._report)
+        labels = volume_names(self._engine, self._report)
         for volume_id, label in self._volumes(labels):
             self._history.check(volume_id, label)
         self._summary.objects = self._walk.objects
@@ -105,7 +104,6 @@ class _Check:
             with suppress(ValueError):
                 found.add(bytes.fromhex(name.rpartition("/")[2]))
         found.discard(REGISTRY_ID)
-        labels.setdefault(REGISTRY_ID, REGISTRY_INFO.name)
         for volume_id in found:
             labels.setdefault(volume_id, f"deleted:{volume_id.hex()}")
         named = sorted((labels[volume_id], volume_id) for volume_id in found)

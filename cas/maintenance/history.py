@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from cas.catalog import Head
 from cas.errors import CasError
+from cas.formats import REGISTRY_ID
 from cas.ids import Kind
 from cas.journal import CHANGES_PER_NODE, Action, Change, ChangeNode, Commit
 from cas.maintenance.damage import CheckSummary, Damage, DamageKind
@@ -18,7 +19,7 @@ from cas.nodes import ReadNodes
 from cas.objects import Entry, decode
 from cas.paths import Names
 from cas.refs import Ref, read_ref
-from cas.registry import head_of
+from cas.registry import REGISTRY_INFO, head_of
 from cas.reliance import Pin
 from cas.snapshots import Snapshot, iterate_snapshots
 from cas.volume import Engine
@@ -247,12 +248,13 @@ class History:
         self._report(Damage(DamageKind.INCONSISTENT, message, b"", Kind.COMMIT, commit_id))
 
 
-def check_registry(engine: Engine, report: Callable[[Damage], None]) -> dict[bytes, str]:
+def volume_names(engine: Engine, report: Callable[[Damage], None]) -> dict[bytes, str]:
     """Return the names of the volumes by their ids; tell it if they cannot be had."""
     try:
         with engine.catalog.read() as transaction:
             volumes = engine.registry.volumes(transaction)
-            return {volume.id: volume.name for volume in volumes.values()}
+            names = {volume.id: volume.name for volume in volumes.values()}
+            return {REGISTRY_ID: REGISTRY_INFO.name, **names}
     except (CasError, UnicodeDecodeError) as error:
         report(Damage(DamageKind.DAMAGED, f"the list of the volumes cannot be read: {error}"))
-        return {}
+        return {REGISTRY_ID: REGISTRY_INFO.name}

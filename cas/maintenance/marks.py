@@ -21,38 +21,24 @@ class Marks:
     def __init__(self) -> None:
         self._packs: dict[int, bytearray] = {}
 
-    def add(self, pack: int, number: int) -> None:
-        """Mark a record of the pack with this ordinal."""
+    def add(self, pack: int, number: int) -> bool:
+        """Mark a record of the pack with this ordinal; return whether it was not marked."""
         bits = self._packs.get(pack)
         if bits is None:
             bits = self._packs[pack] = bytearray(_BYTES)
-        bits[number >> 3] |= 1 << (number & 7)
+        bit = 1 << (number & 7)
+        is_new = not bits[number >> 3] & bit
+        bits[number >> 3] |= bit
+        return is_new
 
-    def has(self, location: Location) -> bool:
-        """Return whether the record there is marked."""
-        bits = self._packs.get(location.pack)
-        number = location.number
+    def has(self, pack: int, number: int) -> bool:
+        """Return whether the record is marked."""
+        bits = self._packs.get(pack)
         return (
             bits is not None
             and number < PACK_RECORD_LIMIT
             and bool(bits[number >> 3] >> (number & 7) & 1)
         )
-
-    def take(self, pack: int, number: int) -> bool:
-        """Take a mark away; return whether it was there."""
-        bits = self._packs.get(pack)
-        if bits is None or number >= PACK_RECORD_LIMIT:
-            return False
-        bit = 1 << (number & 7)
-        was_there = bits[number >> 3] & bit
-        bits[number >> 3] ^= was_there
-        return bool(was_there)
-
-    def copy(self) -> Marks:
-        """Return a set of its own with the same marks."""
-        other = Marks()
-        other._packs = {pack: bytearray(bits) for pack, bits in self._packs.items()}
-        return other
 
 
 class Numbers:

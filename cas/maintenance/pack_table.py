@@ -145,8 +145,8 @@ class PackTable:
                 location is None
                 or location.kind is not Kind.CHUNK
                 or length not in {None, location.plain_size}
-                or not is_sound(location)
-                or is_damaged(location)
+                or not is_sound(location.pack, location.number)
+                or is_damaged(location.pack, location.number)
             ):
                 return False
         return True
@@ -154,9 +154,13 @@ class PackTable:
     def sound(self, object_id: bytes, location: Location | None) -> Location | None:
         """Return where a sound record of the object lies, by what the catalog says; else None."""
         for _ in range(_ATTEMPTS):
-            if location is None or location.pack in self._lost or self._damaged.has(location):
+            if (
+                location is None
+                or location.pack in self._lost
+                or self._damaged.has(location.pack, location.number)
+            ):
                 return None
-            if self._sound.has(location):
+            if self._sound.has(location.pack, location.number):
                 return location
             if not self._look_again(location):
                 return None
@@ -167,19 +171,18 @@ class PackTable:
         """Look for rows of the catalog that lead to no record, or to another one's."""
         wrong: Counter[int] = Counter()
         unreadable = shared = 0
-        untaken = self._sound.copy()
+        taken = Marks()
         for object_id, row in self._rows():
             try:
                 pack, number = record_of_location(row)
-                if untaken.take(pack, number):
+                if self._sound.has(pack, number):
+                    shared += not taken.add(pack, number)
                     continue
                 location = decode_location(row)
             except IntegrityError:
                 unreadable += 1
                 continue
-            if self._sound.has(location):
-                shared += 1
-            elif not self.sound(object_id, location):
+            if not self.sound(object_id, location):
                 wrong[location.pack] += 1
         for count, what in (
             (unreadable, "rows of the catalog are no rows"),

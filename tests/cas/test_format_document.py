@@ -32,9 +32,9 @@ from cas import (
     formats,
     ids,
     journal,
+    journal_replay,
     objects,
     packfile,
-    recovery,
     refs,
     registry,
     snapshots,
@@ -494,7 +494,7 @@ def test_the_record_in_force_is_the_one_that_the_document_names(
     if is_followed:
         written.append(record(8, 3, earlier_id))
     entries = [
-        recovery.JournalEntry(
+        journal_replay.JournalEntry(
             identify(ids.Kind.JOURNAL, encoded),
             encoded,
             objects.decode(encoded, journal.JournalRecord),
@@ -502,7 +502,7 @@ def test_the_record_in_force_is_the_one_that_the_document_names(
         for encoded in written
     ]
     for order in (entries, entries[::-1]):  # which pack is looked at first decides nothing
-        found = recovery._in_force(order)
+        found = journal_replay._in_force(order)
         assert [entry.record.number for entry in found] == ([7, 8] if is_followed else [7])
         assert found[0].encoded == two[expected]
 

@@ -1,0 +1,144 @@
+"""Rebuilding the catalog on demand: the old one is set aside, a new one is made from the packs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from cas.clock import Clock, SystemClock
+from cas.disk import StoreErrors
+from cas.errors import FormatError, IntegrityError, InvalidError, LockedError
+from cas.ids import Identifier
+from cas.journal_replay import Loss
+from cas.maintenance.history import volume_names
+from cas.packfile import HEADER_SIZE, decode_header, read_footer
+from cas.processes import live_processes, opening
+from cas.refs import read_ref
+from cas.repository import Repository, local_directory, read_config
+from cas.stores.base import BlobStore, ByteRange
+from cas.stores.opening import open_store
+
+_SET_ASIDE: Final = "catalog.old"
+
+
+class RebuildSource(NamedTuple):
+    """What a catalog would be rebuilt from; `size` in bytes.
+
+    `problems` are packs and refs that are damaged. `processes` are those that have the repository
+    open, by the operating system's ids: they have to end first.
+    """
+
+    packs: int
+    open_packs: int
+    size: int
+    volumes: int
+    problems: list[str]
+    processes: list[str]
+
+
+class RebuiltIndex(NamedTuple):
+    """What a new catalog knows, and what had to be given up, by the names of the volumes."""
+
+    packs: int
+    objects: int
+    volumes: int
+    losses: list[str]
+
+
+def look_at_source(location: str | Path) -> RebuildSource:
+    """Return what the catalog would be rebuilt from. Changes nothing, and needs no catalog.
+
+    Raises:
+        NotFoundError: there is no repository.
+        StoreError: it cannot be read.
+    """
+    store, local = _store_of(location)
+    open_packs = list((local / "open").glob("*.pack"))
+    packs = list(store.list("packs"))
+    refs = [bytes.fromhex(name.rpartition("/")[2]) for name, _ in store.list("refs")]
+    problems = []
+    for name, size in packs:
+        try:
+            _look_at_pack(store, name, size)
+        except (IntegrityError, FormatError) as error:
+            problems.append(f"{name}: {error}")
+    for volume_id in refs:
+        try:
+            read_ref(store, Identifier(), volume_id)
+        except (IntegrityError, FormatError) as error:
+            problems.append(str(error))
+    size = sum(size for _, size in packs) + sum(path.stat().st_size for path in open_packs)
+    processes = live_processes(local / "processes")
+    return RebuildSource(len(packs), len(open_packs), size, len(refs), problems, processes)
+
+
+def rebuild_index(
+    location: str | Path, *, give_up: bool = False, clock: Clock | None = None
+) -> RebuiltIndex:
+    """Make the catalog anew from packs, refs and journal, whatever is the matter with the old one.
+
+    Locks, throttles and last-used times are gone afterwards; nothing else is. Where refs, commits
+    or journal are damaged, `give_up` goes on without what cannot be read, and says what that is.
+
+    Raises:
+        LockedError: another process has the repository open.
+        IntegrityError: something acknowledged cannot be read; the old catalog is as it was.
+        StoreError: the disk failed or is full; likewise.
+    """
+    store, local = _store_of(location)
+    losses: list[Loss] | None = [] if give_up else None
+    with _aside(local), Repository(store, clock or SystemClock(), losses) as repository:
+        with repository.engine.catalog.read() as transaction:
+            counts = transaction.counts()
+        labels = volume_names(repository.engine, lambda _: None)
+        lost = [
+            f"{labels.get(loss.volume_id, loss.volume_id.hex())}: {loss.message}"
+            if loss.volume_id
+            else loss.message
+            for loss in losses or []
+        ]
+        return RebuiltIndex(counts["packs"], counts["locations"], counts["heads"], lost)
+
+
+@contextmanager
+def _aside(local: Path) -> Iterator[None]:
+    """Set the catalog aside; put it back if what is done meanwhile fails."""
+    catalog, old = local / "catalog", local / _SET_ASIDE
+    with StoreErrors():
+        local.mkdir(mode=0o700, exist_ok=True)
+        with opening(local, alone=True):
+            live = live_processes(local / "processes")
+            if live:
+                message = f"the repository is open in another process ({', '.join(live)}): stop it"
+                raise LockedError(message)
+            shutil.rmtree(old, ignore_errors=True)
+            if catalog.exists():
+                catalog.rename(old)
+        try:
+            yield
+        except BaseException:
+            with opening(local, alone=True):
+                if old.exists() and not live_processes(local / "processes"):
+                    shutil.rmtree(catalog, ignore_errors=True)
+                    old.rename(catalog)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _store_of(location: str | Path) -> tuple[BlobStore, Path]:
+    store = open_store(location)
+    read_config(store)
+    if store.local_path("packs/00/00") is None:
+        raise InvalidError(f"{store.location} has its catalog in memory alone")
+    return store, local_directory(store)[0]
+
+
+def _look_at_pack(store: BlobStore, name: str, size: int) -> None:
+    def read_at(offset: int, length: int) -> bytes:
+        return store.get(name, ByteRange(offset, offset + length))
+
+    decode_header(read_at(0, HEADER_SIZE))
+    read_footer(read_at, size)
