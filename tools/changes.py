@@ -30,7 +30,7 @@ class Version(NamedTuple):
         if item.action is cas.Action.COPY:
             is_back = item.source == item.path and not item.source_volume
             return "restored" if is_back else "copied"
-        if item.source is not None and self.old is None:
+        if item.source is not None and self.old is None and self.changes == 1:
             return "moved"
         if self.old is None:
             return "created"
@@ -65,12 +65,17 @@ def coalesced(items: Iterable[cas.LogItem]) -> Iterator[Version]:
 
 def _belongs(version: Version, item: cas.LogItem) -> bool:
     newest = version.item
-    return (
-        (newest.volume_id, newest.path, newest.author, newest.device)
-        == (item.volume_id, item.path, item.author, item.device)
-        and abs(newest.time_ns - item.time_ns) < _QUICK_NS
-        and newest.action is not cas.Action.COPY
-    )
+    if newest.action is cas.Action.COPY or abs(newest.time_ns - item.time_ns) >= _QUICK_NS:
+        return False
+    if (newest.volume_id, newest.author, newest.device) != (
+        item.volume_id,
+        item.author,
+        item.device,
+    ):
+        return False
+    # A program that uploads under another name and then moves that has made one file.
+    was_uploaded = version.changes == 1 and version.old is None and newest.source == item.path
+    return item.path == newest.path or (was_uploaded and item.old is None)
 
 
 def version_members(

@@ -26,10 +26,18 @@ def view_at(volume: cas.Volume, when: str) -> cas.View:
     Raises:
         NotFoundError: it has no such state, or its files are not kept any more.
     """
-    if when in {"", "now"} and not _has_snapshot(volume, when):
+    if not when:
         return volume.view()
-    if _has_snapshot(volume, when):
-        return volume.at(volume.snapshot(when).commit)
+    try:
+        snapshot = volume.snapshot(when)
+    except cas.NotFoundError:
+        return _without_name(volume, when)
+    return volume.at(snapshot.commit)
+
+
+def _without_name(volume: cas.Volume, when: str) -> cas.View:
+    if when == "now":
+        return volume.view()
     sequence = _SEQUENCE.fullmatch(when)
     if sequence:
         return volume.at_sequence(int(sequence[1]))
@@ -63,11 +71,3 @@ def time_of(when: str, now: datetime) -> int | None:
         return int(whole.timestamp()) * _NANOSECONDS + fraction
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _has_snapshot(volume: cas.Volume, name: str) -> bool:
-    try:
-        volume.snapshot(name)
-    except cas.NotFoundError:
-        return False
-    return True

@@ -87,6 +87,15 @@ def test_quick_saves_are_one_line_unless_each_is_asked_for(casdav: Casdav, story
     assert [line[2] for line in lines(casdav, "v:/doc")] == ["bob", "alice", "alice"]
 
 
+def test_an_upload_under_another_name_is_one_line(casdav: Casdav, story: Story) -> None:
+    story.put("doc.partial", b"1")
+    story.edit(lambda edit: edit.move("doc.partial", "doc"), after=1)
+    (line,) = lines(casdav, "v:/doc")
+    assert line[5:] == ["created", "v@#3:/doc", "(2", "changes)"]
+    story.edit(lambda edit: edit.move("doc", "far"))
+    assert [line[5] for line in lines(casdav, "v:/far")] == ["moved", "created"]
+
+
 def test_what_is_wanted_can_be_narrowed(casdav: Casdav, story: Story) -> None:
     for number in range(5):
         story.put("doc", b"y" * number)
