@@ -56,10 +56,13 @@ from cas.journal import Action
 from cas.locks import ConflictingLocksError, Lock, LockTable, LockView
 from cas.log import LogItem
 from cas.maintenance.check import check_repository
+from cas.maintenance.collection import CollectionReport, collect_garbage
 from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind, Watcher
+from cas.maintenance.policy import DEFAULT_POLICY, VersionPolicy
 from cas.maintenance.reindex import RebuildSource, RebuiltIndex, look_at_source, rebuild_index
 from cas.maintenance.sampling import Reading, Scrub, Share
 from cas.maintenance.upgrading import Upgrade, upgrade
+from cas.maintenance.watching import CollectionWatcher
 from cas.moves import Move
 from cas.objects import EMPTY_CONTENT, Content, Entry, EntryKind
 from cas.opening import create
@@ -75,6 +78,7 @@ from cas.volume import Volume
 
 __all__ = [
     "ABSENT",
+    "DEFAULT_POLICY",
     "EMPTY_CONTENT",
     "EXISTS",
     "NAME_SIZE_LIMIT",
@@ -88,6 +92,8 @@ __all__ = [
     "CheckSummary",
     "ChunkParameters",
     "Clock",
+    "CollectionReport",
+    "CollectionWatcher",
     "ConflictError",
     "ConflictingLocksError",
     "Content",
@@ -137,12 +143,14 @@ __all__ = [
     "TreeState",
     "Upgrade",
     "Verdict",
+    "VersionPolicy",
     "View",
     "Volume",
     "VolumeInfo",
     "Watcher",
     "WrongKeyError",
     "check_repository",
+    "collect_garbage",
     "create",
     "diff",
     "look_at_source",

@@ -8,10 +8,7 @@ no live process leans on it.
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,7 +17,7 @@ import msgspec
 from cas.catalog import Catalog, Head, ReadTransaction, WriteTransaction
 from cas.chunkstore import ChunkStore
 from cas.clock import Clock
-from cas.disk import StoreErrors
+from cas.disk import file_lock
 from cas.errors import REBUILD_HINT, IntegrityError
 from cas.formats import REGISTRY_ID, MiB
 from cas.ids import Kind, ObjectId
@@ -75,7 +72,7 @@ class Checkpointer:
             StoreError: the disk failed or is full; the next checkpoint does it all.
             IntegrityError: the catalog is damaged; nothing has been moved on the strength of it.
         """
-        with self._exclusive(wait=wait) as is_mine:
+        with file_lock(self._lock_path, wait=wait) as is_mine:
             if not is_mine:
                 return False
             return self._checkpoint()
@@ -87,7 +84,7 @@ class Checkpointer:
             StoreError: the disk failed or is full; call it again.
             IntegrityError: the catalog is damaged.
         """
-        with self._exclusive(wait=True):
+        with file_lock(self._lock_path, wait=True):
             self._checkpoint()
             with self._catalog.read() as reading:
                 heads = reading.heads()
@@ -262,21 +259,6 @@ class Checkpointer:
         """Whether a checkpoint was begun and its journal records are still there."""
         first = transaction.first_journal()
         return first is not None and first <= transaction.generation_start()
-
-    @contextmanager
-    def _exclusive(self, *, wait: bool) -> Iterator[bool]:
-        with StoreErrors():
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            descriptor = os.open(self._lock_path, flags, 0o600)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
-        finally:
-            os.close(descriptor)
 
 
 def _damaged_journal(number: int) -> IntegrityError:

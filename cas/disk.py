@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -62,6 +64,26 @@ def directory_error(directory: Path, error: OSError) -> StoreError:
     That would tell somebody who uploads that it is his path which is missing.
     """
     return StoreError(f"{directory} cannot be used ({error}): is its disk mounted?")
+
+
+@contextmanager
+def file_lock(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold the lock of a file, over all processes of this machine; False where another has it.
+
+    The kernel gives it up when the process ends, however it ends. With `wait`, another's end is
+    waited for.
+    """
+    with StoreErrors():
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
 
 
 def sync_directory(directory: Path) -> None:

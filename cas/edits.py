@@ -283,10 +283,13 @@ class Edit:
         if not self._is_open:
             raise InvalidError("this edit was committed or given up already")
         self._is_open = False
-        if self._operations or self._checks:
-            self._request.operations = self._operations
-            self._request.checks = self._checks
-            self._committer.commit(self._request)
+        try:
+            if self._operations or self._checks:
+                self._request.operations = self._operations
+                self._request.checks = self._checks
+                self._committer.commit(self._request)
+        finally:
+            self._request.relies.let_go()
 
     def __enter__(self) -> Self:
         """Return the edit."""
@@ -301,6 +304,7 @@ class Edit:
         """Commit, unless the block failed or has committed already."""
         if error_type is not None:
             self._is_open = False
+            self._request.relies.let_go()
         elif self._is_open:
             self.commit()
 

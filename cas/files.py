@@ -42,7 +42,8 @@ _BATCH_CHUNKS: Final = 64
 class FileWriter:
     """Takes a file's bytes as they arrive and stores them in chunks; one thread at a time.
 
-    Nothing is visible before an edit puts the content that `finish` returns. Memory stays the
+    Nothing is visible before an edit puts the content that `finish` returns, which has to be
+    committed before the `with` block is left. Memory stays the
     same whatever the size: at most four segments of 2 MiB. Leaving the `with` block without
     `finish` gives the upload up.
     """
@@ -116,6 +117,7 @@ class FileWriter:
     def abort(self) -> None:
         """Give the upload up; what was stored of it is garbage."""
         self._is_open = False
+        self.relies.let_go()
         self._blocks.clear()
         while self._in_flight:
             future, _ = self._in_flight.popleft()
@@ -131,9 +133,10 @@ class FileWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give the upload up unless it was finished."""
+        """Give the upload up unless it was finished; what puts it has been committed by now."""
         if self._is_open:
             self.abort()
+        self.relies.let_go()
 
     def _cut(self, *, final: bool) -> None:
         segment = self._blocks[0] if len(self._blocks) == 1 else b"".join(self._blocks)

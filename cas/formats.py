@@ -46,6 +46,8 @@ FILE_BORDER_BITS: Final = 7
 FILE_NODE_LIMIT: Final = 512
 """Pieces after which a file node ends without a border."""
 
+COLLECTION_LOCK: Final = "collection.lock"
+"""File in the local part that is locked by whoever collects, and while packs must stay."""
 REGISTRY_ID: Final = bytes(16)
 """Volume id of the registry, the reserved volume of users, tokens, volumes and grants."""
 

@@ -244,6 +244,18 @@ class OverlayNodes(ReadNodes):
         super().settle(entry, relies)
 
 
+class SeenNodes:
+    """The tree nodes as one transaction sees them."""
+
+    def __init__(self, store: NodeStore, transaction: ReadTransaction) -> None:
+        self._store = store
+        self._transaction = transaction
+
+    def load_tree_node(self, node_id: bytes) -> TreeNode:
+        """Return the node with this id."""
+        return self._store.tree_node(node_id, self._transaction)
+
+
 class CommitNodes:
     """The tree nodes as a commit sees and makes them, inside its transaction."""
 

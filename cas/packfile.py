@@ -42,6 +42,7 @@ HEADER_SIZE: Final = _HEADER.size + _HEADER_CHECK.size
 RECORD_OVERHEAD: Final = _RECORD.size + _CHECK.size
 """Bytes that a record adds before its stored bytes."""
 TRAILER_SIZE: Final = _TRAILER.size
+ROW_SIZE: Final = _ROW.size
 _DIGEST_SIZE: Final = 32
 _SEARCH_BLOCK: Final = 1 << 20
 _KINDS: Final = {int(kind): kind for kind in Kind}

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from cas.catalog import Head
 from cas.chunkstore import ChunkStore
 from cas.errors import IntegrityError, NotFoundError
 from cas.history import History, HistoryIndex
 from cas.journal import Commit
+from cas.kept import KeptStates, kept_states
 from cas.nodes import NodeStore, OverlayNodes, ReadNodes
 from cas.objects import Entry
 from cas.processes import Process
 from cas.registry import EMPTY_ROOT
 from cas.reliance import Pin
 from cas.replaying import replay_files
-from cas.snapshots import load_commit
-from cas.trees import TreeShape
+from cas.snapshots import iterate_snapshots, load_commit
+from cas.trees import TreeNodeSource, TreeShape
 from cas.working_tree import WorkingTree
 
 
@@ -42,12 +44,12 @@ def open_state(
     Raises:
         NotFoundError: there was no such change, or what it led to is not kept any more.
     """
-    history, pin = _pinned_history(process, index, volume_id)
+    history, kept, pin = _pinned_history(process, index, store, volume_id)
     try:
         sequence = choose(history)
         if sequence == history.head.sequence:
             return PastState(history.head.root, ReadNodes(store, pin), sequence), pin
-        return state_after(history, chunks, store, shape, sequence, pin), pin
+        return state_after(history, kept, chunks, store, shape, sequence, pin), pin
     except BaseException:
         process.unpin(pin)
         raise
@@ -67,6 +69,7 @@ def sequence_at(history: History, time_ns: int) -> int:
 
 def state_after(
     history: History,
+    kept: KeptStates,
     chunks: ChunkStore,
     store: NodeStore,
     shape: TreeShape,
@@ -84,12 +87,13 @@ def state_after(
     if not 0 < sequence <= history.head.sequence:
         message = f"there is no change #{sequence}: they go from #1 to #{history.head.sequence}"
         raise NotFoundError(message)
-    before = _commit_before(history, chunks, sequence)
+    commit_id, before = _commit_before(history, chunks, sequence)
     root = EMPTY_ROOT if before is None else before.root
-    require_kept(chunks, root)
-    if before is not None and before.last_sequence == sequence:
-        return PastState(root, ReadNodes(store, pin), sequence)
     nodes = OverlayNodes(store, pin)
+    if before is not None and before.last_sequence == sequence:
+        require_kept(nodes, history.head, kept, commit_id, sequence)
+        return PastState(root, nodes, sequence)
+    require_kept(nodes, history.head, kept, b"", sequence)
     tree = WorkingTree(nodes, shape, root)
     done = 0 if before is None else before.last_sequence
     for recorded in history.forward(done + 1):
@@ -103,36 +107,51 @@ def state_after(
     raise NotFoundError(message)
 
 
-def require_kept(chunks: ChunkStore, root: Entry) -> None:
-    """Raise unless the files of a commit's root are still kept.
+def require_kept(
+    nodes: TreeNodeSource, head: Head, kept: KeptStates, commit_id: bytes, sequence: int
+) -> None:
+    """Raise unless the files of the state after a change are still kept.
+
+    Retention keeps them, or a snapshot that names the commit which ends with the change.
 
     Raises:
         NotFoundError: they are not.
     """
-    if root.content and not chunks.contains(root.content):
+    if kept.has(sequence):
+        return
+    if all(snapshot.commit != commit_id for snapshot in iterate_snapshots(nodes, head)):
         message = "the files of this state are not kept any more; what was changed is: see the log"
         raise NotFoundError(message)
 
 
-def _pinned_history(process: Process, index: HistoryIndex, volume_id: bytes) -> tuple[History, Pin]:
+def _pinned_history(
+    process: Process, index: HistoryIndex, nodes: NodeStore, volume_id: bytes
+) -> tuple[History, KeptStates, Pin]:
     while True:
         index.catch_up(volume_id)
-        history, pin = process.pin(lambda transaction: index.look(transaction, volume_id))
+        (history, kept), pin = process.pin(
+            lambda transaction: (
+                index.look(transaction, volume_id),
+                kept_states(nodes, transaction, volume_id),
+            )
+        )
         if history is not None:
-            return history, pin
+            return history, kept, pin
         process.unpin(pin)  # a commit was made in between
 
 
-def _commit_before(history: History, chunks: ChunkStore, sequence: int) -> Commit | None:
-    """Return the newest commit up to this change; None before the first."""
+def _commit_before(
+    history: History, chunks: ChunkStore, sequence: int
+) -> tuple[bytes, Commit | None]:
+    """Return the newest commit up to this change, with its id; None before the first."""
     head = history.head
     if sequence >= head.commit_sequence:
-        return load_commit(chunks, head.commit) if head.commit else None
+        return head.commit, load_commit(chunks, head.commit) if head.commit else None
     found = history.run(sequence)
     if found is None:
         message = f"the catalog does not know where change #{sequence} lies"
         raise IntegrityError(message)
     commit = load_commit(chunks, found[1].commit)
     if commit.last_sequence <= sequence:
-        return commit
-    return load_commit(chunks, commit.parent) if commit.parent else None
+        return found[1].commit, commit
+    return commit.parent, load_commit(chunks, commit.parent) if commit.parent else None

@@ -14,8 +14,8 @@ import msgspec
 from cas.catalog import Head, ReadTransaction
 from cas.errors import InvalidError
 from cas.formats import NAME_SIZE_LIMIT, REGISTRY_ID
-from cas.nodes import NodeStore
-from cas.objects import Entry, EntryKind, TreeNode, decode, encode
+from cas.nodes import NodeStore, SeenNodes
+from cas.objects import Entry, EntryKind, decode, encode
 from cas.paths import Names
 from cas.trees import TreeNodeSource, iterate, lookup
 
@@ -74,7 +74,7 @@ class Registry:
         known, by_name, by_id = self._cached
         if known != row:
             root = head_of(transaction, REGISTRY_ID).root.content
-            by_name = self._load(_Nodes(self._nodes, transaction), root)
+            by_name = self._load(SeenNodes(self._nodes, transaction), root)
             by_id = {volume.id: volume for volume in by_name.values()}
             self._cached = (row, by_name, by_id)
         return by_name, by_id
@@ -87,17 +87,6 @@ class Registry:
             name.decode(): _info(name.decode(), entry)
             for name, entry in iterate(nodes, folder.content)
         }
-
-
-class _Nodes:
-    """Tree nodes as one transaction sees them."""
-
-    def __init__(self, store: NodeStore, transaction: ReadTransaction) -> None:
-        self._store = store
-        self._transaction = transaction
-
-    def load_tree_node(self, node_id: bytes) -> TreeNode:
-        return self._store.tree_node(node_id, self._transaction)
 
 
 def head_of(transaction: ReadTransaction, volume_id: bytes) -> Head:

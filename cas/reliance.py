@@ -55,6 +55,10 @@ class Reliance:
         """Lean on content that was seen by a view of this epoch."""
         self._seen_epoch = epoch if self._seen_epoch is None else min(self._seen_epoch, epoch)
 
+    def let_go(self) -> None:
+        """Lean on nothing that was found any more; others who include this still do."""
+        self._leases.clear()
+
     def check(self, epoch: int) -> None:
         """Raise where what leans on this must not be committed in this epoch.
 

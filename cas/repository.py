@@ -149,6 +149,8 @@ class Repository:
             self._committer,
             self._checkpointer,
             self._history,
+            clock,
+            recovery.adopt_dead,
         )
         if losses is not None:
             self._checkpointer.restore_refs()  # behind the journal that was given up

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from cas.applying import entry_id
-from cas.catalog import Catalog, Head
+from cas.catalog import Catalog, Head, WriteTransaction
 from cas.checkpoint import Checkpointer
 from cas.chunkstore import ChunkStore
+from cas.clock import Clock
 from cas.commit import Committer
 from cas.edits import Edit
 from cas.errors import AlreadyExistsError, NotFoundError, PreconditionError
@@ -18,6 +19,7 @@ from cas.files import FileWriter, StoredFiles, store_files
 from cas.folders import FolderWriter
 from cas.history import History, HistoryIndex
 from cas.journal import Change
+from cas.kept import kept_states
 from cas.log import LogItem, PathLog
 from cas.nodes import NodeStore, ReadNodes, UploadTreeNodes
 from cas.objects import Entry, EntryKind
@@ -49,7 +51,8 @@ _Seen = TypeVar("_Seen")
 class Engine:
     """The parts of an open repository that its volumes, and its upkeep, work with.
 
-    `local` is the directory of this machine's part.
+    `local` is the directory of this machine's part, `recover` makes good what processes that
+    died left behind.
     """
 
     catalog: Catalog
@@ -64,6 +67,8 @@ class Engine:
     committer: Committer
     checkpointer: Checkpointer
     history: HistoryIndex
+    clock: Clock
+    recover: Callable[[WriteTransaction], None]
 
 
 class Volume:
@@ -105,9 +110,15 @@ class Volume:
         if commit.volume_id != self.id:
             message = f"there is no commit {commit_id.hex()} in {self.name!r}"
             raise NotFoundError(message)
-        require_kept(engine.chunks, commit.root)
-        _, pin = engine.process.pin(lambda _: None)
+        (kept, head), pin = engine.process.pin(
+            lambda seen: (kept_states(engine.nodes, seen, self.id), head_of(seen, self.id))
+        )
         nodes = ReadNodes(engine.nodes, pin)
+        try:
+            require_kept(nodes, head, kept, commit_id, commit.last_sequence)
+        except BaseException:
+            engine.process.unpin(pin)
+            raise
         return self._view(nodes, commit.root, commit.last_sequence, pin)
 
     def find_commit(self, prefix: str) -> bytes:

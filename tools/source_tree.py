@@ -102,9 +102,13 @@ def store_descriptor(volume: cas.Volume, descriptor: int, read: Reader) -> Store
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise OSError("it is no regular file any more")
-        with volume.upload() as writer:
+        writer = volume.upload()  # no `with` block: it is put later, by another edit
+        try:
             size = read(writer, descriptor, before.st_size)
             content = writer.finish()
+        except BaseException:
+            writer.abort()
+            raise
         after = os.fstat(descriptor)
         is_settled = size == before.st_size and _stamp(before) == _stamp(after)
         if is_settled or attempt == _ATTEMPTS:

@@ -14,9 +14,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 from cas.catalog import PackRow
-from cas.formats import REGISTRY_ID
+from cas.disk import file_lock
+from cas.formats import COLLECTION_LOCK, REGISTRY_ID
 from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind, Watcher
-from cas.maintenance.history import History, IsKept, is_content_kept, volume_names
+from cas.maintenance.history import History, volume_names
 from cas.maintenance.naming import Naming
 from cas.maintenance.pack_table import PackTable
 from cas.maintenance.reading import ReadPack, read_pack
@@ -47,28 +48,29 @@ def check_repository(
     *,
     reading: Reading | None = None,
     watcher: Watcher | None = None,
-    is_kept: IsKept = is_content_kept,
 ) -> CheckSummary:
     """Check a repository and return what was looked at; the watcher is told what is wrong.
 
     `reading` says of which packs all bytes are read, None for none: what a pack says it holds is
-    believed then.
+    believed then. A collection that is at work is waited for, and none begins meanwhile.
 
     Raises:
         StoreError: the disk failed.
         IntegrityError: LMDB's file is damaged; the catalog has to be rebuilt.
     """
-    return _Check(repository.engine, watcher or _Silence(), is_kept).run(reading)
+    engine = repository.engine
+    with file_lock(engine.local / COLLECTION_LOCK, wait=True):
+        return _Check(engine, watcher or _Silence()).run(reading)
 
 
 class _Check:
-    def __init__(self, engine: Engine, watcher: Watcher, is_kept: IsKept) -> None:
+    def __init__(self, engine: Engine, watcher: Watcher) -> None:
         self._engine = engine
         self._watcher = watcher
         self._summary = CheckSummary()
         self._packs = PackTable(engine, self._report)
         self._walk = Walk(engine, self._packs, self._report)
-        self._history = History(engine, self._walk, self._summary, self._report, is_kept)
+        self._history = History(engine, self._walk, self._summary, self._report)
 
     def run(self, reading: Reading | None) -> CheckSummary:
         known = self._packs.ordinals()

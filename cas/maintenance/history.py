@@ -13,6 +13,7 @@ from cas.errors import CasError
 from cas.formats import REGISTRY_ID
 from cas.ids import Kind
 from cas.journal import CHANGES_PER_NODE, Action, Change, ChangeNode, Commit
+from cas.kept import kept_states
 from cas.maintenance.damage import CheckSummary, Damage, DamageKind
 from cas.maintenance.walk import Reference, Walk
 from cas.nodes import ReadNodes
@@ -23,8 +24,6 @@ from cas.registry import REGISTRY_INFO, head_of
 from cas.reliance import Pin
 from cas.snapshots import Snapshot, iterate_snapshots
 from cas.volume import Engine
-
-IsKept = Callable[[bytes, Commit], bool]
 
 
 class State(NamedTuple):
@@ -40,12 +39,6 @@ class State(NamedTuple):
     is_commit: bool = False
 
 
-def is_content_kept(volume_id: bytes, commit: Commit) -> bool:
-    """Return whether what the commit names has to be there. Nothing is thinned out yet."""
-    del volume_id, commit
-    return True
-
-
 class History:
     """Walks what volumes were and are. For one thread.
 
@@ -59,30 +52,34 @@ class History:
         walk: Walk,
         summary: CheckSummary,
         report: Callable[[Damage], None],
-        is_kept: IsKept = is_content_kept,
     ) -> None:
         self._engine = engine
         self._walk = walk
         self._summary = summary
         self._report = report
-        self._is_kept = is_kept
         self._commits: dict[bytes, Commit] = {}  # of the volume that is being walked
         self.damaged: list[State] = []
 
     def check(self, volume_id: bytes, label: str) -> None:
         """Walk a volume: its present, its snapshots, its commits with their changes."""
-        head, pin = self._engine.process.pin(lambda reading: head_of(reading, volume_id))
+        (head, kept), pin = self._engine.process.pin(
+            lambda seen: (
+                head_of(seen, volume_id),
+                kept_states(self._engine.nodes, seen, volume_id),
+            )
+        )
         try:
             self._summary.volumes += 1
             self._commits = {}
             self._walk_state(State(volume_id, "", (), head.root))
             chain = list(self._chain(volume_id, label, self._newest(volume_id, label, head)))
             self._check_snapshots(volume_id, label, head, pin)
-            kept = [each for each in chain if self._is_kept(volume_id, each[1])]
-            for commit_id, commit in kept:
-                self._check_root(commit_id, commit)
-            for commit_id, commit in kept:  # after all roots: what has a state is named by that
-                self._check_changes(commit_id, commit)
+            for commit_id, commit in chain:
+                if kept.has(commit.last_sequence):
+                    self._check_root(commit_id, commit)
+            for commit_id, commit in chain:  # after all roots: what has a state is named by that
+                is_kept = commit.last_sequence > kept.every_since
+                self._check_changes(commit_id, commit, is_kept=is_kept)
         finally:
             self._engine.process.unpin(pin)
 
@@ -198,14 +195,18 @@ class History:
         if not self._walk_snapshots(commit.snapshots):
             self._tell(commit_id, "its list of snapshots is damaged")
 
-    def _check_changes(self, commit_id: bytes, commit: Commit) -> None:
-        """Walk what a commit's changes name: states between two commits were acknowledged too."""
+    def _check_changes(self, commit_id: bytes, commit: Commit, *, is_kept: bool) -> None:
+        """Walk what a commit's changes name: states between two commits were acknowledged too.
+
+        Of those that retention has thinned out only the changes themselves have to be there.
+        """
         count = 0
         for change in self._changes(commit_id, commit.changes):
             if change is None:
                 return
             count += 1
-            self._check_change(commit.volume_id, commit_id.hex(), change)
+            if is_kept:
+                self._check_change(commit.volume_id, commit_id.hex(), change)
         self._summary.changes += count
         if count != commit.last_sequence - commit.first_sequence + 1:
             self._tell(commit_id, f"it has {count} changes, and says another number")

@@ -86,9 +86,10 @@ class PackTable:
         self._scanned: set[int] = set()
 
     def ordinals(self) -> list[tuple[int, PackRow]]:
-        """Return the packs that the catalog knows."""
+        """Return the packs that the catalog knows, without those that are about to be deleted."""
         with self._engine.catalog.read() as transaction:
-            return list(transaction.packs())
+            packs = list(transaction.packs())
+        return [(ordinal, row) for ordinal, row in packs if row.state is not PackState.REMOVED]
 
     def seen(self) -> set[int]:
         """Return the packs that were looked at."""
@@ -257,6 +258,8 @@ class PackTable:
             if transaction.pack(ordinal) != row:
                 return False
             rows = transaction.location_bytes([place.id for _, place in places])
+            # A collection forgets what is dead, in all the packs that hold it.
+            may_lack = row.state is PackState.OPEN or transaction.epoch() > 0
         lacking: list[int] = []
         wrong = 0
         for (number, place), stored in zip(places, rows, strict=True):
@@ -270,14 +273,14 @@ class PackTable:
                 self._sound.add(ordinal, agreed)
         self._seen[ordinal] = row, lacking[0] if lacking else len(pack.places)
         (self._scanned.discard if pack.has_footer else self._scanned.add)(ordinal)
-        missing = len(lacking) if row.state is PackState.SEALED else 0
+        missing = 0 if may_lack else len(lacking)
         if missing or wrong:
             message = (
                 f"the catalog has {missing + wrong} of the {len(pack.places)} records of pack "
                 f"{row.id.hex()} not, or in another place"
             )
             found.append(Damage(DamageKind.CATALOG, message, row.id))
-        if row.state is PackState.SEALED and pack.has_footer:
+        if row.state is not PackState.OPEN and pack.has_footer:
             self._check_sizes(pack, found)
         return True
 

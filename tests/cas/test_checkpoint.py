@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 import cas
+from cas.disk import file_lock
 from cas.ids import Kind
 from cas.journal import Change, ChangeNode, Commit, JournalRecord
 from cas.objects import TreeNode, decode, encode
@@ -115,7 +116,7 @@ def test_only_one_checkpoint_is_made_at_a_time(
 ) -> None:
     with cas.open(repository.location) as other:
         put_empty(volume, "a")
-        with repository._checkpointer._exclusive(wait=False) as is_mine:  # noqa: SLF001
+        with file_lock(repository.engine.local / "checkpoint.lock", wait=False) as is_mine:
             assert is_mine
             assert not other.checkpoint()
         assert other.checkpoint()

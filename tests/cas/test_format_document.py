@@ -33,6 +33,7 @@ from cas import (
     ids,
     journal,
     journal_replay,
+    kept,
     objects,
     packfile,
     refs,
@@ -62,6 +63,7 @@ STRUCTS: Final[dict[str, type[msgspec.Struct]]] = {
     "Ref": refs.Ref,
     "SnapshotRecord": snapshots.SnapshotRecord,
     "VolumeRecord": registry.VolumeRecord,
+    "KeptStates": kept.KeptStates,
 }
 ENUMS: Final[dict[str, type[IntEnum]]] = {
     "Ids": ids.Kind,

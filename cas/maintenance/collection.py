@@ -1,0 +1,254 @@
+"""Collecting garbage beside writers that never stop.
+
+1. Mark what heads, snapshots and kept versions reach.
+2. Condemn packs in one transaction, which begins an epoch: from then on nothing that is about to
+   be stored is found in them.
+3. Wait until no write leans on what it found in an earlier epoch. What a view of an earlier epoch
+   showed cannot be put any more (`Reliance.take_over`).
+4. Mark again: every state that there has been since. After that, nothing can come to lean on a
+   condemned pack.
+5. Copy what is live to new packs, forget the rest, and only then delete files.
+
+A pack stays condemned until it is gone, so a collection that was killed goes on where it was. No
+clock is needed for safety; the grace period only spares what was just written a second writing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from cas.catalog import Head, PackRow, PackState
+from cas.disk import file_lock
+from cas.errors import LockedError
+from cas.formats import COLLECTION_LOCK
+from cas.journal import Change, JournalRecord
+from cas.kept import EVERYTHING, KeptStates, encode_kept, kept_path, kept_states
+from cas.maintenance.emptying import Emptying
+from cas.maintenance.keeping import Keeping, commit_marks
+from cas.maintenance.marking import Marking
+from cas.maintenance.packing import PackUse, packs_to_empty
+from cas.maintenance.policy import DEFAULT_POLICY, VersionPolicy, decide
+from cas.maintenance.watching import CollectionWatcher
+from cas.objects import decode
+from cas.pack_reader import pack_blob_name
+from cas.paths import join_names
+from cas.repository import Repository
+
+GRACE_SECONDS: Final = 3600.0
+"""Age up to which a pack is left alone: what is in it may belong to an upload that goes on."""
+_POLL_SECONDS: Final = 0.05
+_PACKS_AT_ONCE: Final = 8
+
+
+class CollectionReport(NamedTuple):
+    """What a collection did, or would do. Sizes are bytes of packs.
+
+    `condemned_size` is that of the packs to be emptied, of which `live_size` is copied.
+    `removed_packs` of `condemned_packs` are gone, and have freed `freed_size`; the others are
+    for the next collection. Of those `damaged_packs` hold something live that cannot be read.
+    """
+
+    packs: int
+    size: int
+    condemned_packs: int
+    condemned_size: int
+    live_size: int
+    removed_packs: int
+    freed_size: int
+    damaged_packs: list[str]
+    is_dry_run: bool
+
+
+def collect_garbage(
+    repository: Repository,
+    policy: VersionPolicy = DEFAULT_POLICY,
+    *,
+    grace_seconds: float = GRACE_SECONDS,
+    budget_seconds: float | None = None,
+    is_dry_run: bool = False,
+    watcher: CollectionWatcher | None = None,
+) -> CollectionReport:
+    """Delete what nothing refers to any more, and return what came of it.
+
+    With a budget, packs are emptied until so much time has passed; the rest is for the next time.
+
+    Raises:
+        LockedError: another collection, or a check, is at work.
+        MissingObjectError, IntegrityError: something that is kept is missing or damaged; nothing
+            was deleted.
+        StoreError, StoreFullError: the disk failed or is full; the next collection goes on.
+    """
+    path = repository.engine.local / COLLECTION_LOCK
+    with file_lock(path, wait=False) as is_mine:
+        if not is_mine:
+            raise LockedError("a collection or a check is at work: wait for its end")
+        deadline = None if budget_seconds is None else time.monotonic() + budget_seconds
+        collection = _Collection(repository, policy, watcher or CollectionWatcher(), deadline)
+        return collection.run(grace_seconds, is_dry_run=is_dry_run)
+
+
+class _Collection:
+    def __init__(
+        self,
+        repository: Repository,
+        policy: VersionPolicy,
+        watcher: CollectionWatcher,
+        deadline: float | None,
+    ) -> None:
+        self._repository = repository
+        self._engine = repository.engine
+        self._policy = policy
+        self._watcher = watcher
+        self._deadline = deadline
+        self._marking = Marking(repository.engine, watcher.advance)
+        self._emptying = Emptying(repository.engine, self._marking.liveness)
+        self._volumes: dict[bytes, Keeping] = {}
+
+    def run(self, grace_seconds: float, *, is_dry_run: bool) -> CollectionReport:
+        if not is_dry_run:
+            self._emptying.delete_removed()
+        # Their journal records are in commits after the checkpoint: they are needed no more.
+        packs = self._sealed(grace_seconds)
+        self._engine.checkpointer.checkpoint(wait=True)
+        self._decide(is_dry_run=is_dry_run)
+        self._mark("looking at what is kept")
+        uses = [
+            PackUse(ordinal, row.kind, row.size, self._marking.liveness.size(ordinal))
+            for ordinal, row in packs
+        ]
+        condemned = {o for o, row in packs if row.state is PackState.CONDEMNED}
+        chosen = packs_to_empty(uses, condemned)
+        removed: list[PackUse] = []
+        if chosen and not is_dry_run:
+            removed = self._empty(chosen) if self._condemn(chosen) else []
+        return CollectionReport(
+            len(packs),
+            sum(row.size for _, row in packs),
+            len(chosen),
+            sum(use.size for use in chosen),
+            sum(use.live_size for use in chosen),
+            len(removed),
+            sum(use.size for use in removed) - self._emptying.copied_size,
+            self._emptying.damaged,
+            is_dry_run,
+        )
+
+    def _sealed(self, grace_seconds: float) -> list[tuple[int, PackRow]]:
+        """Return the packs that may be condemned, or are."""
+        with self._engine.catalog.read() as transaction:
+            packs = list(transaction.packs())
+        return [
+            (ordinal, row)
+            for ordinal, row in packs
+            if row.state is PackState.CONDEMNED
+            or (row.state is PackState.SEALED and self._is_old(row, grace_seconds))
+        ]
+
+    def _is_old(self, row: PackRow, grace_seconds: float) -> bool:
+        if not grace_seconds:
+            return True
+        path = self._engine.store.local_path(pack_blob_name(row.id))
+        try:
+            written = path.stat().st_mtime if path is not None else 0.0
+        except FileNotFoundError:
+            return False  # damage: for `check` to tell
+        return written + grace_seconds <= time.time()
+
+    def _decide(self, *, is_dry_run: bool) -> None:
+        """Decide what of each volume's history stays, and write that down before it is done."""
+        with self._engine.catalog.read() as transaction:
+            heads = transaction.heads()
+            before = {v: kept_states(self._engine.nodes, transaction, v) for v, _ in heads}
+        decided: dict[bytes, KeptStates] = {}
+        for volume_id, head in heads:
+            marks = commit_marks(self._engine.chunks, head.commit)
+            further = decide(marks, self._policy, self._engine.clock.now_ns())
+            old = before[volume_id]
+            decided[volume_id] = old.thinned(further, (mark.last_sequence for mark in marks))
+            self._keeping(volume_id, decided[volume_id])
+        changed = {v: kept for v, kept in decided.items() if kept != before[v]}
+        if changed and not is_dry_run:
+            with self._repository.registry.edit(author="gc") as edit:
+                for volume_id, kept in changed.items():
+                    folder, name = kept_path(volume_id)
+                    edit.make_directory(join_names((folder,)), parents=True)
+                    edit.put_record(join_names((folder, name)), encode_kept(kept))
+
+    def _mark(self, stage: str) -> None:
+        """Mark all that is kept, or of that what has come since the last time."""
+        self._watcher.stage(stage, None)
+        for volume_id, head, changes in self._present():
+            keeping = self._keeping(volume_id, EVERYTHING)
+            keeping.mark(head)
+            keeping.mark_changes(changes)
+
+    def _condemn(self, chosen: list[PackUse]) -> bool:
+        """Let nothing be found in the packs any more; return whether nothing leans on them now.
+
+        It may not be so within the budget: then they stay condemned until the next time.
+        """
+        with self._engine.catalog.write() as transaction:
+            transaction.condemn(use.ordinal for use in chosen)
+            epoch = transaction.epoch()
+        self._watcher.stage("waiting for writes that began before", None)
+        while not self._is_reached(epoch):
+            if self._is_late():
+                return False
+            time.sleep(_POLL_SECONDS)
+        self._marking.resolve_young()
+        self._mark("looking at what has come meanwhile")
+        return True
+
+    def _is_reached(self, epoch: int) -> bool:
+        """Return whether no process leans on what it found before this epoch."""
+        process = self._engine.process
+        process.keep_up()
+        with self._engine.catalog.read() as transaction:
+            rows = transaction.processes()
+        behind = [key for key, row in rows if row.epoch < epoch and not row.is_adopted]
+        if all(key == process.id or process.is_alive(key) for key in behind):
+            return not behind
+        with self._engine.catalog.write() as transaction:
+            self._engine.recover(transaction)  # what a dead process had acknowledged is replayed
+        return False
+
+    def _empty(self, chosen: list[PackUse]) -> list[PackUse]:
+        """Copy what is live out of the packs and delete them, as many as there is time for."""
+        self._watcher.stage("rewriting packs", len(chosen))
+        removed: list[PackUse] = []
+        for use in chosen:
+            if self._is_late():
+                break
+            if self._emptying.empty(use.ordinal):
+                removed.append(use)
+            if len(removed) % _PACKS_AT_ONCE == 0:
+                self._emptying.delete_removed()
+            self._watcher.advance(1)
+        self._emptying.delete_removed()
+        return removed
+
+    def _present(self) -> Iterator[tuple[bytes, Head, list[Change]]]:
+        """Yield the volumes with their heads and the changes that no commit holds yet."""
+        process = self._engine.process
+        (heads, records), pin = process.pin(lambda seen: (seen.heads(), list(seen.journal())))
+        try:
+            changes: dict[bytes, list[Change]] = {volume_id: [] for volume_id, _ in heads}
+            for record in records:
+                for batch in decode(record, JournalRecord).batches:
+                    changes[batch.volume_id] += batch.changes
+            for volume_id, head in heads:
+                yield volume_id, head, changes[volume_id]
+        finally:
+            process.unpin(pin)
+
+    def _keeping(self, volume_id: bytes, kept: KeptStates) -> Keeping:
+        """Return what is kept of a volume; of one that is new, everything."""
+        if volume_id not in self._volumes:
+            keeping = Keeping(self._engine, self._marking, self._policy, kept)
+            self._volumes[volume_id] = keeping
+        return self._volumes[volume_id]
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline

@@ -1,0 +1,113 @@
+"""Marking what is kept: the present, snapshots, and as much history as retention says.
+
+Commits and their lists of changes are all kept, as the audit log; what they name is thinned out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
+
+from xxhash import xxh3_64_intdigest
+
+from cas.catalog import Head
+from cas.chunkstore import ChunkStore
+from cas.ids import Kind
+from cas.journal import Change, Commit
+from cas.kept import KeptStates
+from cas.maintenance.marking import Marking
+from cas.maintenance.policy import CommitMark, VersionPolicy
+from cas.nodes import ReadNodes
+from cas.objects import Entry, decode
+from cas.snapshots import iterate_snapshots, load_commit
+from cas.volume import Engine
+
+_CHANGES_AT_ONCE: Final = 1024
+
+
+class Keeping:
+    """What is kept of one volume. `mark` says it, and again what has come since the last time."""
+
+    def __init__(
+        self, engine: Engine, marking: Marking, policy: VersionPolicy, kept: KeptStates
+    ) -> None:
+        self._chunks = engine.chunks
+        self._nodes = ReadNodes(engine.nodes)
+        self._marking = marking
+        self._policy = policy
+        self._kept = kept
+        self._versions: Counter[int] = Counter()
+        self._newest = b""
+        self._snapshots: set[bytes] = set()
+
+    def mark(self, head: Head) -> None:
+        """Mark the present, the snapshots, and the history that is kept.
+
+        Raises:
+            MissingObjectError: something that is kept is nowhere.
+            IntegrityError: a node is damaged.
+        """
+        self._marking.entries([head.root])
+        self._marking.tree(head.snapshots)
+        for snapshot in iterate_snapshots(self._nodes, head):
+            if snapshot.commit not in self._snapshots:
+                self._snapshots.add(snapshot.commit)
+                self._marking.objects([snapshot.commit])
+                self._marking.entries([load_commit(self._chunks, snapshot.commit).root])
+        until, self._newest = self._newest, head.commit
+        for commit_id, commit in commits_of(self._chunks, head.commit, until):
+            self._marking.objects([commit_id])
+            changes = self._marking.changes(commit.changes)
+            if self._kept.has(commit.last_sequence):
+                self._marking.entries([commit.root])
+                self._marking.tree(commit.snapshots)
+            if commit.last_sequence > self._kept.every_since:
+                self.mark_changes(changes)
+            else:
+                self._marking.entries(self._kept_versions(changes))
+
+    def mark_changes(self, changes: Iterable[Change]) -> None:
+        """Mark what changes name: what was there before them, and after."""
+        remaining = iter(changes)
+        while some := list(islice(remaining, _CHANGES_AT_ONCE)):
+            named = (entry for change in some for entry in (change.old, change.new))
+            self._marking.entries(entry for entry in named if entry is not None)
+
+    def _kept_versions(self, changes: Iterable[Change]) -> Iterator[Entry]:
+        """Yield the old entries of the changes, newest first, while a path has not its number.
+
+        Where only attributes changed there was no other version.
+        """
+        wanted = (self._policy.versions or 1) - 1
+        for change in changes:  # all of them: to read the list marks it
+            old, new = change.old, change.new
+            if not wanted or old is None or (new is not None and new.content == old.content):
+                continue
+            path = xxh3_64_intdigest(change.path)
+            if self._versions[path] < wanted:
+                self._versions[path] += 1
+                yield old
+
+
+def commits_of(
+    chunks: ChunkStore, newest: bytes, until: bytes = b""
+) -> Iterator[tuple[bytes, Commit]]:
+    """Yield a commit and those before it, with their ids, up to but not including `until`.
+
+    Raises:
+        IntegrityError: one is missing or damaged.
+    """
+    commit_id = newest
+    while commit_id and commit_id != until:
+        commit = decode(chunks.get(Kind.COMMIT, commit_id), Commit)
+        yield commit_id, commit
+        commit_id = commit.parent
+
+
+def commit_marks(chunks: ChunkStore, newest: bytes) -> list[CommitMark]:
+    """Return what retention looks at of a volume's commits, the newest first."""
+    return [
+        CommitMark(commit.time_ns, commit.last_sequence) for _, commit in commits_of(chunks, newest)
+    ]

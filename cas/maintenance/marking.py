@@ -1,0 +1,122 @@
+"""Marking what roots reach: every node is read once, and no data pack at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from cas.errors import MissingObjectError
+from cas.ids import Kind
+from cas.journal import Change, ChangeNode
+from cas.maintenance.liveness import Liveness
+from cas.objects import Entry, EntryKind, FileNode, decode
+from cas.volume import Engine
+
+_AT_ONCE: Final = 256
+
+
+class Marking:
+    """Marks objects as live with all that they name. For one thread.
+
+    Memory is a bit for each object, and the ids of tree nodes that are in no pack yet.
+    """
+
+    def __init__(self, engine: Engine, progress: Callable[[int], None]) -> None:
+        """`progress` is told now and then how many nodes have been read since the last time."""
+        self.liveness = Liveness()
+        self._catalog = engine.catalog
+        self._chunks = engine.chunks
+        self._nodes = engine.nodes
+        self._progress = progress
+        self._young: set[bytes] = set()
+
+    def entries(self, entries: Iterable[Entry]) -> None:
+        """Mark what entries name: files, and folders with all below them.
+
+        Raises:
+            MissingObjectError: something that is named is nowhere.
+            IntegrityError: a node is damaged.
+        """
+        trees: list[bytes] = []
+        files: list[bytes] = []
+        chunks: list[bytes] = []
+        _sort(entries, trees, files, chunks)
+        while trees or files or chunks:
+            self._first(chunks)
+            chunks = []
+            batch, files = files[-_AT_ONCE:], files[:-_AT_ONCE]
+            for node_id in self._first(batch):
+                self._open_file_node(node_id, files, chunks)
+            batch, trees = trees[-_AT_ONCE:], trees[:-_AT_ONCE]
+            for node_id in self._first(batch):
+                node = self._nodes.tree_node(node_id)
+                trees += (child.id for child in node.children)
+                _sort(node.entries, trees, files, chunks)
+            self._progress(len(batch))
+
+    def tree(self, root: bytes) -> None:
+        """Mark the tree with this root."""
+        if root:
+            self.entries([Entry(EntryKind.DIRECTORY, 0, 0, 0, root)])
+
+    def objects(self, ids: list[bytes]) -> None:
+        """Mark objects by themselves."""
+        self._first(ids)
+
+    def changes(self, root: bytes) -> Iterator[Change]:
+        """Mark a commit's list of changes and yield them, the newest first."""
+        waiting = [root]
+        while waiting:
+            node_id = waiting.pop()
+            self._first([node_id])
+            node = decode(self._chunks.get(Kind.CHANGE_NODE, node_id), ChangeNode)
+            waiting += node.children
+            yield from reversed(node.changes)
+
+    def resolve_young(self) -> None:
+        """Mark what was in no pack, and is in one by now: it may have been found in an old one."""
+        with self._catalog.read() as transaction:
+            for node_id in self._young:
+                location = transaction.location(node_id)
+                if location is not None:
+                    self.liveness.add(location)
+
+    def _open_file_node(self, node_id: bytes, files: list[bytes], chunks: list[bytes]) -> None:
+        # Not through the cache, which is small and in use by readers.
+        node = decode(self._chunks.get(Kind.FILE_NODE, node_id), FileNode)
+        files += (span.id for span in node.spans)
+        chunks += (piece.id for piece in node.pieces)
+
+    def _first(self, ids: list[bytes]) -> list[bytes]:
+        """Mark objects; return those that were not marked yet."""
+        first = []
+        with self._catalog.read() as transaction:
+            for object_id in ids:
+                location = transaction.location(object_id)
+                if location is not None:
+                    if self.liveness.add(location):
+                        first.append(object_id)
+                elif object_id not in self._young:
+                    if transaction.young_node(object_id) is None:
+                        message = f"object {object_id.hex()} is missing: run `casdav check`"
+                        raise MissingObjectError(message)
+                    self._young.add(object_id)
+                    first.append(object_id)
+        return first
+
+
+def _sort(
+    entries: Iterable[Entry], trees: list[bytes], files: list[bytes], chunks: list[bytes]
+) -> None:
+    """Add what entries name to the lists of trees, file nodes and chunks."""
+    for entry in entries:
+        if entry.properties_id:
+            chunks.append(entry.properties_id)
+        if not entry.content:
+            continue
+        if entry.kind is EntryKind.CHUNK_FILE:
+            chunks.append(entry.content)
+        elif entry.kind is EntryKind.DIRECTORY:
+            trees.append(entry.content)
+        elif entry.kind is EntryKind.NODE_FILE:
+            files.append(entry.content)

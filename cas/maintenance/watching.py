@@ -1,0 +1,13 @@
+"""Telling somebody how long work gets on."""
+
+from __future__ import annotations
+
+
+class CollectionWatcher:
+    """Is told of the stages of long work and of their steps; this one does nothing with it."""
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """A stage begins, of so many steps if that is known."""
+
+    def advance(self, steps: int) -> None:
+        """So many steps have been done."""

@@ -1,0 +1,130 @@
+"""`casdav gc`: what nothing refers to any more is deleted."""
+
+from __future__ import annotations
+
+import click
+
+import cas
+from tools.exits import Exit, Failure
+from tools.framework import Command
+from tools.keeping import SpanType
+from tools.names import size_text
+from tools.output import Output, Progress
+from tools.parameters import SPAN
+from tools.session import Session, pass_session
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    casdav gc --dry-run                 # say what would go
+    casdav gc                           # every version of 30 days stays, then one a day for a year
+    casdav gc --keep-within 7d --budget 10m
+    casdav gc --keep-versions 10 --grace 0s
+    """,
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Only say what would go.")
+@click.option(
+    "--keep-within",
+    type=SpanType(),
+    help="Keep every version of that long, and one a day for a year: 30d.",
+)
+@click.option(
+    "--keep-versions",
+    type=click.IntRange(min=1),
+    help="Keep so many versions of each path instead, the present one among them.",
+)
+@click.option(
+    "--grace",
+    type=SPAN,
+    default="1h",
+    show_default=True,
+    help="Leave packs alone that are younger.",
+)
+@click.option("--budget", type=SPAN, help="Stop after that long; the next one goes on.")
+@pass_session
+def gc(
+    session: Session,
+    *,
+    dry_run: bool,
+    keep_within: cas.CalendarSpan | None,
+    keep_versions: int | None,
+    grace: int,
+    budget: int | None,
+) -> None:
+    """Delete what no volume, snapshot or kept version refers to any more, and give its room back.
+
+    It runs beside a server at work, which goes on reading and writing. The present and all
+    snapshots stay; of history, what the options say. An upload that has begun before is waited
+    for. It can be stopped at any time: what was begun is finished by the next one.
+    """
+    if keep_within is not None and keep_versions is not None:
+        raise click.UsageError("take either --keep-within or --keep-versions")
+    policy = _policy(keep_within, keep_versions)
+    with session.open() as repository, session.output.progress("gc") as progress:
+        report = cas.collect_garbage(
+            repository,
+            policy,
+            grace_seconds=grace,
+            budget_seconds=budget,
+            is_dry_run=dry_run,
+            watcher=_Watcher(session.output, progress),
+        )
+    _show(session.output, report)
+
+
+def _policy(keep_within: cas.CalendarSpan | None, keep_versions: int | None) -> cas.VersionPolicy:
+    if keep_within is not None:
+        return cas.VersionPolicy(every=keep_within)
+    if keep_versions is not None:
+        return cas.VersionPolicy(versions=keep_versions, states=cas.Retention())
+    return cas.DEFAULT_POLICY
+
+
+class _Watcher(cas.CollectionWatcher):
+    """Shows how a collection gets on."""
+
+    def __init__(self, output: Output, progress: Progress) -> None:
+        self._output = output
+        self._progress = progress
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """Say what is being done now."""
+        self._output.detail(name)
+        if total is not None:
+            self._progress.expect(total, 0)
+
+    def advance(self, steps: int) -> None:
+        """Show that it goes on."""
+        self._progress.advance(steps, 0)
+
+
+def _show(output: Output, report: cas.CollectionReport) -> None:
+    output.document(
+        {
+            "dry_run": report.is_dry_run,
+            "packs": report.packs,
+            "size": report.size,
+            "condemned_packs": report.condemned_packs,
+            "condemned_size": report.condemned_size,
+            "live_size": report.live_size,
+            "removed_packs": report.removed_packs,
+            "freed_size": report.freed_size,
+            "damaged_packs": report.damaged_packs,
+        }
+    )
+    packs = f"{report.condemned_packs:,} of {report.packs:,} packs"
+    garbage = size_text(report.condemned_size - report.live_size)
+    if report.is_dry_run:
+        output.done(f"would free {garbage}, by emptying {packs} ({size_text(report.size)} in all)")
+        return
+    output.done(
+        f"freed {size_text(report.freed_size)}: emptied {report.removed_packs:,} of {packs}"
+    )
+    left = report.condemned_packs - report.removed_packs - len(report.damaged_packs)
+    if left:
+        output.done(f"{left:,} packs are left for the next `casdav gc`")
+    if report.damaged_packs:
+        names = ", ".join(report.damaged_packs[:3])
+        message = f"{len(report.damaged_packs):,} packs hold damage and were kept ({names}): "
+        raise Failure(f"{message}run `casdav check --read-data`", Exit.INTEGRITY)
