@@ -113,8 +113,17 @@ class Repository:
             recovery.adopt_dead(transaction)
         self._recovery = recovery
         self._try(self._move_adopted)  # on a full disk it has to wait
-        self.locks = LockTable(self._catalog, LockKeys(self.config.secret), clock)
-        self.scratch = Scratch(self._catalog, clock)
+        self._assemble(chunks, shape, recovery)
+        if losses is not None:
+            self._checkpointer.restore_refs()  # behind the journal that was given up
+        self._stopping = threading.Event()
+        self._upkeep = threading.Thread(target=self._run_upkeep, name="casdav-upkeep", daemon=True)
+        self._upkeep.start()
+
+    def _assemble(self, chunks: ChunkStore, shape: TreeShape, recovery: Recovery) -> None:
+        """Put together what works on a repository that has been made good."""
+        self.locks = LockTable(self._catalog, LockKeys(self.config.secret), self._clock)
+        self.scratch = Scratch(self._catalog, self._clock)
         self._committer = Committer(
             self._catalog,
             chunks,
@@ -123,22 +132,22 @@ class Repository:
             self.locks,
             self._registry,
             self._process,
-            clock,
+            self._clock,
             recovery.adopt_dead,
         )
         self._checkpointer = Checkpointer(
             self._catalog,
-            store,
+            self._store,
             chunks,
             self._nodes,
             self._process,
-            clock,
+            self._clock,
             self._local / "checkpoint.lock",
         )
         self._history = HistoryIndex(self._catalog, chunks, HistoryKeys(self.config.secret))
         self.engine = Engine(
             self._catalog,
-            store,
+            self._store,
             self._local,
             chunks,
             self._nodes,
@@ -149,14 +158,9 @@ class Repository:
             self._committer,
             self._checkpointer,
             self._history,
-            clock,
+            self._clock,
             recovery.adopt_dead,
         )
-        if losses is not None:
-            self._checkpointer.restore_refs()  # behind the journal that was given up
-        self._stopping = threading.Event()
-        self._upkeep = threading.Thread(target=self._run_upkeep, name="casdav-upkeep", daemon=True)
-        self._upkeep.start()
 
     @property
     def identity(self) -> bytes:
