@@ -210,11 +210,28 @@ class Volume:
         Raises:
             NotFoundError: there is none.
         """
-        found = self._look(lambda nodes, head: find_snapshot(nodes, head, name))
-        if found is None:
-            message = f"{self.name!r} has no snapshot {name!r}"
-            raise NotFoundError(message)
-        return found
+        return self._look(lambda nodes, head: self._find_snapshot(nodes, head, name))
+
+    def at_snapshot(self, name: str) -> tuple[Snapshot, View]:
+        """Return the snapshot of this name, and the volume as it has it.
+
+        The epoch of the view is one in which the snapshot was there, so that what is attached
+        from it is safe from a collection that began when the snapshot was gone.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        engine = self._engine
+        head, pin = engine.process.pin(lambda reading: head_of(reading, self.info.id))
+        nodes = ReadNodes(engine.nodes, pin)
+        try:
+            found = self._find_snapshot(nodes, head, name)
+            commit = load_commit(engine.chunks, found.commit)
+            require_kept(engine.chunks, commit.root)
+        except BaseException:
+            engine.process.unpin(pin)
+            raise
+        return found, self._view(nodes, commit.root, commit.last_sequence, pin)
 
     def create_snapshot(self, name: str, *, is_pinned: bool = False, author: str = "") -> Snapshot:
         """Give the present state a name. Constant time, but for a checkpoint of what is young.
@@ -361,6 +378,13 @@ class Volume:
             sequence=sequence,
             pin=pin,
         )
+
+    def _find_snapshot(self, nodes: ReadNodes, head: Head, name: str) -> Snapshot:
+        found = find_snapshot(nodes, head, name)
+        if found is None:
+            message = f"{self.name!r} has no snapshot {name!r}"
+            raise NotFoundError(message)
+        return found
 
     def _reliance(self) -> Reliance:
         return Reliance(self._engine.process.rely())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import cas
+from dav.addressed import Resource
 from dav.identity import Right
 from dav.locations import Location, Place
-from dav.request import Request, Resource
+from dav.past import read_only
+from dav.request import Request
 from dav.status import HttpError
 
 
@@ -14,9 +16,12 @@ def creatable(request: Request, location: Location | None = None) -> Resource:
 
     Raises:
         HttpError: 405 for a collection that only the server fills, 403 where nothing can be made,
+            as below `.snapshots`,
             409 below a volume that is not there.
     """
     where = location or request.location
+    if where.is_past:
+        raise read_only()
     if where.place in {Place.ROOT, Place.VOLUMES}:
         raise HttpError(405 if location is None else 403, "this is a list; nothing can be put here")
     if where.place is not Place.VOLUME:

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 import cas
 from dav import answers
+from dav.addressed import Resource
 from dav.answers import Answer
 from dav.locations import Location, Place
 from dav.multistatus import resource_status
 from dav.paths import href
-from dav.request import Request, Resource
+from dav.request import Request
 from dav.status import HttpError
 
 

@@ -34,6 +34,7 @@ class Context:
         locks: the locks that the listing can meet.
         can_write: whether the principal may change the items.
         free_bytes: returns the bytes that the store has room for, None where it cannot tell.
+        is_past: whether the items are of a snapshot: no locks, no quota.
     """
 
     def __init__(
@@ -44,10 +45,14 @@ class Context:
         *,
         can_write: bool,
         free_bytes: Callable[[], int | None],
+        is_past: bool = False,
     ) -> None:
         self.volume = volume
+        self.takes_locks = volume is not None and not is_past
+        self.knows_sizes = volume is None or view is not None
         self.locks = locks
         self._view = view
+        self._is_past = is_past
         self._free_bytes = free_bytes
         self.file_permissions = "RGDNVW" if can_write else "RG"
         self.folder_permissions = "RGDNVCK" if can_write else "RG"
@@ -55,7 +60,7 @@ class Context:
     @cached_property
     def used_bytes(self) -> int | None:
         """Bytes that the volume's files take."""
-        return None if self._view is None else self._view.root.size
+        return None if self._view is None or self._is_past else self._view.root.size
 
     @cached_property
     def available_bytes(self) -> int | None:
@@ -154,6 +159,10 @@ def checksums(item: Item) -> str | None:
     return f"<oc:checksum>{escape(' '.join(sums))}</oc:checksum>" if sums else None
 
 
+def _size(item: Item) -> str | None:
+    return str(item.entry.size) if item.context.knows_sizes else None
+
+
 def _permissions(item: Item) -> str:
     context = item.context
     return context.folder_permissions if item.entry.is_directory else context.file_permissions
@@ -178,14 +187,14 @@ LIVE: Final[dict[str, Live]] = {
     "{DAV:}getlastmodified": _last_modified,
     "{DAV:}lockdiscovery": lambda item: item.context.locks.discovery(item.path),
     "{DAV:}resourcetype": _resource_type,
-    "{DAV:}supportedlock": lambda item: SUPPORTED_LOCK if item.context.volume else "",
+    "{DAV:}supportedlock": lambda item: SUPPORTED_LOCK if item.context.takes_locks else "",
     "{DAV:}quota-available-bytes": _quota_available,
     "{DAV:}quota-used-bytes": _quota_used,
     _OC + "checksums": checksums,
     _OC + "fileid": lambda item: str(item.context.file_id(item.path)),
     _OC + "id": lambda item: f"{item.context.file_id(item.path):019d}casdav",
     _OC + "permissions": _permissions,
-    _OC + "size": lambda item: str(item.entry.size),
+    _OC + "size": _size,
     _WIN32 + "Win32CreationTime": _created,
     _WIN32 + "Win32LastModifiedTime": _last_modified,
 }

@@ -13,8 +13,10 @@ import cas
 from dav.gate import principal_of
 from dav.grants import Rights
 from dav.identity import Principal
+from dav.locations import SNAPSHOTS_NAME
 from dav.paths import is_representable
-from dav.resources import FileResource, FolderResource, ListResource, Session
+from dav.resource_lists import ListResource, SnapshotsResource, past_resource
+from dav.resources import FileResource, FolderResource, Session
 
 
 class VolumesProvider(DAVProvider):
@@ -58,7 +60,7 @@ class VolumesProvider(DAVProvider):
 
     def get_resource_inst(
         self, path: str, environ: dict[str, Any]
-    ) -> ListResource | FolderResource | FileResource | None:
+    ) -> ListResource | SnapshotsResource | FolderResource | FileResource | None:
         """Return the resource at a decoded path, None where nothing is that the user may see.
 
         All look-ups of one request see the same state.
@@ -72,6 +74,8 @@ class VolumesProvider(DAVProvider):
             raise DAVError(HTTP_BAD_REQUEST)
         if not names:
             return ListResource(session)
+        if names[1:2] == [SNAPSHOTS_NAME]:
+            return past_resource(session, names[0], "".join(names[2:3]), "/".join(names[3:]))
         return session.resource(names[0], "/".join(names[1:]))
 
     def _session(self, environ: dict[str, Any]) -> Session:

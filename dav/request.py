@@ -13,16 +13,16 @@ from typing import Final, NamedTuple, Protocol
 from wsgiref.types import WSGIEnvironment
 
 import cas
+from dav.addressed import Resource, representation_headers, state_of
 from dav.answers import REVALIDATED
-from dav.conditions import ABSENT, Conditions, EntityTag, State
-from dav.dates import NANOSECONDS
+from dav.conditions import Conditions
 from dav.environment import header, raw_target
-from dav.etags import etag
 from dav.gate import principal_of
 from dav.grants import Rights, VisibleVolume
 from dav.identity import Principal, Right
 from dav.if_header import IfHeader, ResourceState, parse_if
-from dav.locations import Location, Place, locate
+from dav.locations import SNAPSHOTS_NAME, Location, Place, locate
+from dav.past import LISTED, snapshot_entry, warn_of_shadowed
 from dav.paths import TargetPath, parse_destination, parse_target
 from dav.settings import DriveSettings
 from dav.status import HttpError
@@ -38,68 +38,6 @@ class Services(NamedTuple):
     repository: cas.Repository
     rights: Rights
     settings: DriveSettings
-
-
-class Resource(NamedTuple):
-    """A path of a volume with what is there: `entry` is None where nothing is.
-
-    `info` and `volume` are the volume's, `right` is what the principal may do there.
-    """
-
-    location: Location
-    volume: cas.Volume
-    info: cas.VolumeInfo
-    right: Right
-    entry: cas.Entry | None
-
-    @property
-    def path(self) -> str:
-        """The path inside the volume."""
-        return self.location.path
-
-    @property
-    def is_directory(self) -> bool:
-        """Whether a folder is there."""
-        return self.entry is not None and self.entry.is_directory
-
-    @property
-    def is_hidden(self) -> bool:
-        """Whether something is there that WebDAV cannot show, such as a symbolic link."""
-        return self.entry is not None and not (self.entry.is_directory or self.entry.is_file)
-
-    @property
-    def href(self) -> str:
-        """The percent-encoded absolute path; a folder's ends in a slash."""
-        return self.location.href(is_collection=self.is_directory)
-
-    def visible_entry(self) -> cas.Entry:
-        """Return the entry.
-
-        Raises:
-            HttpError: 404 where nothing is there or nothing that can be shown, or where a file is
-                addressed as if it were a folder.
-        """
-        entry = self.entry
-        if entry is None or self.is_hidden:
-            raise HttpError(404, f"there is no {self.path!r} in {self.info.name!r}")
-        if entry.is_file and self.location.is_collection_form:
-            raise HttpError(404, f"{self.path!r} is a file; its address has no slash at the end")
-        return entry
-
-    def etag(self) -> EntityTag | None:
-        """Return the strong entity tag, None where nothing is there."""
-        return None if self.entry is None else EntityTag(etag(self.volume, self.entry))
-
-    def check_writable(self) -> None:
-        """Raise unless the principal may write here.
-
-        Raises:
-            HttpError: 403.
-        """
-        if self.right < Right.WRITE:
-            raise HttpError(
-                403, f"you may read {self.info.name!r}, not change it", condition="need-privileges"
-            )
 
 
 class TreeReader(Protocol):
@@ -124,6 +62,7 @@ class Request:
         self.environ = environ
         self.method: str = environ["REQUEST_METHOD"]
         self._views: dict[str, tuple[cas.Volume, cas.View]] = {}
+        self._past: dict[tuple[bytes, str], tuple[cas.Snapshot, cas.View]] = {}
         self._tagged: dict[str, Resource | None] = {}
         self._states: dict[str, ResourceState] = {}
 
@@ -220,9 +159,26 @@ class Request:
 
         What a long upload or download pins, the store cannot tidy. A look after this pins anew.
         """
-        for _, view in self._views.values():
+        for _, view in (*self._views.values(), *self._past.values()):
             view.close()
         self._views.clear()
+        self._past.clear()
+
+    def view_of(self, resource: Resource) -> cas.View:
+        """Return the pinned state that a resource is of.
+
+        Raises:
+            NotFoundError: the volume or the snapshot is gone.
+        """
+        if resource.location.snapshot:
+            return self._pin_past(resource.volume, resource.location.snapshot)[1]
+        return self.view(resource.info.name)[1]
+
+    def _pin_past(self, volume: cas.Volume, name: str) -> tuple[cas.Snapshot, cas.View]:
+        key = volume.id, name
+        if key not in self._past:
+            self._past[key] = volume.at_snapshot(name)
+        return self._past[key]
 
     def resolve(self, location: Location) -> Resource:
         """Return what is at a place in a volume.
@@ -234,17 +190,36 @@ class Request:
         nothing = HttpError(404, "there is nothing at this address")
         if location.place in {Place.ROOT, Place.VOLUMES, Place.UPLOADS}:
             raise HttpError(405, f"{self.method} is not for this place, which the server fills")
-        if location.place is not Place.VOLUME:
+        if location.place is Place.NOWHERE:
             raise nothing
         try:
-            volume, view = self.view(location.volume)
+            # Inside a snapshot the present state is of no concern, and not pinned.
+            volume, view = (
+                (self.repository.volume(location.volume), None)
+                if location.place is Place.SNAPSHOT
+                else self.view(location.volume)
+            )
         except (cas.NotFoundError, cas.InvalidError) as error:
             raise nothing from error
         info = volume.info
         right = self.services.rights.right(self.principal, info, location.path)
         if right < Right.READ:
             raise nothing
+        if view is None:
+            return Resource(location, volume, info, Right.READ, self._past_entry(volume, location))
+        if location.place is Place.SNAPSHOTS:
+            if view.get(SNAPSHOTS_NAME) is not None:
+                warn_of_shadowed(volume)
+            return Resource(location, volume, info, Right.READ, LISTED)
         return Resource(location, volume, info, right, view.get(location.path))
+
+    def _past_entry(self, volume: cas.Volume, location: Location) -> cas.Entry | None:
+        """Return what a snapshot has at a place, None for nothing or where it is not there."""
+        try:
+            snapshot, view = self._pin_past(volume, location.snapshot)
+        except cas.NotFoundError:
+            return None
+        return view.get(location.path) if location.path else snapshot_entry(snapshot)
 
     def destination(self) -> Location:
         """Return the place that the Destination header names.
@@ -346,11 +321,15 @@ class Request:
         tagged = resource if tag is None else self._resource_of_tag(tag)
         if tagged is None:
             return ResourceState(None, frozenset())
-        if tree is not None and tag is not None and tagged.info.id != resource.info.id:
+        is_elsewhere = tagged.is_past or tagged.info.id != resource.info.id
+        if tree is not None and tag is not None and is_elsewhere:
             return self._states[tag]
         if tree is not None:
             tagged = tagged._replace(entry=tree.get(tagged.path))
-        if covering is not None:
+        locks: Iterable[cas.Lock]
+        if tagged.is_past:
+            locks = ()  # A lock of the same path is on what is there today.
+        elif covering is not None:
             locks = covering(tagged.path)
         else:
             locks = self.repository.locks.covering(tagged.info.id, tagged.path)
@@ -368,17 +347,3 @@ class Request:
             except HttpError:
                 self._tagged[tag] = None
         return self._tagged[tag]
-
-
-def state_of(resource: Resource) -> State:
-    """Return a resource as HTTP's conditions see it."""
-    entry = resource.entry
-    if entry is None or resource.is_hidden:
-        return ABSENT
-    return State(EntityTag(etag(resource.volume, entry)), entry.mtime_ns // NANOSECONDS)
-
-
-def representation_headers(resource: Resource) -> list[tuple[str, str]]:
-    """Return ETag and OC-ETag of what is there."""
-    tag = resource.etag()
-    return [] if tag is None else [("ETag", f'"{tag.opaque}"'), ("OC-ETag", f'"{tag.opaque}"')]

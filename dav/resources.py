@@ -7,7 +7,6 @@ visible at its end or not at all, and COPY, MOVE and DELETE are single operation
 from __future__ import annotations
 
 import io
-import weakref
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -28,6 +27,7 @@ from dav.errors import answer_for, message_for
 from dav.etags import etag
 from dav.grants import Rights
 from dav.identity import Principal, Right
+from dav.locations import SNAPSHOTS_NAME
 from dav.paths import is_representable
 from dav.properties import content_type
 
@@ -48,8 +48,10 @@ class Session:
         self.principal = principal
         self.environ = environ
         self._views: dict[str, tuple[cas.Volume, cas.View]] = {}
-        # WsgiDAV tells no end of a request; the environment's end is that.
-        weakref.finalize(self, _close_all, self._views)
+        self._past: dict[tuple[bytes, str], tuple[cas.Snapshot, cas.View]] = {}
+        # WsgiDAV tells no end of a request. With the environment these views go, too, and give
+        # up their pins by themselves; a finaliser must not close them: it may run anywhere, also
+        # in a thread that holds the lock which closing takes.
 
     def view(self, volume_name: str) -> tuple[cas.Volume, cas.View]:
         """Return a volume and its pinned view.
@@ -62,6 +64,17 @@ class Session:
             self._views[volume_name] = (volume, volume.view())
         return self._views[volume_name]
 
+    def past(self, volume: cas.Volume, name: str) -> tuple[cas.Snapshot, cas.View]:
+        """Return a snapshot and its pinned view.
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+        key = volume.id, name
+        if key not in self._past:
+            self._past[key] = volume.at_snapshot(name)
+        return self._past[key]
+
     def right(self, volume: cas.Volume, path: str) -> Right:
         """Return what the user may do at a path."""
         return self.rights.right(self.principal, volume.info, path)
@@ -70,7 +83,7 @@ class Session:
         """Return the resource at a path of a volume, None where there is none to show."""
         try:
             volume, view = self.view(volume_name)
-            entry = view.get(path)
+            entry = None if path.partition("/")[0] == SNAPSHOTS_NAME else view.get(path)
         except (cas.NotFoundError, cas.InvalidError):
             return None
         if entry is None or self.right(volume, path) < Right.READ:
@@ -89,9 +102,9 @@ class Session:
         """Return an edit of a volume.
 
         Raises:
-            DAVError: 403 where the user may not write at the path.
+            DAVError: 403 where the user may not write at the path, or nobody.
         """
-        if self.right(volume, path) < Right.WRITE:
+        if path.partition("/")[0] == SNAPSHOTS_NAME or self.right(volume, path) < Right.WRITE:
             raise DAVError(HTTP_FORBIDDEN)
         # WsgiDAV has checked its own locks by now. Those of the repository's table are for our
         # methods' clients: a change that they forbid is refused with 423.
@@ -107,7 +120,7 @@ class Session:
             edit.commit()
         except cas.CasError as error:
             refuse(error)
-        _close_all(self._views)
+        _close_all(self._views, self._past)
         return edit.outcome
 
     def target(self, dest_path: str) -> tuple[cas.Volume, str]:
@@ -135,10 +148,11 @@ def refuse(error: cas.CasError) -> NoReturn:
     raise DAVError(answer_for(error).status, context_info=message_for(error)) from error
 
 
-def _close_all(views: dict[str, tuple[cas.Volume, cas.View]]) -> None:
-    for _, view in views.values():
-        view.close()
-    views.clear()
+def _close_all(*pinned: dict[Any, tuple[Any, cas.View]]) -> None:
+    for views in pinned:
+        for _, view in views.values():
+            view.close()
+        views.clear()
 
 
 class _Common:
@@ -149,6 +163,11 @@ class _Common:
     inside: str
     entry: cas.Entry
     environ: Environ
+
+    @property
+    def view(self) -> cas.View:
+        """The pinned state that the resource is of."""
+        return self.session.view(self.volume.name)[1]
 
     def get_creation_date(self) -> float:
         """Return seconds since the epoch."""
@@ -226,9 +245,9 @@ class _Common:
 
     def _attach_to(self, edit: cas.Edit, path: str) -> None:
         """Have the edit put at `path` what is here."""
-        volume, view = self.session.view(self.volume.name)
+        view, volume_id = self.view, self.volume.id
         entry = view.entry(self.inside)
-        edit.attach(path, entry, epoch=view.epoch, source=self.inside, source_volume=volume.id)
+        edit.attach(path, entry, epoch=view.epoch, source=self.inside, source_volume=volume_id)
 
 
 class FileResource(_Common, DAVNonCollection):
@@ -256,8 +275,7 @@ class FileResource(_Common, DAVNonCollection):
 
     def get_content(self) -> io.BufferedReader:
         """Return a verified, seekable reader."""
-        _, view = self.session.view(self.volume.name)
-        return io.BufferedReader(view.open(self.entry, self.path), 256 * 1024)
+        return io.BufferedReader(self.view.open(self.entry, self.path), 256 * 1024)
 
     def begin_write(self, *, content_type: str | None = None) -> Upload:
         """Return what takes the new content; nothing is visible before `end_write`."""
@@ -291,15 +309,14 @@ class FolderResource(_Common, DAVCollection):
         self.inside = path
         self.entry = entry
 
-    def get_used_bytes(self) -> int:
-        """Return the bytes of all files below."""
+    def get_used_bytes(self) -> int | None:
+        """Return the bytes of all files below; None where no quota counts them."""
         return self.entry.size
 
     def get_available_bytes(self) -> int | None:
         """Return what the quota leaves, None without a quota."""
         quota = self.volume.info.quota
-        _, view = self.session.view(self.volume.name)
-        return None if quota is None else max(0, quota - view.root.size)
+        return None if quota is None else max(0, quota - self.view.root.size)
 
     def get_member_names(self) -> list[str]:
         """Return the names that can be shown."""
@@ -307,13 +324,16 @@ class FolderResource(_Common, DAVCollection):
 
     def get_member_list(self) -> list[FolderResource | FileResource]:
         """Return the members, from one read of the folder."""
-        _, view = self.session.view(self.volume.name)
         members = (
-            self.session.wrap(self.volume, self._member_path(name), entry)
-            for name, entry in view.list(self.inside)
-            if is_representable(name)
+            self.wrap(self._member_path(name), entry)
+            for name, entry in self.view.list(self.inside)
+            if is_representable(name) and (self.inside or name != SNAPSHOTS_NAME)
         )
         return [member for member in members if member is not None]
+
+    def wrap(self, path: str, entry: cas.Entry) -> FolderResource | FileResource | None:
+        """Return a member's resource, None for what WebDAV cannot show."""
+        return self.session.wrap(self.volume, path, entry)
 
     def get_member(self, name: str) -> FolderResource | FileResource | None:
         """Return one member, None where there is none."""
@@ -345,31 +365,6 @@ class FolderResource(_Common, DAVCollection):
         if not is_representable(name):
             raise DAVError(HTTP_FORBIDDEN)
         return f"{self.inside}/{name}" if self.inside else name
-
-
-class ListResource(DAVCollection):
-    """The list of the volumes that the user may see."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__("/", session.environ)
-        self._session = session
-
-    def get_member_names(self) -> list[str]:
-        """Return the names of the volumes."""
-        visible = self._session.rights.visible(self._session.principal)
-        return [found.volume.name for found in visible]
-
-    def get_member(self, name: str) -> FolderResource | FileResource | None:
-        """Return a volume's root, None where there is none to see."""
-        return self._session.resource(name, "")
-
-    def support_etag(self) -> bool:
-        """Return False."""
-        return False
-
-    def get_etag(self) -> None:
-        """Return None."""
-        return
 
 
 class Upload:

@@ -10,7 +10,8 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import cas
-from dav.request import Request, Resource
+from dav.addressed import Resource
+from dav.request import Request
 from dav.status import HttpError
 
 _FRESH_S: Final = 2.0

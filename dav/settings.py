@@ -17,6 +17,7 @@ class DriveSettings:
         infinity_limit: resources below a folder up to which PROPFIND with Depth infinity is
             answered; beyond it is refused (RFC 4918, section 9.1).
         transfer_seconds: life of a resumable upload since its last part.
+        show_snapshots: whether the root of a volume lists `.snapshots`, which is there anyhow.
     """
 
     authorities: tuple[str, ...] = ()
@@ -24,3 +25,4 @@ class DriveSettings:
     locks_per_user: int = 500
     infinity_limit: int = 200_000
     transfer_seconds: int = 24 * 3600
+    show_snapshots: bool = False

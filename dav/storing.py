@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import cas
+from dav.addressed import Resource, representation_headers
 from dav.answers import Answer
 from dav.checksums import PROPERTY as CHECKSUMS
 from dav.checksums import Checksums
 from dav.client_times import ClientTimes
 from dav.media_types import DEFAULT, is_header_text
 from dav.properties import Context
-from dav.request import Request, Resource, representation_headers
+from dav.request import Request
 from dav.retry import until_unchanged
 from dav.status import HttpError
 

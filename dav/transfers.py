@@ -20,6 +20,7 @@ from functools import partial
 from typing import Final
 
 import cas
+from dav.addressed import Resource
 from dav.answers import Answer
 from dav.checksums import Checksums
 from dav.client_times import read_times
@@ -29,7 +30,7 @@ from dav.etags import etag
 from dav.locations import Location, Place
 from dav.locked import check_unlocked
 from dav.paths import is_representable
-from dav.request import Request, Resource
+from dav.request import Request
 from dav.room import check_disk, check_room
 from dav.status import HttpError
 from dav.storing import commit_file, receive, stored

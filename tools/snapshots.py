@@ -85,8 +85,8 @@ def show(session: Session, volume: str, name: str) -> None:
     """Show what is known of a snapshot."""
     with session.open() as repository:
         found = repository.volume(volume)
-        one = found.snapshot(name)
-        with found.at(one.commit) as view:
+        one, view = found.at_snapshot(name)
+        with view:
             root = view.root
     members = {**snapshot_members(volume, one), "size": root.size}
     members |= {"files": root.files, "folders": root.folders}

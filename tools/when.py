@@ -29,10 +29,10 @@ def view_at(volume: cas.Volume, when: str) -> cas.View:
     if not when:
         return volume.view()
     try:
-        snapshot = volume.snapshot(when)
+        volume.snapshot(when)
     except cas.NotFoundError:
         return _without_name(volume, when)
-    return volume.at(snapshot.commit)
+    return volume.at_snapshot(when)[1]
 
 
 def _without_name(volume: cas.Volume, when: str) -> cas.View:

@@ -1,7 +1,8 @@
 """COPY and MOVE (RFC 4918, sections 9.8 and 9.9): constant time, whatever the size.
 
-Within a volume each is one operation of one commit. Between volumes a copy is one commit too; a
-move is a copy and then a removal, in that order: a crash in between leaves both.
+Within a volume each is one operation of one commit, a copy out of its snapshots too. Between
+volumes a copy is one commit as well; a move is a copy and then a removal, in that order: a crash
+in between leaves both.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import msgspec
 
 import cas
 from dav import transfers
+from dav.addressed import Resource, representation_headers
 from dav.answers import Answer
 from dav.creation import check_creatable, creatable, may_overwrite
 from dav.locations import Place
 from dav.locked import check_unlocked
-from dav.request import Request, Resource, representation_headers
+from dav.request import Request
 from dav.status import HttpError
 
 
@@ -27,7 +29,7 @@ def copy(request: Request) -> Answer:
     is_bare = source.is_directory and depth == 0
     target, overwrite = _target(request, source, is_bare=is_bare)
     request.check_conditions(source)
-    if source.info.id == target.info.id and source.path:
+    if _is_in_volume_of(target, source) and source.path:
         edit = _edit(request, source, target)
         edit.copy(source.path, target.path, overwrite=overwrite, recursive=not is_bare)
         return _committed(edit, target)
@@ -59,6 +61,8 @@ def move(request: Request) -> Answer:
 def _source(request: Request) -> Resource:
     resource = request.resource
     resource.visible_entry()
+    if request.location.place is Place.SNAPSHOTS and request.method == "COPY":
+        raise HttpError(403, "these are all snapshots; copy one of them, or something in one")
     return resource
 
 
@@ -73,11 +77,16 @@ def _target(request: Request, source: Resource, *, is_bare: bool) -> tuple[Resou
     if target.location.is_volume_root:
         raise HttpError(403, "a volume cannot be replaced")
     check_creatable(request, target)
-    if source.info.id == target.info.id:
+    if _is_in_volume_of(target, source):
         _check_apart(source.path, target.path, is_bare=is_bare)
     if not overwrite and target.entry is not None:
         raise HttpError(412, f"{target.path!r} is there already")
     return target, overwrite
+
+
+def _is_in_volume_of(target: Resource, source: Resource) -> bool:
+    """Whether both are of one tree as it is now, so that one can hold the other."""
+    return source.info.id == target.info.id and not source.is_past
 
 
 def _check_apart(source: str, target: str, *, is_bare: bool) -> None:
@@ -100,7 +109,7 @@ def _is_below(path: str, folder: str) -> bool:
 
 def _edit(request: Request, source: Resource, target: Resource) -> cas.Edit:
     edit = target.volume.edit(author=request.principal.name, lock_tokens=request.lock_tokens)
-    if request.is_conditional and source.info.id == target.info.id:
+    if request.is_conditional and _is_in_volume_of(target, source):
         edit.require(request.recheck(source))
     return edit
 
@@ -108,12 +117,12 @@ def _edit(request: Request, source: Resource, target: Resource) -> cas.Edit:
 def _attach(
     request: Request, source: Resource, target: Resource, *, overwrite: bool, is_bare: bool
 ) -> Answer:
-    """Copy between volumes, or a volume's root: the entry itself is put at the target."""
-    entry = source.visible_entry()
+    """Copy between volumes, out of the past, or a root: the entry itself is put at the target."""
+    view = request.view_of(source)
+    entry = view.entry(source.path)
     if is_bare:
         entry = msgspec.structs.replace(entry, content=b"", size=0, files=0, folders=0)
     edit = _edit(request, source, target)
-    _, view = request.view(source.info.name)
     edit.attach(
         target.path,
         entry,

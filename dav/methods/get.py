@@ -8,15 +8,16 @@ from typing import Final, TypeAlias, TypeVar, cast
 
 import cas
 from dav import media_types
+from dav.addressed import Resource, representation_headers, state_of
 from dav.answers import REVALIDATED, Answer
-from dav.browse import folder_page, places_page
+from dav.browse import folder_page, places_page, snapshots_page
 from dav.conditions import if_range_holds
 from dav.dates import http_date
 from dav.http.gateway import TAKES_BUFFERS
 from dav.locations import Place
 from dav.properties import content_type
 from dav.ranges import ByteRange, MultipartRanges, UnsatisfiableError, parse_ranges
-from dav.request import Request, Resource, representation_headers, state_of
+from dav.request import Request
 from dav.status import HttpError
 
 _BLOCK_SIZE: Final = 256 * 1024
@@ -40,6 +41,8 @@ def get(request: Request) -> Answer:
     place = request.location.place
     if place in {Place.ROOT, Place.VOLUMES}:
         return places_page(request)
+    if place is Place.SNAPSHOTS:
+        return snapshots_page(request, request.resource)
     if place is Place.UPLOADS:
         raise HttpError(405, "parts of an upload cannot be read back")
     resource = request.resource
@@ -112,8 +115,7 @@ def _body(
 
 
 def _open(request: Request, resource: Resource, entry: cas.Entry) -> cas.FileReader:
-    _, view = request.view(resource.info.name)
-    return view.open(entry, f"{resource.info.name}:/{resource.path}")
+    return request.view_of(resource).open(entry, f"{resource.tree_name}:/{resource.path}")
 
 
 def _blocks(reader: cas.FileReader, start: int, stop: int) -> Iterator[_Block]:

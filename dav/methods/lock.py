@@ -9,6 +9,7 @@ from typing import Final
 
 import cas
 from dav import answers
+from dav.addressed import Resource
 from dav.answers import Answer
 from dav.creation import check_creatable, creatable
 from dav.dates import NANOSECONDS
@@ -16,7 +17,7 @@ from dav.identity import Right
 from dav.lock_xml import active_lock, covers
 from dav.locked import check_unlocked, lock_root
 from dav.multistatus import resource_status
-from dav.request import Request, Resource
+from dav.request import Request
 from dav.status import HttpError
 from dav.xml_requests import LockRequest, parse_lock, parse_timeout
 
@@ -104,7 +105,7 @@ def _refresh(request: Request, resource: Resource) -> Answer:
 def _lock_here(request: Request, resource: Resource, token: str) -> cas.Lock | None:
     """Return the lock with this token if the resource is in its scope."""
     found = request.repository.locks.get(token)
-    if found is None or found.volume_id != resource.info.id:
+    if found is None or found.volume_id != resource.info.id or resource.is_past:
         return None
     return found if covers(found, resource.path) else None
 

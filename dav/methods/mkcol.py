@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dav import transfers
+from dav.addressed import representation_headers
 from dav.answers import Answer
 from dav.client_times import read_times
 from dav.creation import check_creatable, creatable
 from dav.locations import Place
-from dav.request import Request, representation_headers
+from dav.request import Request
 from dav.status import HttpError
 
 

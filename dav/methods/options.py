@@ -39,7 +39,7 @@ def allow(request: Request) -> str:
     match request.location.place:
         case Place.UPLOADS:
             return _UPLOADS
-        case Place.VOLUME:
+        case Place.VOLUME | Place.SNAPSHOTS | Place.SNAPSHOT:
             return _allow_in_volume(request)
         case _:
             return _READ
@@ -50,6 +50,8 @@ def _allow_in_volume(request: Request) -> str:
         resource = request.resource
     except (HttpError, cas.CasError):
         return "OPTIONS"
+    if resource.location.place is Place.SNAPSHOTS:
+        return _READ
     if resource.right < Right.WRITE:
         return _READ_IN_VOLUME
     if resource.entry is None or resource.is_hidden:

@@ -8,25 +8,25 @@ from typing import Final
 
 import cas
 from dav import answers, transfers
+from dav.addressed import Resource
 from dav.answers import Answer
 from dav.identity import Right
-from dav.locations import Location, Place
+from dav.locations import SNAPSHOTS_NAME, Location, Place
 from dav.lock_xml import LockIndex
 from dav.locked import lock_root
+from dav.past import LISTED, snapshot_entry, without_shadowed
 from dav.paths import is_representable, quote_name
 from dav.properties import Context, Item
 from dav.renderer import Renderer
-from dav.request import Request, Resource
+from dav.request import Request
 from dav.room import free_bytes
 from dav.status import HttpError
 from dav.xml_requests import parse_propfind
 
-_LISTED: Final = cas.Entry(cas.EntryKind.DIRECTORY, 0, 0, 0o755, b"")
-"""Stands for the collections that no volume holds."""
 _OUTSIDE: Final = Context(
     None, None, LockIndex((), (), str), can_write=False, free_bytes=lambda: None
 )
-"""Where those collections are: no volume, no locks, no quota."""
+"""Where the collections are that no volume holds: no locks, no quota."""
 
 
 def propfind(request: Request) -> Answer:
@@ -47,6 +47,8 @@ def _items(request: Request, depth: int | None) -> Iterable[Item]:
             return _volumes_items(request, depth)
         case Place.UPLOADS:
             return _transfer_items(request, depth)
+        case Place.SNAPSHOTS:
+            return _snapshots_items(request.resource, depth)
         case _:
             resource = request.resource
             resource.visible_entry()
@@ -55,7 +57,7 @@ def _items(request: Request, depth: int | None) -> Iterable[Item]:
 
 
 def _root_items(request: Request, depth: int | None) -> Iterator[Item]:
-    yield Item("/", "casdav", "", _LISTED, _OUTSIDE)
+    yield Item("/", "casdav", "", LISTED, _OUTSIDE)
     if depth != 0:
         volumes = Location(Place.VOLUMES, ("dav",))
         below = islice(_volumes_items(request, depth, volumes), 1 if depth == 1 else None)
@@ -66,7 +68,7 @@ def _volumes_items(
     request: Request, depth: int | None, location: Location | None = None
 ) -> Iterable[Item]:
     here = (location or request.location).href(is_collection=True)
-    own = Item(here, "dav", "", _LISTED, _OUTSIDE)
+    own = Item(here, "dav", "", LISTED, _OUTSIDE)
     if depth == 0:
         return [own]
     resources = []
@@ -90,26 +92,71 @@ def _transfer_items(request: Request, depth: int | None) -> Iterator[Item]:
         yield Item(href, name, path, entry, context)
 
 
+def _snapshots_items(resource: Resource, depth: int | None) -> Iterable[Item]:
+    """Return the list of snapshots; of each only what its name's entry says is looked at."""
+    own = _snapshots_item(resource.location)
+    if depth == 0:
+        return [own]
+    if depth is None:
+        raise HttpError(403, "ask for the snapshots one by one", condition="propfind-finite-depth")
+    context = _snapshot_roots(resource)
+    return chain(
+        [own],
+        (
+            Item(
+                f"{own.href}{quote_name(snapshot.name)}/",
+                snapshot.name,
+                f"{own.path}/{snapshot.name}",
+                snapshot_entry(snapshot),
+                context,
+            )
+            for snapshot in resource.volume.snapshots()
+        ),
+    )
+
+
+def _snapshots_item(location: Location) -> Item:
+    """Return `.snapshots` as an item; `location` is that, or the root of its volume."""
+    listed = location._replace(place=Place.SNAPSHOTS, names=(SNAPSHOTS_NAME,))
+    return Item(listed.href(is_collection=True), SNAPSHOTS_NAME, SNAPSHOTS_NAME, LISTED, _OUTSIDE)
+
+
+def _snapshot_roots(resource: Resource) -> Context:
+    """Return where the roots of snapshots are; their sizes are not known before they are opened."""
+    return Context(
+        resource.volume,
+        None,
+        LockIndex((), (), str),
+        can_write=False,
+        free_bytes=lambda: None,
+        is_past=True,
+    )
+
+
 def _volume_items(request: Request, resource: Resource, depth: int | None) -> Iterable[Item]:
     """Return the items of a resource in a volume; the engine is asked nothing per item."""
     entry = resource.visible_entry()
     context = _context(request, resource, has_members=depth != 0)
-    names = resource.location.names
-    name = names[-1] if names else resource.info.name
-    own = Item(resource.href, name, resource.path, entry, context)
+    location = resource.location
+    name = location.names[-1] if location.names else resource.info.name
+    own = Item(resource.href, name, "/".join(location.names), entry, context)
+    if location.is_past and not location.path:
+        own = own._replace(context=_snapshot_roots(resource))
     if depth == 0 or not entry.is_directory:
         return [own]
-    _, view = request.view(resource.info.name)
+    view = request.view_of(resource)
     if depth is None:
         _check_finite(request, [resource])
         return chain([own], _descendants(view, resource, context))
-    return chain([own], _children(view, resource, context))
+    is_listed = location.is_volume_root and request.settings.show_snapshots
+    snapshots = [_snapshots_item(location)] if is_listed else []
+    return chain([own], snapshots, _children(view, resource, context))
 
 
 def _children(view: cas.View, resource: Resource, context: Context) -> Iterator[Item]:
-    href, path = resource.href, resource.path
-    below = path + "/" if path else ""
-    for name, entry in view.list(path):
+    location, href = resource.location, resource.href
+    below = "".join(f"{name}/" for name in location.names)
+    for name, entry in without_shadowed(resource.volume, location, view.list(resource.path)):
         is_directory = entry.is_directory
         if (is_directory or entry.is_file) and is_representable(name):
             address = href + quote_name(name)
@@ -119,14 +166,16 @@ def _children(view: cas.View, resource: Resource, context: Context) -> Iterator[
 
 
 def _descendants(view: cas.View, resource: Resource, context: Context) -> Iterator[Item]:
-    for path, entry in view.walk(resource.path):
+    location = resource.location
+    before = f"{SNAPSHOTS_NAME}/{location.snapshot}/" if location.snapshot else ""
+    for path, entry in without_shadowed(resource.volume, location, view.walk(resource.path)):
         if (entry.is_directory or entry.is_file) and is_representable(path):
-            href = resource.location.href_of(path, is_collection=entry.is_directory)
-            yield Item(href, path.rpartition("/")[2], path, entry, context)
+            href = location.href_of(path, is_collection=entry.is_directory)
+            yield Item(href, path.rpartition("/")[2], before + path, entry, context)
 
 
 def _check_finite(request: Request, resources: list[Resource]) -> None:
-    entries = (resource.visible_entry() for resource in resources)
+    entries = (request.view_of(resource).entry(resource.path) for resource in resources)
     if sum(entry.files + entry.folders for entry in entries) > request.settings.infinity_limit:
         raise HttpError(
             403, "the folder is too large for Depth infinity", condition="propfind-finite-depth"
@@ -134,7 +183,16 @@ def _check_finite(request: Request, resources: list[Resource]) -> None:
 
 
 def _context(request: Request, resource: Resource, *, has_members: bool) -> Context:
-    _, view = request.view(resource.info.name)
+    view = request.view_of(resource)
+    if resource.is_past:
+        return Context(
+            resource.volume,
+            view,
+            LockIndex((), (), str),
+            can_write=False,
+            free_bytes=lambda: None,
+            is_past=True,
+        )
     table, volume_id = request.repository.locks, resource.info.id
     covering = table.covering(volume_id, resource.path)
     below = table.below(volume_id, resource.path) if has_members else []

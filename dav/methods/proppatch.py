@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import cas
 from dav import answers
+from dav.addressed import Resource
 from dav.answers import Answer
 from dav.checksums import PROPERTY as CHECKSUMS
 from dav.client_times import keepable, parse_seconds
@@ -14,7 +15,7 @@ from dav.dates import NANOSECONDS, parse_http_date
 from dav.media_types import is_header_text
 from dav.multistatus import propstat, tags
 from dav.properties import LIVE, REPLACEABLE
-from dav.request import Request, Resource
+from dav.request import Request
 from dav.retry import until_unchanged
 from dav.status import HttpError
 from dav.xml_requests import PropertyUpdate, parse_proppatch

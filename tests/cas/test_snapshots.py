@@ -49,6 +49,23 @@ def test_a_snapshot_keeps_the_state_that_it_names(volume: cas.Volume) -> None:
     assert old.time_ns <= old.created_ns <= new.created_ns
 
 
+def test_a_snapshot_is_opened_by_its_name_and_what_it_holds_attached(volume: cas.Volume) -> None:
+    put(volume, "file", b"old")
+    made = volume.create_snapshot("old")
+    put(volume, "file", b"new")
+    found, view = volume.at_snapshot("old")
+    assert found == made
+    with view, view.open("file") as file:
+        assert file.read() == b"old"
+        with volume.edit() as edit:
+            edit.attach("back", view.entry("file"), epoch=view.epoch, source="file")
+    with volume.view() as now:
+        assert now.entry("back").content == view.entry("file").content
+    for name in ("never", "", "ä/\udcff"):
+        with pytest.raises(cas.NotFoundError, match="has no snapshot"):
+            volume.at_snapshot(name)
+
+
 def test_an_empty_volume_can_have_one(volume: cas.Volume) -> None:
     snapshot = volume.create_snapshot("empty")
     with volume.at(snapshot.commit) as view:

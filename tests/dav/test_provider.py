@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 from wsgiref.util import setup_testing_defaults
@@ -20,6 +22,7 @@ from dav.grants import Rights
 from dav.identity import Method, Principal, Role
 from dav.provider import VolumesProvider
 from dav.registry import Registry
+from dav.resources import Session
 
 
 class Answer(NamedTuple):
@@ -154,6 +157,63 @@ def test_a_lock_on_a_free_name_makes_an_empty_file(call: Application) -> None:
 
 def test_names_that_cannot_be_shown_are_refused(call: Application) -> None:
     assert 400 <= call("PUT", "/files/alice/a%0Ab", b"x").status < 500
+
+
+def test_the_past_is_read_and_copied_out_of_and_nothing_else(
+    call: Application, repository: cas.Repository
+) -> None:
+    call("MKCOL", "/files/alice/a")
+    call("PUT", "/files/alice/a/b", b"then")
+    repository.volume("alice").create_snapshot("then")
+    call("PUT", "/files/alice/a/b", b"now")
+    past = "/files/alice/.snapshots"
+    assert b".snapshots" not in call("PROPFIND", "/files/alice/", depth="1").body
+    assert f"{past}/then/<".encode() in call("PROPFIND", past, depth="1").body
+    assert f"{past}/then/a/b<".encode() in call("PROPFIND", f"{past}/then", depth="infinity").body
+    assert call("GET", f"{past}/then/a/b").body == b"then"
+    for path in ("/never", "/then/none", "/then/a/b/c"):
+        assert call("GET", past + path).status == 404
+    assert call("GET", "/files/bob/.snapshots").status == 404
+    target = "http://127.0.0.1/files/alice/"
+    body = b'<propertyupdate xmlns="DAV:"><set><prop><x/></prop></set></propertyupdate>'
+    lock = b'<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope></lockinfo>'
+    for path in ("", "/then", "/then/a", "/then/a/b", "/then/a/new"):
+        for method in ("PUT", "MKCOL", "DELETE", "MOVE", "PROPPATCH", "LOCK"):
+            sent = {"PROPPATCH": body, "LOCK": lock}.get(method, b"")
+            answer = call(method, past + path, sent, destination=target + "x", depth="infinity")
+            assert answer.status >= 400 or b" 403 " in answer.body
+    assert call("COPY", "/files/alice/a", destination=target + ".snapshots").status == 403
+    assert call("COPY", "/files/alice/a", destination=target + ".snapshots/then/x").status == 403
+    assert call("GET", f"{past}/then/a/b").body == b"then"
+    assert call("GET", "/files/alice/a/b").body == b"now"
+    assert call("GET", "/files/alice/x").status == 404
+    assert call("COPY", f"{past}/then/a/b", destination=target + "a/b").status == 204
+    assert call("COPY", f"{past}/then", destination=target + "all").status == 201
+    bare = call("COPY", f"{past}/then/a", destination=target + "all/a", depth="0")
+    assert (bare.status, call("GET", "/files/alice/all/a/b").status) == (204, 404)
+    assert call("GET", "/files/alice/a/b").body == b"then"
+
+
+def test_the_views_of_a_request_may_go_while_another_takes_its_own(
+    repository: cas.Repository,
+) -> None:
+    def leave_garbage() -> None:
+        environ: dict[str, Any] = {}
+        alice = Principal("alice", Role.USER, Method.PASSWORD)
+        session = Session(repository, Rights(Registry(repository)), alice, environ)
+        environ["casdav.session"] = session
+        session.view("alice")
+
+    def pin_and_collect() -> None:
+        process = repository.volume("alice")._engine.process  # noqa: SLF001 - where it matters
+        _, pin = process.pin(lambda _: gc.collect())
+        process.unpin(pin)
+
+    leave_garbage()
+    thread = Thread(target=pin_and_collect, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_a_server_that_did_not_ask_for_buffers_gets_bytes(repository: cas.Repository) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.support.processes import run_casdav
 from tests.support.rclone import REMOTE, Rclone, find_rclone
 
 if TYPE_CHECKING:
@@ -102,3 +103,20 @@ def test_a_server_side_copy_is_whole(rclone: Rclone, tree: Path) -> None:
     rclone.run("copy", tree, REMOTE + "first")
     rclone.run("copy", REMOTE + "first", REMOTE + "second")
     rclone.run("check", "--download", tree, REMOTE + "second")
+
+
+def test_a_snapshot_is_browsed_checked_and_copied_from(
+    rclone: Rclone, server: Server, tree: Path
+) -> None:
+    rclone.run("copy", tree, f"{REMOTE}tree")
+    run_casdav("snapshot", "create", server.user, "monday", store=server.store)
+    rclone.run("purge", f"{REMOTE}tree")
+    past = f"{REMOTE}.snapshots/monday"
+    assert rclone.run("lsf", f"{REMOTE}.snapshots").stdout.split() == ["monday/"]
+    listed = rclone.run("lsf", "-R", "--files-only", f"{past}/tree").stdout.splitlines()
+    assert sorted(listed) == sorted([*NAMES, "empty.txt"])
+    assert rclone.run("lsf", REMOTE).stdout == ""
+    rclone.run("check", "--download", tree, f"{past}/tree")
+    assert rclone.run("copy", tree, f"{past}/new", check=False).returncode != 0
+    rclone.run("copy", f"{past}/tree", f"{REMOTE}restored")
+    rclone.run("check", "--download", tree, f"{REMOTE}restored")
