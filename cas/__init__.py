@@ -72,7 +72,7 @@ from cas.registry import VolumeInfo
 from cas.repository import Repository
 from cas.retention import UNLIMITED, CalendarSpan, Dated, Retention, Verdict, retain
 from cas.scratch import Scratch
-from cas.snapshots import Snapshot, SnapshotRecord
+from cas.snapshots import Snapshot, SnapshotRecord, snapshot_name
 from cas.views import View
 from cas.volume import Volume
 
@@ -158,5 +158,6 @@ __all__ = [
     "open",
     "rebuild_index",
     "retain",
+    "snapshot_name",
     "upgrade",
 ]

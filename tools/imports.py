@@ -47,6 +47,7 @@ class _Report:
     casdav import ~/Pictures alice:/pictures
     casdav import --exclude node_modules --exclude '*.tmp' ~/src alice:/src
     casdav import --delete --dry-run ~/Music alice:/music
+    casdav import --delete --snapshot "$(date +%F)" ~/Documents alice:/documents
     """,
 )
 @click.argument("source", metavar="SRC", type=click.Path(path_type=Path, exists=True))
@@ -65,6 +66,7 @@ class _Report:
 @click.option("-x", "--one-file-system", is_flag=True, help="Do not go into other file systems.")
 @click.option("--delete", is_flag=True, help="Remove from the folder what SRC does not have.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--snapshot", metavar="NAME", help="Give the volume as it is afterwards this name.")
 @pass_session
 def import_(
     session: Session,
@@ -76,6 +78,7 @@ def import_(
     one_file_system: bool,
     delete: bool,
     dry_run: bool,
+    snapshot: str | None,
 ) -> None:
     """Copy what is in the directory SRC into a folder, which is made if need be.
 
@@ -90,9 +93,14 @@ def import_(
 
     Run it again to go on after an interruption, or to bring what has changed since: files whose
     size, times and inode are as before are not read again.
+
+    With --snapshot the volume gets a snapshot when the import has come to its end, also one with
+    problems; a name that is taken is refused before anything is done.
     """
     with session.open() as repository:
         volume = repository.volume(place.volume)
+        if snapshot is not None:
+            _check_free(volume, snapshot)
         excluded = Excluded([*patterns, *read_patterns(pattern_files)])
         choices = Choices(excluded, one_file_system, delete, dry_run, _directory_of(repository))
         with StatCache(cache_path(repository.identity)) as cache:
@@ -106,7 +114,26 @@ def import_(
                     _run(importer, batch, source, place.path)
             if cache.failure is not None:
                 session.output.detail(f"the cache of file times was not used: {cache.failure}")
-        _finish(session.output, batch.totals, dry_run=dry_run)
+        if snapshot is not None and not dry_run:
+            volume.create_snapshot(snapshot, author=author())
+        made = None if snapshot is None else f"{printable(place.volume)}@{snapshot}"
+        session.output.message(
+            "summary", {"dry_run": dry_run, **batch.totals.members(), "snapshot": snapshot}
+        )
+        _finish(session.output, batch.totals, made, dry_run=dry_run)
+
+
+def _check_free(volume: cas.Volume, snapshot: str) -> None:
+    """Raise where no snapshot of this name can be made: before an import, not after it.
+
+    Raises:
+        cas.InvalidError: it cannot be a name.
+        cas.AlreadyExistsError: it is taken.
+    """
+    cas.snapshot_name(snapshot)
+    with suppress(cas.NotFoundError):
+        volume.snapshot(snapshot)
+        raise cas.AlreadyExistsError(f"{volume.name!r} has a snapshot {snapshot!r} already")
 
 
 def _run(importer: Importer, batch: Batch, source: Path, path: str) -> None:
@@ -122,8 +149,7 @@ def _run(importer: Importer, batch: Batch, source: Path, path: str) -> None:
         raise
 
 
-def _finish(output: Output, totals: Totals, *, dry_run: bool) -> None:
-    output.message("summary", {"dry_run": dry_run, **totals.members()})
+def _finish(output: Output, totals: Totals, snapshot: str | None, *, dry_run: bool) -> None:
     words = [
         f"{totals.added:,} added",
         f"{totals.replaced:,} replaced",
@@ -141,6 +167,8 @@ def _finish(output: Output, totals: Totals, *, dry_run: bool) -> None:
             words.append(f"{count:,} {word}")
     prefix = "would be: " if dry_run else ""
     output.done(f"{prefix}{', '.join(words)}; read {size_text(totals.bytes_read)}")
+    if snapshot is not None:
+        output.done(f"{'would make' if dry_run else 'made'} the snapshot {snapshot}")
     if totals.problems:
         raise Failure(f"{totals.problems:,} problems; they are listed above", Exit.PROBLEMS)
 
