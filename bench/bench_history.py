@@ -1,4 +1,4 @@
-"""History: what differs between two snapshots, and how long lists of snapshots take, in process."""
+"""History: differences, snapshots, the log of a path, a past moment and a rollback, in process."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ _FILES_A_FOLDER = 1_000
 _SNAPSHOTS = 1_000
 _DIFF_LIMIT_MS = 30.0
 _LIST_LIMIT_MS = 50.0
+_CHANGES = 100_000
+_LOG_LIMIT_MS = 10.0
+_ROLLBACK_LIMIT_MS = 50.0
 
 
 def test_diff_of_snapshots(
@@ -80,6 +83,68 @@ def test_list_of_snapshots(
     title = f"listing {_SNAPSHOTS:,} snapshots"
     figure = Figure("time", title, "ms", higher_is_better=False, limit=_LIST_LIMIT_MS)
     compete(benchmark, table, [figure], listed, {}, max(scale.rounds, 9))
+
+
+def test_the_past(benchmark: BenchmarkFixture, table: Table, scale: Scale, place: Path) -> None:
+    """A file of three versions in a volume with 100,000 changes: its log, an old state of it."""
+    store = place / "past"
+    middle = 0
+    with cas.create(store) as repository:
+        volume = repository.create_volume("bench")
+        with volume.edit() as edit:
+            for number in range(_FOLDERS):
+                edit.make_directory(_folder(number))
+        for number in range(_FOLDERS):
+            with volume.edit() as edit:
+                for index in range(_CHANGES // _FOLDERS):
+                    edit.put(f"{_folder(number)}/file {index:04}", cas.EMPTY_CONTENT)
+                if number % 40 == 0:
+                    edit.set_properties(f"{_folder(0)}/file 0500", mtime_ns=number)
+            if number == _FOLDERS // 2 + 5:
+                middle = edit.sequence
+            if number % 10 == 0:
+                repository.checkpoint()
+
+    def look() -> dict[str, float]:
+        with cas.open(store) as repository:
+            volume = repository.volume("bench")
+            start = time.perf_counter()
+            items = list(volume.log(f"{_folder(0)}/file 0500"))
+            logged = time.perf_counter()
+            with volume.at_sequence(middle) as view:
+                files = view.root.files
+                opened = time.perf_counter()
+                with volume.edit() as edit:
+                    edit.replace_root(view.root, epoch=view.epoch, nodes=view.nodes)
+                taken_back = time.perf_counter()
+            with volume.view() as view:
+                assert view.root.files == files
+        assert len(items) >= 4
+        return {
+            "log": (logged - start) * 1000,
+            "past": (opened - logged) * 1000,
+            "rollback": (taken_back - opened) * 1000,
+        }
+
+    among = f"among {_CHANGES:,} changes"
+    figures = [
+        Figure(
+            "log",
+            f"log of a path {among}",
+            "ms",
+            higher_is_better=False,
+            limit=_LOG_LIMIT_MS,
+        ),
+        Figure("past", "a state between commits opened", "ms", higher_is_better=False),
+        Figure(
+            "rollback",
+            "volume taken back by half its files",
+            "ms",
+            higher_is_better=False,
+            limit=_ROLLBACK_LIMIT_MS,
+        ),
+    ]
+    compete(benchmark, table, figures, look, {}, max(scale.rounds, 9))
 
 
 def _compare(volume: cas.Volume, old: cas.Snapshot, new: cas.Snapshot) -> float:

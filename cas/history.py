@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from blake3 import blake3
 
-from cas.catalog import Catalog, ChangesRow, Head, HistoryMark, ReadTransaction
+from cas.catalog import COMMIT_RESERVE, Catalog, ChangesRow, Head, HistoryMark, ReadTransaction
 from cas.chunkstore import ChunkStore
 from cas.errors import CasError, IntegrityError, NotFoundError
 from cas.ids import Kind
@@ -162,7 +162,7 @@ class HistoryIndex:
         keys: list[tuple[bytes, int]],
     ) -> None:
         """Write rows and mark, unless another process has come further meanwhile."""
-        with self._catalog.write() as transaction:
+        with self._catalog.write(reserve=COMMIT_RESERVE) as transaction:
             history = transaction.history()
             if history.mark(volume_id) == known:
                 history.put_runs(volume_id, runs)
