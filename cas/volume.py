@@ -227,7 +227,6 @@ class Volume:
         try:
             found = self._find_snapshot(nodes, head, name)
             commit = load_commit(engine.chunks, found.commit)
-            require_kept(engine.chunks, commit.root)
         except BaseException:
             engine.process.unpin(pin)
             raise
