@@ -61,6 +61,7 @@ from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind, W
 from cas.maintenance.policy import DEFAULT_POLICY, VersionPolicy
 from cas.maintenance.reindex import RebuildSource, RebuiltIndex, look_at_source, rebuild_index
 from cas.maintenance.sampling import Reading, Scrub, Share
+from cas.maintenance.statistics import Growth, Kept, StoredSums, growth, sum_kept, sum_states
 from cas.maintenance.upgrading import Upgrade, upgrade
 from cas.maintenance.watching import CollectionWatcher
 from cas.moves import Move
@@ -112,8 +113,10 @@ __all__ = [
     "FileWriter",
     "FolderWriter",
     "FormatError",
+    "Growth",
     "IntegrityError",
     "InvalidError",
+    "Kept",
     "Lock",
     "LockTable",
     "LockView",
@@ -139,6 +142,7 @@ __all__ = [
     "StoreError",
     "StoreFullError",
     "StoredFiles",
+    "StoredSums",
     "SystemClock",
     "TreeState",
     "Upgrade",
@@ -153,11 +157,14 @@ __all__ = [
     "collect_garbage",
     "create",
     "diff",
+    "growth",
     "look_at_source",
     "moves_between",
     "open",
     "rebuild_index",
     "retain",
     "snapshot_name",
+    "sum_kept",
+    "sum_states",
     "upgrade",
 ]

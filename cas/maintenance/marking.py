@@ -21,9 +21,14 @@ class Marking:
     Memory is a bit for each object, and the ids of tree nodes that are in no pack yet.
     """
 
-    def __init__(self, engine: Engine, progress: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        progress: Callable[[int], None],
+        liveness: Liveness | None = None,
+    ) -> None:
         """`progress` is told now and then how many nodes have been read since the last time."""
-        self.liveness = Liveness()
+        self.liveness = liveness or Liveness()
         self._catalog = engine.catalog
         self._chunks = engine.chunks
         self._nodes = engine.nodes
