@@ -85,8 +85,8 @@ def moves_between(
         return diff(old, new, path, old_path=old_path, moves=moves)
 
     moves: list[Move] = []
-    if not any(each.old is None or each.new is None for each in differences(())):
-        return moves  # Nothing came or went: the history, which may be long, need not be asked.
+    if not any(each.new is None for each in differences(())):
+        return moves  # Nothing went anywhere: the history, which may be long, need not be asked.
     if changes is not None and old.sequence <= new.sequence:
         moves = find_moves(old, new, changes(old.sequence, new.sequence))
     elif changes is not None:

@@ -111,5 +111,6 @@ def _latest(snapshots: list[cas.Snapshot], before: Period) -> cas.Snapshot | Non
 
 
 def _has_changed(volume: cas.Volume, since: cas.Snapshot) -> bool:
-    with volume.at(since.commit) as then, volume.view() as now:
+    _, then = volume.at_snapshot(since.name)
+    with then, volume.view() as now:
         return then.root != now.root

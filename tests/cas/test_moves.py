@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Never
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -200,6 +200,33 @@ def test_by_content_where_no_history_connects(volume: cas.Volume) -> None:
             assert moves == [cas.Move("d", "d 2"), cas.Move("f", "f 2")]
             found = dict(signs(list(cas.diff(old, new, moves=moves))))
             assert found == {"d 2": "d", "f 2": "f", "docs": "-", "docs 2": "+", "docs 3": "+"}
+
+
+def test_what_was_moved_before_a_rollback_is_where_it_was(volume: cas.Volume) -> None:
+    with volume.view() as old:
+        with volume.edit() as edit:
+            edit.move("d", "e")
+            edit.remove("f")
+        with volume.edit() as edit:
+            edit.replace_root(old.root, epoch=old.epoch, nodes=old.nodes)
+            edit.move("docs", "papers")
+            put(volume, edit, "papers/3", "new")
+        with volume.view() as new:
+            assert dict(signs(between(volume, old, new))) == {"papers": "docs", "papers/3": "+"}
+            back = dict(signs(between(volume, new, old)))
+            assert back == {"docs": "papers", "papers/3": "-"}
+
+
+def test_where_nothing_went_the_history_is_not_asked(volume: cas.Volume) -> None:
+    def refuse(after: int, upto: int) -> Iterator[Never]:
+        raise AssertionError(f"asked for the changes from {after} to {upto}")
+
+    with volume.view() as old:
+        with volume.edit() as edit:
+            put(volume, edit, "new", "new")
+            put(volume, edit, "f", "changed")
+        with volume.view() as new:
+            assert cas.moves_between(old, new, changes=refuse) == []
 
 
 def test_two_folders_side_by_side(volume: cas.Volume) -> None:
