@@ -8,11 +8,14 @@ tree of names where a moved folder takes along all that was remembered below it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from cas.journal import Action, Change
+from cas.objects import Entry
 from cas.paths import Names, join_names
 from cas.replaying import split_joined
+from cas.trees import lookup
 from cas.views import View
 
 
@@ -33,11 +36,21 @@ def find_moves(old: View, new: View, changes: Iterable[Change]) -> list[Move]:
     Raises:
         IntegrityError: a folder on the way is damaged.
     """
-    origins = _Origins(lambda names: old.get(join_names(names)) is not None)
+    origins = _Origins(partial(_is_in, old))
     for change in changes:
         origins.follow(change)
     found = (Move(join_names(source), join_names(path)) for source, path in origins.moved())
     return sorted((move for move in found if _is_move(old, new, move)), key=lambda move: move.path)
+
+
+def _is_in(view: View, names: Names) -> bool:
+    # Not by `View.get`: this is asked for every file that a program saved by renaming it.
+    entry: Entry | None = view.root
+    for name in names:
+        if entry is None or not entry.is_directory:
+            return False
+        entry = lookup(view.nodes, entry.content, name)
+    return entry is not None
 
 
 def _is_move(old: View, new: View, move: Move) -> bool:
