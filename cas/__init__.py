@@ -60,6 +60,7 @@ from cas.maintenance.collection import CollectionReport, collect_garbage
 from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind, Watcher
 from cas.maintenance.policy import DEFAULT_POLICY, VersionPolicy
 from cas.maintenance.reindex import RebuildSource, RebuiltIndex, look_at_source, rebuild_index
+from cas.maintenance.repair import RepairedPack, RepairReport, repair_repository
 from cas.maintenance.sampling import Reading, Scrub, Share
 from cas.maintenance.statistics import Growth, Kept, StoredSums, growth, sum_kept, sum_states
 from cas.maintenance.upgrading import Upgrade, upgrade
@@ -131,6 +132,8 @@ __all__ = [
     "Reading",
     "RebuildSource",
     "RebuiltIndex",
+    "RepairReport",
+    "RepairedPack",
     "Repository",
     "RepositoryConfig",
     "Retention",
@@ -162,6 +165,7 @@ __all__ = [
     "moves_between",
     "open",
     "rebuild_index",
+    "repair_repository",
     "retain",
     "snapshot_name",
     "sum_kept",

@@ -90,7 +90,8 @@ class Checkpointer:
                 heads = reading.heads()
                 number, record_id = reading.journal_end()
                 oldest = next(reading.journal(), None)
-            if oldest is not None:  # what the commits cover ends before it
+            is_covered = all(head.sequence == head.commit_sequence for _, head in heads)
+            if oldest is not None and not is_covered:  # what the commits cover ends before it
                 record = decode(oldest, JournalRecord)
                 number, record_id = record.number - 1, record.previous
             heads.sort(key=lambda each: each[0] == REGISTRY_ID)  # whose ref moves last

@@ -116,6 +116,12 @@ REBUILD_HINT: Final = "it is rebuilt from the packs with `casdav index rebuild`"
 """What to do about damage of the catalog, for the end of a message."""
 
 
+REPAIR_HINT: Final = (
+    "bring it back from a copy of the repository, or go on without it with `casdav repair`"
+)
+"""What to do about what is damaged in the packs and refs themselves."""
+
+
 class FormatError(CasError):
     """The bytes have a magic or version that this program does not know."""
 

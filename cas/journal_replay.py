@@ -15,7 +15,7 @@ import msgspec
 
 from cas.catalog import WriteTransaction
 from cas.disk import StoreErrors
-from cas.errors import CasError, IntegrityError, MissingObjectError
+from cas.errors import REPAIR_HINT, CasError, IntegrityError, MissingObjectError
 from cas.ids import Identifier, Kind, ObjectId
 from cas.journal import Batch, JournalRecord
 from cas.nodes import CommitNodes, NodeStore
@@ -100,9 +100,8 @@ class JournalReplay:
                 continue
             if record.number != number + 1 or record.previous != previous:
                 message = (
-                    f"the journal is broken between records {number} and {record.number}: bring "
-                    "the missing packs back from a copy, or give up what cannot be read with "
-                    "`casdav repair`"
+                    f"the journal is broken between records {number} and {record.number}, where "
+                    f"a pack is missing: {REPAIR_HINT}"
                 )
                 raise IntegrityError(message)
             self._replay(transaction, record)
@@ -113,8 +112,7 @@ class JournalReplay:
             if not pack.is_journal_whole and pack.footer.last_journal > number:
                 message = (
                     f"pack {pack.id.hex()} is damaged where it has the newest changes, up to "
-                    f"journal record {pack.footer.last_journal}: bring it back from a copy, or "
-                    "give up what cannot be read with `casdav repair`"
+                    f"journal record {pack.footer.last_journal}: {REPAIR_HINT}"
                 )
                 raise IntegrityError(message)
 

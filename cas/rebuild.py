@@ -17,7 +17,7 @@ from cas.catalog import Catalog, Head, WriteTransaction
 from cas.chunkstore import ChunkStore
 from cas.clock import Clock
 from cas.disk import StoreErrors
-from cas.errors import IntegrityError
+from cas.errors import REPAIR_HINT, IntegrityError
 from cas.formats import REGISTRY_ID
 from cas.ids import Kind
 from cas.journal import Commit
@@ -26,7 +26,7 @@ from cas.objects import decode
 from cas.pack_reader import pack_blob_name
 from cas.processes import live_processes
 from cas.recovery import Recovery
-from cas.refs import read_ref, read_refs
+from cas.refs import Ref, read_ref, read_refs
 from cas.salvage import find_starts, replay_rest
 from cas.stores.base import BlobStore
 
@@ -103,7 +103,7 @@ class _Rebuild:
         covered = read_ref(self._store, self._chunks.identifier, REGISTRY_ID)
         packs = self._enter_packs(covered.journal if covered else 0)
         refs = read_refs(self._store, self._chunks.identifier)
-        commits = [(ref, decode(self._chunks.get(Kind.COMMIT, ref.commit), Commit)) for ref in refs]
+        commits = [(ref, self._commit(ref)) for ref in refs]
         # In one transaction: a rebuild that is cut off leaves nothing that the next trips over.
         with self._catalog.write() as transaction:
             for ref, commit in commits:
@@ -112,6 +112,13 @@ class _Rebuild:
                 transaction.set_journal_end(covered.journal, covered.journal_id)
             self._recovery.replay.all(transaction, packs)
             transaction.set_identity(self._identity)
+
+    def _commit(self, ref: Ref) -> Commit:
+        try:
+            return decode(self._chunks.get(Kind.COMMIT, ref.commit), Commit)
+        except IntegrityError as error:
+            message = f"the newest commit of volume {ref.volume_id.hex()} ({error}): {REPAIR_HINT}"
+            raise IntegrityError(message) from error
 
     def salvage(self, clock: Clock, losses: list[Loss]) -> None:
         """Rebuild as far as can be."""

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from cas.errors import ConflictError, IntegrityError, NotFoundError
+from cas.errors import REPAIR_HINT, ConflictError, IntegrityError, NotFoundError
 from cas.ids import Identifier, Kind, ObjectId
 from cas.objects import decode, encode
 from cas.stores.base import BlobStore
@@ -84,10 +84,10 @@ def _name(volume_id: bytes) -> str:
 def _decode(identifier: Identifier, stored: bytes, name: str) -> Ref:
     payload = stored[_DIGEST_SIZE:]
     if identifier.identify(Kind.REF, payload) != stored[:_DIGEST_SIZE]:
-        message = f"{name} is damaged: bring it back from a copy of the repository"
+        message = f"{name} is damaged: {REPAIR_HINT}"
         raise IntegrityError(message)
     ref = decode(payload, Ref)
     if _name(ref.volume_id) != name:
-        message = f"{name} is the ref of another volume: bring it back from a copy"
+        message = f"{name} is the ref of another volume: {REPAIR_HINT}"
         raise IntegrityError(message)
     return ref

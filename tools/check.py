@@ -8,7 +8,7 @@ import cas
 from tools.exits import Exit, Failure
 from tools.framework import Command
 from tools.names import json_name, printable, size_text
-from tools.output import Output, Progress
+from tools.output import NoProgress, Output, Progress
 from tools.parameters import SHARE, SPAN
 from tools.session import Session, pass_session
 
@@ -48,21 +48,26 @@ def check(session: Session, *, share: float | None, budget: int | None, seed: in
     with session.open() as repository, session.output.progress("check") as progress:
         scrub = cas.Scrub(repository, budget) if budget is not None else None
         reading = scrub or (cas.Share(share, seed) if share is not None else None)
-        watcher = _Watcher(session.output, progress)
+        watcher = Watcher(session.output, progress)
         summary = cas.check_repository(repository, reading=reading, watcher=watcher)
     _finish(session.output, summary, scrub)
 
 
-class _Watcher:
-    """Prints what a check finds, as it finds it."""
+class Watcher:
+    """Prints what a check finds, as it finds it; one that is quiet only which paths are hit."""
 
-    def __init__(self, output: Output, progress: Progress) -> None:
+    def __init__(
+        self, output: Output, progress: Progress | None = None, *, quiet: bool = False
+    ) -> None:
         self._output = output
-        self._progress = progress
+        self._progress = progress or NoProgress()
+        self._is_quiet = quiet
         self._is_first = True
 
     def damage(self, damage: cas.Damage) -> None:
         """Print one thing that is wrong."""
+        if self._is_quiet:
+            return
         self._output.message("damage", _damage_members(damage))
         self._output.text(f"{damage.kind}: {printable(damage.message)}")
 
@@ -150,4 +155,8 @@ def _finish(output: Output, summary: cas.CheckSummary, scrub: cas.Scrub | None) 
 def _advice(summary: cas.CheckSummary) -> str:
     """Return the line that says what is to be done about the damage."""
     count = f"{summary.damaged:,} things are" if summary.damaged > 1 else "one thing is"
-    return f"{count} wrong, as listed"
+    is_catalog = summary.kinds == {cas.DamageKind.CATALOG} or (
+        cas.DamageKind.CATALOG in summary.kinds and cas.DamageKind.DAMAGED not in summary.kinds
+    )
+    command = "casdav index rebuild" if is_catalog else "casdav repair"
+    return f"{count} wrong, as listed; `{command}` mends what can be mended"

@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, Place]] = {
     "lock": Place("tools.locks", "lock", "WebDAV locks: list, break."),
     "gc": Place("tools.gc", "gc", "Delete what nothing refers to any more."),
     "check": Place("tools.check", "check", "Check that all is there, and as it was written."),
+    "repair": Place("tools.repair", "repair", "Take damaged packs out of use, name what is lost."),
     "index": Place("tools.index", "index", "The catalog: make it anew from the packs."),
     "stats": Place("tools.stats", "stats", "Show sizes and numbers of the repository."),
     "upgrade": Place("tools.upgrade", "upgrade", "Bring a repository to the newest format."),

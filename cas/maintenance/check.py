@@ -16,7 +16,14 @@ from contextlib import suppress
 from cas.catalog import PackRow
 from cas.disk import file_lock
 from cas.formats import COLLECTION_LOCK, REGISTRY_ID
-from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind, Watcher
+from cas.maintenance.damage import (
+    Affected,
+    CheckSummary,
+    Damage,
+    DamageKind,
+    Silence,
+    Watcher,
+)
 from cas.maintenance.history import History, volume_names
 from cas.maintenance.naming import Naming
 from cas.maintenance.pack_table import PackTable
@@ -25,22 +32,6 @@ from cas.maintenance.sampling import Reading
 from cas.maintenance.walk import Walk
 from cas.repository import Repository
 from cas.volume import Engine
-
-
-class _Silence:
-    """A watcher that nobody listens to."""
-
-    def damage(self, damage: Damage) -> None:
-        pass
-
-    def affected(self, affected: Affected) -> None:
-        pass
-
-    def expect(self, size: int) -> None:
-        pass
-
-    def advance(self, size: int) -> None:
-        pass
 
 
 def check_repository(
@@ -60,7 +51,7 @@ def check_repository(
     """
     engine = repository.engine
     with file_lock(engine.local / COLLECTION_LOCK, wait=True):
-        return _Check(engine, watcher or _Silence()).run(reading)
+        return _Check(engine, watcher or Silence()).run(reading)
 
 
 class _Check:

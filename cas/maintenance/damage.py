@@ -88,3 +88,19 @@ class Watcher(Protocol):
 
     def advance(self, size: int) -> None:
         """So many more of them were."""
+
+
+class Silence:
+    """A watcher that nobody listens to."""
+
+    def damage(self, damage: Damage) -> None:
+        """Do nothing."""
+
+    def affected(self, affected: Affected) -> None:
+        """Do nothing."""
+
+    def expect(self, size: int) -> None:
+        """Do nothing."""
+
+    def advance(self, size: int) -> None:
+        """Do nothing."""

@@ -72,6 +72,11 @@ class CheckedPack(NamedTuple):
     places: list[RecordPlace]
     has_footer: bool
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a process appends to it, or has left it to be moved."""
+        return self.row.state is PackState.OPEN
+
 
 class PackTable:
     """The packs of a repository, and which of their records are sound. For one thread."""
@@ -120,6 +125,14 @@ class PackTable:
                 return pack
         return None
 
+    def look(self, ordinal: int) -> CheckedPack | None:
+        """Return a pack with what it says it holds, without comparing; None if it is gone."""
+        row = self._row(ordinal)
+        try:
+            return None if row is None else self._open(ordinal, row, [])
+        except (IntegrityError, NotFoundError):
+            return None
+
     def mark_damaged(self, pack: CheckedPack, number: int) -> None:
         """Note that a record, by its number among the pack's places, is not what its id says."""
         (location,) = self.find([pack.places[number].id])
@@ -167,6 +180,13 @@ class PackTable:
                 return None
             (location,) = self.find([object_id])
         return None
+
+    def locations(self) -> Iterator[tuple[bytes, Location]]:
+        """Yield all objects that the catalog knows, and where they lie."""
+        for object_id, row in self._rows():
+            location = _decoded(row)
+            if location is not None:
+                yield object_id, location
 
     def check_rows(self) -> None:
         """Look for rows of the catalog that lead to no record, or to another one's."""

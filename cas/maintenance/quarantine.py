@@ -1,0 +1,165 @@
+"""Taking a damaged pack out of use: what is sound in it is written anew, the file is kept aside.
+
+Nothing is deleted, and nothing is put in the place of what is lost: the catalog forgets it. So it
+is reported as missing, by every process, and stored when the same content comes again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from cas.catalog import Location
+from cas.compression import Codec
+from cas.disk import StoreErrors, sync_directory
+from cas.errors import CasError, NotFoundError
+from cas.ids import Kind, ObjectId
+from cas.maintenance.pack_table import CheckedPack
+from cas.pack_reader import pack_blob_name
+from cas.packfile import RECORD_OVERHEAD, PackKind, Record, RecordPlace
+from cas.records import open_record
+from cas.reliance import Reliance
+from cas.volume import Engine
+
+QUARANTINE: Final = "quarantine"
+"""Directory beside `packs` that holds damaged packs, under their names."""
+_COPIED_AT_ONCE: Final = 256
+
+
+class Held(NamedTuple):
+    """An object that the catalog finds in a damaged pack."""
+
+    id: ObjectId
+    location: Location
+
+
+class Quarantine:
+    """Takes damaged packs out of use. For one thread, which holds the collection's lock."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.directory = engine.local.parent / QUARANTINE
+
+    def condemn(self, ordinals: Sequence[int]) -> None:
+        """Let no writer find anything in these packs any more: what comes again is stored anew."""
+        with self._engine.catalog.write() as transaction:
+            transaction.condemn(ordinals)
+
+    def copy(self, pack: CheckedPack, sound: Sequence[RecordPlace]) -> None:
+        """Write records of a damaged pack to open packs, as they are.
+
+        Raises:
+            StoreError, StoreFullError: the disk failed or is full; the pack is as it was.
+        """
+        kind = PackKind(pack.row.kind)
+        for first in range(0, len(sound), _COPIED_AT_ONCE):
+            records = []
+            for place in sound[first : first + _COPIED_AT_ONCE]:
+                stored = pack.file.read_at(place.offset + RECORD_OVERHEAD, place.stored_size)
+                records.append(Record(place.kind, place.id, place.plain_size, place.codec, stored))
+            self._write(kind, records)
+
+    def rescue(self, lost: Sequence[Held]) -> list[Held]:
+        """Write those objects anew that can be read after all; return the others.
+
+        A second try may read what a first one could not, and of tree nodes the nursery may have
+        another copy.
+        """
+        rest = []
+        for held in lost:
+            stored = self._second_try(held)
+            if stored is None:
+                rest.append(held)
+                continue
+            kind = held.location.kind
+            pack_kind = PackKind.DATA if kind is Kind.CHUNK else PackKind.TREE
+            self._write(pack_kind, [Record(kind, held.id, *stored)])
+        return rest
+
+    def forget(
+        self, ordinal: int, lost: Sequence[Held], spares: dict[bytes, Location]
+    ) -> list[Held]:
+        """Forget a pack and what is lost with it, and lies in no other one; return that."""
+        gone: list[Held] = []
+        with self._engine.catalog.write() as transaction:
+            for held in lost:
+                if transaction.location(held.id) != held.location:
+                    continue  # it came again meanwhile
+                spare = spares.get(held.id)
+                if spare is not None:
+                    transaction.put_locations([(held.id, spare)])
+                else:
+                    transaction.delete_location(held.id)
+                    gone.append(held)
+            transaction.remove_pack(ordinal)
+        self._engine.catalog.sync()
+        return gone
+
+    def set_aside(self, pack_id: bytes) -> None:
+        """Give the pack's file a second name in the quarantine.
+
+        Raises:
+            StoreError: that cannot be.
+        """
+        source = self._engine.store.local_path(pack_blob_name(pack_id))
+        target = self.directory / pack_id.hex()
+        if source is None or target.exists():
+            return
+        with StoreErrors():
+            self.directory.mkdir(mode=0o700, exist_ok=True)
+            try:
+                os.link(source, target)
+            except FileNotFoundError:
+                return  # the pack is missing
+            except OSError:  # a file system without links
+                _copy(source, target)
+            for directory in (self.directory, self.directory.parent):
+                sync_directory(directory)
+
+    def remove(self, ordinal: int, pack_id: bytes) -> None:
+        """Take away the pack's name below `packs`; its file stays in the quarantine."""
+        with suppress(NotFoundError):
+            self._engine.store.delete(pack_blob_name(pack_id))
+        with self._engine.catalog.write() as transaction:
+            transaction.forget_pack(ordinal)
+        self._engine.chunks.let_go_of_removed()
+
+    def _write(self, kind: PackKind, records: list[Record]) -> None:
+        relies = Reliance()
+        packs = self._engine.chunks.open_packs
+        packs.append(kind, records, relies)
+        packs.sync(relies)
+        with self._engine.catalog.write() as transaction:
+            flushed = packs.flush(transaction, [relies])
+        packs.confirm(flushed)
+
+    def _second_try(self, held: Held) -> tuple[int, int, bytes] | None:
+        """Return plain size, codec and stored bytes of an object, if it can be read now."""
+        location = held.location
+        identifier = self._engine.chunks.identifier
+        with suppress(CasError):
+            stored = self._engine.chunks.reader.read(
+                location.pack, location.offset + RECORD_OVERHEAD, location.stored_size
+            )
+            open_record(identifier, location.kind, held.id, location, stored)
+            return location.plain_size, location.codec, stored
+        if location.kind is Kind.TREE_NODE:
+            with self._engine.catalog.read() as transaction:
+                young = transaction.young_node(held.id)
+            if young is not None and identifier.identify(location.kind, young) == held.id:
+                return len(young), Codec.RAW, young
+        return None
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file durably; the name comes last."""
+    new = target.with_suffix(".new")
+    with source.open("rb") as file, new.open("wb") as copy:
+        shutil.copyfileobj(file, copy)
+        copy.flush()
+        os.fsync(copy.fileno())
+    new.rename(target)
