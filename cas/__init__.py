@@ -61,6 +61,7 @@ from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind, W
 from cas.maintenance.policy import DEFAULT_POLICY, VersionPolicy
 from cas.maintenance.reindex import RebuildSource, RebuiltIndex, look_at_source, rebuild_index
 from cas.maintenance.repair import RepairedPack, RepairReport, repair_repository
+from cas.maintenance.replication import ReplicationReport, replicate
 from cas.maintenance.sampling import Reading, Scrub, Share
 from cas.maintenance.statistics import Growth, Kept, StoredSums, growth, sum_kept, sum_states
 from cas.maintenance.upgrading import Upgrade, upgrade
@@ -134,6 +135,7 @@ __all__ = [
     "RebuiltIndex",
     "RepairReport",
     "RepairedPack",
+    "ReplicationReport",
     "Repository",
     "RepositoryConfig",
     "Retention",
@@ -166,6 +168,7 @@ __all__ = [
     "open",
     "rebuild_index",
     "repair_repository",
+    "replicate",
     "retain",
     "snapshot_name",
     "sum_kept",

@@ -49,6 +49,7 @@ class Process:
         with catalog.write() as transaction:
             self.generation = transaction.generation()
             self._epoch = self._written_epoch = transaction.epoch()
+            self._sealing = transaction.sealing()
             self._put(transaction)
 
     def pin(self, look: Callable[[ReadTransaction], _Seen]) -> tuple[_Seen, Pin]:
@@ -92,6 +93,18 @@ class Process:
         if oldest > self.generation or oldest_epoch > self._written_epoch:
             self.generation = max(oldest, self.generation)
             self._written_epoch = oldest_epoch
+            self._put(transaction)
+
+    def asked_to_seal(self) -> int | None:
+        """Return the number of a request to seal the open packs, None where there is no new one."""
+        with self._catalog.read() as reading:
+            number = reading.sealing()
+        return number if number > self._sealing else None
+
+    def note_sealing(self, number: int) -> None:
+        """Say in the catalog that all that was open at this request is sealed."""
+        with self._catalog.write() as transaction:
+            self._sealing = number
             self._put(transaction)
 
     def keep_up(self) -> None:
@@ -143,7 +156,9 @@ class Process:
 
     def _put(self, transaction: WriteTransaction) -> None:
         now = self._clock.now_ns()
-        row = ProcessRow(os.getpid(), self.generation, now, epoch=self._written_epoch)
+        row = ProcessRow(
+            os.getpid(), self.generation, now, epoch=self._written_epoch, sealing=self._sealing
+        )
         transaction.put_process(self.id, row)
 
 

@@ -77,6 +77,11 @@ def move_ref(store: BlobStore, identifier: Identifier, ref: Ref) -> None:
         return
 
 
+def delete_ref(store: BlobStore, volume_id: bytes) -> None:
+    """Remove a volume's ref; nothing happens where there is none."""
+    store.delete(_name(volume_id))
+
+
 def _name(volume_id: bytes) -> str:
     return f"refs/{volume_id.hex()}"
 

@@ -6,7 +6,6 @@ import logging
 import secrets
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,7 +23,6 @@ from cas.disk import StoreErrors, sync_directory
 from cas.edits import Edit
 from cas.errors import AlreadyExistsError, NotFoundError
 from cas.formats import (
-    MiB,
     RepositoryConfig,
     decode_config,
 )
@@ -50,22 +48,19 @@ from cas.registry import (
 from cas.scratch import Scratch
 from cas.stores.base import BlobStore
 from cas.trees import TreeShape
+from cas.upkeep import Upkeep
 from cas.volume import Engine, Volume
 from cas.workers import Workers
 
 CONFIG_NAME: Final = "config"
-CHECKPOINT_SECONDS: Final = 30.0
-NURSERY_LIMIT: Final = 32 * MiB
-_UPKEEP_SECONDS: Final = 1.0
-_INDEXED_IN_A_TURN: Final = 20_000
 _logger = logging.getLogger(__name__)
 
 
 class Repository:
     """An open repository. Shared by threads; several processes may have the same one open.
 
-    Close it, or use it in a `with` block. After a fork the child must open its own. `engine` is
-    for `cas.maintenance`.
+    Close it, or use it in a `with` block. After a fork the child must open its own. `engine` and
+    `upkeep` are for `cas.maintenance`.
     """
 
     def __init__(self, store: BlobStore, clock: Clock, losses: list[Loss] | None = None) -> None:
@@ -112,13 +107,11 @@ class Repository:
         with self._catalog.write() as transaction:
             recovery.adopt_dead(transaction)
         self._recovery = recovery
-        self._try(self._move_adopted)  # on a full disk it has to wait
         self._assemble(chunks, shape, recovery)
         if losses is not None:
             self._checkpointer.restore_refs()  # behind the journal that was given up
-        self._stopping = threading.Event()
-        self._upkeep = threading.Thread(target=self._run_upkeep, name="casdav-upkeep", daemon=True)
-        self._upkeep.start()
+        self.upkeep = Upkeep(self.engine, recovery, self.scratch, self.locks)
+        self.upkeep.start()
 
     def _assemble(self, chunks: ChunkStore, shape: TreeShape, recovery: Recovery) -> None:
         """Put together what works on a repository that has been made good."""
@@ -266,10 +259,8 @@ class Repository:
             StoreError, StoreFullError: the disk failed or is full; all is closed, nothing is
                 lost, and whoever opens the repository next finishes it.
         """
-        if self._stopping.is_set():
+        if not self.upkeep.stop():
             return
-        self._stopping.set()
-        self._upkeep.join()
         self._workers.close()
         with ExitStack() as steps:  # from the last one up, each whether or not another fails
             if self._is_temporary:
@@ -278,7 +269,7 @@ class Repository:
             steps.callback(self._sign_off)
             steps.callback(self._chunks.close)
             if self._committer.has_committed:
-                steps.callback(self._try, self._index_newest)
+                steps.callback(self.upkeep.index_newest)
                 steps.callback(self._checkpointer.checkpoint)
 
     def __enter__(self) -> Self:
@@ -296,54 +287,6 @@ class Repository:
 
     def _sign_off(self) -> None:
         self._process.close(leaves_packs=self._chunks.open_packs.leaves_packs)
-
-    def _run_upkeep(self) -> None:
-        waited = 0.0
-        while not self._stopping.wait(_UPKEEP_SECONDS):
-            waited += _UPKEEP_SECONDS
-            self._try(self._process.keep_up)
-            if waited >= CHECKPOINT_SECONDS or self._try(self._is_checkpoint_due):
-                waited = 0.0
-                for step in (
-                    self._checkpointer.checkpoint,
-                    self._index_history,
-                    self._move_adopted,
-                    self._chunks.let_go_of_removed,
-                    self._catalog.remove_dead_readers,
-                    self.scratch.remove_expired,
-                    self.locks.remove_expired,
-                ):
-                    self._try(step)
-
-    def _try(self, step: Callable[[], object]) -> object:
-        """Do a step of the upkeep; whatever it raises, the others and the next time follow."""
-        try:
-            return step()
-        except Exception:
-            _logger.exception("upkeep failed; it is tried again")
-            return None
-
-    def _index_history(self) -> None:
-        self._history.catch_up_all(_INDEXED_IN_A_TURN, self._stopping.is_set)
-
-    def _index_newest(self) -> None:
-        """Index what has come while the repository was open; whatever is more, another time."""
-        with self._catalog.read() as transaction:
-            changed = [volume_id for volume_id, _ in transaction.heads()]
-        for volume_id in changed:
-            self._history.catch_up(volume_id, _INDEXED_IN_A_TURN)
-
-    def _is_checkpoint_due(self) -> bool:
-        return self._checkpointer.is_due(NURSERY_LIMIT)
-
-    def _move_adopted(self) -> None:
-        with self._catalog.read() as reading:
-            if not any(row.is_adopted for _, row in reading.processes()):
-                return
-        self._catalog.sync()  # first what was replayed must be there for good
-        with self._catalog.write() as transaction:
-            self._recovery.move_adopted(transaction)
-        self._store.clean_up()
 
 
 def read_config(store: BlobStore) -> RepositoryConfig:

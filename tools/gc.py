@@ -68,7 +68,7 @@ def gc(
             grace_seconds=grace,
             budget_seconds=budget,
             is_dry_run=dry_run,
-            watcher=_Watcher(session.output, progress),
+            watcher=StageWatcher(session.output, progress),
         )
     _show(session.output, report)
 
@@ -81,7 +81,7 @@ def _policy(keep_within: cas.CalendarSpan | None, keep_versions: int | None) -> 
     return cas.DEFAULT_POLICY
 
 
-class _Watcher(cas.CollectionWatcher):
+class StageWatcher(cas.CollectionWatcher):
     """Shows how a collection gets on."""
 
     def __init__(self, output: Output, progress: Progress) -> None:

@@ -14,7 +14,8 @@ from typing import Final
 import lmdb
 
 from cas.catalog.room import Room
-from cas.catalog.transactions import TABLE_NAMES, ReadTransaction, Tables, WriteTransaction
+from cas.catalog.tables import TABLE_NAMES, Tables
+from cas.catalog.transactions import ReadTransaction, WriteTransaction
 from cas.disk import require_free_space
 from cas.errors import REBUILD_HINT, CasError, IntegrityError, StoreError, StoreFullError
 from cas.formats import MiB

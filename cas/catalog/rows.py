@@ -148,6 +148,7 @@ class ProcessRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A process at work on the repository.
 
     It may lean on nursery nodes since `generation`, and on what it found stored since `epoch`.
+    It has sealed its open packs at the request of number `sealing`.
     `is_adopted` says of one that died that its journal records have been replayed; only its
     packs still have to be moved to the blob store.
     """
@@ -157,6 +158,7 @@ class ProcessRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     started_ns: int
     is_adopted: bool = False
     epoch: int = 0
+    sealing: int = 0
 
 
 def encode_row(row: object) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -21,26 +21,11 @@ from cas.catalog.rows import (
     encode_row,
     pack_of_location,
 )
+from cas.catalog.tables import TABLE_NAMES, Tables
 
 if TYPE_CHECKING:
     from lmdb import Transaction, _Database
 
-TABLE_NAMES: Final = (
-    b"meta",
-    b"locations",
-    b"packs",
-    b"pack_ordinals",
-    b"heads",
-    b"journal",
-    b"nursery_even",
-    b"nursery_odd",
-    b"processes",
-    b"locks",
-    b"lock_tokens",
-    b"scratch",
-    b"changes",
-    b"changed_paths",
-)
 _NUMBER: Final = struct.Struct(">Q")
 _JOURNAL_END: Final = b"journal end"
 _GENERATION: Final = b"generation"
@@ -49,25 +34,7 @@ _IDENTITY: Final = b"identity"
 _NEXT_ORDINAL: Final = b"next ordinal"
 _EPOCH: Final = b"epoch"
 _CONDEMNED: Final = b"condemned"
-
-
-class Tables(NamedTuple):
-    """LMDB's handles of the tables."""
-
-    meta: _Database
-    locations: _Database
-    packs: _Database
-    pack_ordinals: _Database
-    heads: _Database
-    journal: _Database
-    nursery_even: _Database
-    nursery_odd: _Database
-    processes: _Database
-    locks: _Database
-    lock_tokens: _Database
-    scratch: _Database
-    changes: _Database
-    changed_paths: _Database
+_SEALING: Final = b"sealing"
 
 
 class ReadTransaction:
@@ -124,6 +91,10 @@ class ReadTransaction:
     def epoch(self) -> int:
         """Return how often packs have been condemned."""
         return self._number(_EPOCH)
+
+    def sealing(self) -> int:
+        """Return how often all processes were asked to seal their open packs."""
+        return self._number(_SEALING)
 
     def condemned(self) -> frozenset[int]:
         """Return the ordinals of the packs in which nothing is to be found any more."""
@@ -281,6 +252,12 @@ class WriteTransaction(ReadTransaction):
             self._set_state(ordinal, PackState.CONDEMNED)
         self._put_condemned(condemned)
         self._put_number(_EPOCH, self.epoch() + 1)
+
+    def ask_for_sealing(self) -> int:
+        """Ask all processes to seal their open packs; return the number of the request."""
+        number = self.sealing() + 1
+        self._put_number(_SEALING, number)
+        return number
 
     def remove_pack(self, ordinal: int) -> None:
         """Say that nothing lies in a condemned pack any more; its file may go once synced."""

@@ -261,8 +261,8 @@ def test_what_people_must_not_read_is_the_owners_alone(location: Path) -> None:
 def test_upkeep_goes_on_though_a_checkpoint_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cas.repository._UPKEEP_SECONDS", 0.01)
-    monkeypatch.setattr("cas.repository.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("cas.upkeep._TURN_SECONDS", 0.01)
+    monkeypatch.setattr("cas.upkeep.CHECKPOINT_SECONDS", 0.0)
     (tmp_path / "store" / "local" / "checkpoint.lock").mkdir(parents=True)  # it cannot be made
     repository = cas.create(tmp_path / "store")
     repository.create_volume("v")

@@ -1,0 +1,264 @@
+"""Replicating: a second store that holds the same repository, as it was at one moment.
+
+A replica is a repository like any other, and opens by itself. What makes it is incremental, runs
+beside writers, and leaves a replica that opens whenever it is cut off:
+
+1. A checkpoint; the refs of that moment are what the replica will hold.
+2. All processes seal their open packs: so all that the refs name lies in sealed packs.
+3. The replica is told to take no journal records from packs: those beyond the refs may be there
+   with gaps.
+4. Packs that it lacks are read, checked in full, and copied; nothing damaged is copied.
+5. Its refs move, the registry's last. Packs and refs that are gone here are deleted there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from cas.catalog import Location, PackRow, PackState
+from cas.disk import StoreErrors, file_lock
+from cas.errors import ConflictError, IntegrityError, InvalidError, LockedError, NotFoundError
+from cas.formats import COLLECTION_LOCK, REGISTRY_ID
+from cas.ids import Kind, ObjectId
+from cas.journal import JournalRecord
+from cas.maintenance.damage import Damage
+from cas.maintenance.pack_table import PackTable
+from cas.maintenance.reading import read_pack
+from cas.maintenance.watching import CollectionWatcher
+from cas.objects import decode
+from cas.pack_reader import pack_blob_name
+from cas.packfile import RECORD_OVERHEAD, RecordPlace, read_footer
+from cas.processes import live_processes
+from cas.records import open_record
+from cas.refs import Ref, delete_ref, move_ref, new_ref, read_refs
+from cas.repository import CONFIG_NAME, Repository, local_directory
+from cas.stores.base import BlobStore, ByteRange
+from cas.stores.opening import open_store
+
+_POLL_SECONDS: Final = 0.05
+
+
+class ReplicationReport(NamedTuple):
+    """What was copied, or would be. Sizes are bytes of packs.
+
+    `damaged_packs` were found damaged here and were not copied: what is in them is missing in the
+    replica too. Nothing is removed from it then.
+    """
+
+    packs: int
+    size: int
+    copied_packs: int
+    copied_size: int
+    removed_packs: int
+    volumes: int
+    damaged_packs: list[str]
+    is_dry_run: bool
+
+
+def replicate(
+    repository: Repository,
+    location: str | Path,
+    *,
+    is_dry_run: bool = False,
+    watcher: CollectionWatcher | None = None,
+) -> ReplicationReport:
+    """Bring the replica at a location up to date, or make it.
+
+    Raises:
+        InvalidError: there is another repository at the location, or this one.
+        ConflictError: the replica has been written to: it is none any more.
+        LockedError: a process has the replica open.
+        StoreError, StoreFullError: a disk failed or is full; the replica is what it was before.
+    """
+    target = open_store(location, create=not is_dry_run)
+    replication = _Replication(repository, target, watcher or CollectionWatcher())
+    # No collection deletes what is about to be copied.
+    with file_lock(repository.engine.local / COLLECTION_LOCK, wait=True):
+        return replication.run(is_dry_run=is_dry_run)
+
+
+class _Replication:
+    def __init__(
+        self, repository: Repository, target: BlobStore, watcher: CollectionWatcher
+    ) -> None:
+        self._repository = repository
+        self._engine = repository.engine
+        self._source = repository.engine.store
+        self._identifier = repository.engine.chunks.identifier
+        self._target = target
+        self._watcher = watcher
+        self._damages: list[Damage] = []
+
+    def run(self, *, is_dry_run: bool) -> ReplicationReport:
+        old_refs = self._accept_target()
+        self._engine.checkpointer.checkpoint(wait=True)
+        refs = read_refs(self._source, self._identifier)
+        self._watcher.stage("waiting until all open packs are sealed")
+        self._seal_everywhere()
+        packs = self._sealed_packs()
+        there = {name for name, _ in self._target.list("packs")}
+        missing = [each for each in packs if pack_blob_name(each[1].id) not in there]
+        extra = there - {pack_blob_name(row.id) for _, row in packs}
+        damaged: list[str] = []
+        if not is_dry_run:
+            journal = self._journal_end(refs, old_refs, missing)
+            self._set_refs([ref for ref in old_refs if ref.volume_id == REGISTRY_ID], journal)
+            damaged = self._copy(missing)
+            self._publish(refs, old_refs, journal, set() if damaged else extra)
+        return ReplicationReport(
+            len(packs),
+            sum(row.size for _, row in packs),
+            len(missing) - len(damaged),
+            sum(row.size for _, row in missing if row.id.hex() not in damaged),
+            0 if damaged else len(extra),
+            len(refs) - 1 if refs else 0,
+            damaged,
+            is_dry_run,
+        )
+
+    def _accept_target(self) -> list[Ref]:
+        """Return the replica's refs, if it is one of this repository.
+
+        Raises:
+            InvalidError: it is none.
+            ConflictError: it has gone its own way.
+            LockedError: it is in use.
+        """
+        if self._target.location == self._source.location:
+            raise InvalidError("a repository cannot be its own replica: name another place")
+        try:
+            config, _ = self._target.read(CONFIG_NAME)
+        except NotFoundError:
+            if read_refs(self._target, self._identifier):
+                raise InvalidError(f"{self._target.location} holds other files") from None
+            return []
+        if config != self._source.read(CONFIG_NAME)[0]:
+            message = f"{self._target.location} holds another repository: name an empty place"
+            raise InvalidError(message)
+        refs = read_refs(self._target, self._identifier)
+        with self._engine.catalog.read() as transaction:
+            strange = [ref for ref in refs if transaction.location(ref.commit) is None]
+        self._forget_catalog(is_changed=bool(strange))
+        return refs
+
+    def _forget_catalog(self, *, is_changed: bool) -> None:
+        """Remove what opening the replica has left; it would hide what comes now."""
+        local, is_temporary = local_directory(self._target)
+        if is_temporary:
+            shutil.rmtree(local)
+            return
+        live = live_processes(local / "processes")
+        if live:
+            message = f"{self._target.location} is open in a process ({', '.join(live)}): stop it"
+            raise LockedError(message)
+        if is_changed or any((local / "open").glob("*.pack")):
+            message = (
+                f"{self._target.location} has been written to and is no replica any more: "
+                "name another place, or remove it first"
+            )
+            raise ConflictError(message)
+        with StoreErrors():
+            if (local / "catalog").exists():
+                shutil.rmtree(local / "catalog")
+
+    def _seal_everywhere(self) -> None:
+        """Return when all that was in open packs is in sealed ones."""
+        process, catalog = self._engine.process, self._engine.catalog
+        with catalog.write() as transaction:
+            number = transaction.ask_for_sealing()
+        self._repository.upkeep.seal_if_asked()
+        while True:
+            with catalog.read() as transaction:
+                rows = transaction.processes()
+            behind = [key for key, row in rows if row.sealing < number]
+            if not behind:
+                return
+            if not all(process.is_alive(key) for key in behind):
+                self._repository.upkeep.adopt_dead()
+            else:
+                time.sleep(_POLL_SECONDS)
+
+    def _sealed_packs(self) -> list[tuple[int, PackRow]]:
+        with self._engine.catalog.read() as transaction:
+            packs = list(transaction.packs())
+        kept = {PackState.SEALED, PackState.CONDEMNED}
+        return [(ordinal, row) for ordinal, row in packs if row.state in kept]
+
+    def _journal_end(
+        self, refs: list[Ref], old_refs: list[Ref], packs: list[tuple[int, PackRow]]
+    ) -> tuple[int, bytes]:
+        """Return number and id of the newest journal record that the replica will hold."""
+        newest = max(
+            ((ref.journal, ref.journal_id) for ref in (*refs, *old_refs)), default=(0, b"")
+        )
+        for _, row in packs:
+            name = pack_blob_name(row.id)
+            newest = max(newest, self._journal_end_of(name, row, newest[0]))
+        return newest
+
+    def _journal_end_of(self, name: str, row: PackRow, after: int) -> tuple[int, bytes]:
+        def read_at(offset: int, size: int) -> bytes:
+            return self._source.get(name, ByteRange(offset, offset + size))
+
+        try:
+            footer = read_footer(read_at, row.size)
+        except IntegrityError:
+            return (0, b"")  # it will not be copied
+        if footer.last_journal <= after:
+            return (0, b"")
+        newest = (0, b"")
+        for place in footer.places:
+            if place.kind is Kind.JOURNAL:
+                stored = read_at(place.offset + RECORD_OVERHEAD, place.stored_size)
+                encoded = open_record(
+                    self._identifier, place.kind, place.id, _location(place), stored
+                )
+                newest = max(newest, (decode(encoded, JournalRecord).number, bytes(place.id)))
+        return newest
+
+    def _set_refs(self, refs: list[Ref], journal: tuple[int, bytes]) -> None:
+        for ref in sorted(refs, key=lambda each: each.volume_id == REGISTRY_ID):
+            commit = ObjectId(ref.commit)
+            moved = new_ref(ref.volume_id, commit, ref.sequence, *journal)
+            move_ref(self._target, self._identifier, moved)
+
+    def _copy(self, packs: list[tuple[int, PackRow]]) -> list[str]:
+        """Copy packs, the content of each record checked; return those that are damaged."""
+        self._watcher.stage("copying packs", len(packs))
+        table = PackTable(self._engine, self._damages.append)
+        damaged = []
+        for ordinal, row in packs:
+            told = len(self._damages)
+            checked = table.check(ordinal)
+            is_sound = checked is not None and not read_pack(checked, self._identifier).bad
+            if is_sound and len(self._damages) == told:
+                name = pack_blob_name(row.id)
+                self._target.put(name, self._source.get(name))
+            else:
+                damaged.append(row.id.hex())
+            self._watcher.advance(1)
+        return damaged
+
+    def _publish(
+        self, refs: list[Ref], old_refs: list[Ref], journal: tuple[int, bytes], extra: set[str]
+    ) -> None:
+        """Move the replica's refs, which makes it what is here; then remove what is gone here."""
+        self._set_refs(refs, journal)
+        if not old_refs:
+            config, _ = self._source.read(CONFIG_NAME)
+            self._target.replace(CONFIG_NAME, config, None)
+        kept = {ref.volume_id for ref in refs}
+        for ref in old_refs:
+            if ref.volume_id not in kept:
+                delete_ref(self._target, ref.volume_id)
+        for name in extra:
+            self._target.delete(name)
+
+
+def _location(place: RecordPlace) -> Location:
+    return Location(
+        0, place.offset, place.stored_size, place.plain_size, 0, place.kind, place.codec
+    )
