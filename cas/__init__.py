@@ -41,6 +41,7 @@ from cas.errors import (
     InvalidError,
     LockedError,
     NotFoundError,
+    NotKeptError,
     PreconditionError,
     QuotaError,
     ReadOnlyError,
@@ -76,6 +77,7 @@ from cas.repository import Repository
 from cas.retention import UNLIMITED, CalendarSpan, Dated, Retention, Verdict, retain
 from cas.scratch import Scratch
 from cas.snapshots import Snapshot, SnapshotRecord, snapshot_name
+from cas.versions import is_stored, stored_version
 from cas.views import View
 from cas.volume import Volume
 
@@ -126,6 +128,7 @@ __all__ = [
     "LogItem",
     "Move",
     "NotFoundError",
+    "NotKeptError",
     "ObjectId",
     "PreconditionError",
     "QuotaError",
@@ -163,6 +166,7 @@ __all__ = [
     "create",
     "diff",
     "growth",
+    "is_stored",
     "look_at_source",
     "moves_between",
     "open",
@@ -171,6 +175,7 @@ __all__ = [
     "replicate",
     "retain",
     "snapshot_name",
+    "stored_version",
     "sum_kept",
     "sum_states",
     "upgrade",

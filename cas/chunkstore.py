@@ -179,6 +179,16 @@ class ChunkStore:
         with self._catalog.read() as reading:
             return reading.location(object_id) is not None
 
+    def keeps(self, ids: Sequence[bytes]) -> bool:
+        """Return whether all objects are known, and none only in a pack that is to be deleted."""
+        with self._catalog.read() as transaction:
+            condemned = transaction.condemned()
+            return all(
+                self.open_packs.pending(object_id) is not None
+                or ((pack := transaction.pack_of(object_id)) is not None and pack not in condemned)
+                for object_id in ids
+            )
+
     def epoch(self) -> int:
         """Return how often packs have been condemned."""
         with self._catalog.read() as transaction:

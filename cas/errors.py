@@ -2,6 +2,7 @@
 
     CasError
     ├── NotFoundError (LookupError)      no such path, volume, snapshot or repository
+    │   └── NotKeptError                 a past state, and retention has not kept its files
     ├── AlreadyExistsError               the name is taken
     ├── ConflictError                    the world moved on; look again and retry
     │   └── PreconditionError            an operation's own condition did not hold
@@ -36,6 +37,18 @@ class NotFoundError(CasError, LookupError):
     """There is no such path, volume, snapshot or repository."""
 
     kind = "not_found"
+
+
+class NotKeptError(NotFoundError):
+    """Retention has not kept the files of a past state, that after the change `sequence`."""
+
+    kind = "not_kept"
+
+    def __init__(self, sequence: int) -> None:
+        super().__init__(
+            "the files of this state are not kept any more; what was changed is: see the log"
+        )
+        self.sequence = sequence
 
 
 class AlreadyExistsError(CasError):

@@ -151,6 +151,19 @@ def pieces_from(
             raise IntegrityError(message)
 
 
+def objects_of(nodes: FileNodeSource, content: Content) -> Iterator[bytes]:
+    """Yield the ids of all objects that a content is made of, nodes before what they name."""
+    if content.kind is EntryKind.CHUNK_FILE:
+        yield content.id
+    waiting = [content.id] if content.kind is EntryKind.NODE_FILE else []
+    while waiting:
+        node_id = waiting.pop()
+        yield node_id
+        node = nodes.load_file_node(node_id)
+        waiting += (span.id for span in node.spans)
+        yield from (piece.id for piece in node.pieces)
+
+
 def _walk(
     nodes: FileNodeSource, node_id: bytes, start: int, offset: int
 ) -> Iterator[tuple[int, bytes, int]]:

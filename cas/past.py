@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cas.catalog import Head
 from cas.chunkstore import ChunkStore
-from cas.errors import IntegrityError, NotFoundError
+from cas.errors import IntegrityError, NotFoundError, NotKeptError
 from cas.history import History, HistoryIndex
 from cas.journal import Commit
 from cas.kept import KeptStates, kept_states
@@ -115,13 +115,12 @@ def require_kept(
     Retention keeps them, or a snapshot that names the commit which ends with the change.
 
     Raises:
-        NotFoundError: they are not.
+        NotKeptError: they are not.
     """
     if kept.has(sequence):
         return
     if all(snapshot.commit != commit_id for snapshot in iterate_snapshots(nodes, head)):
-        message = "the files of this state are not kept any more; what was changed is: see the log"
-        raise NotFoundError(message)
+        raise NotKeptError(sequence)
 
 
 def _pinned_history(

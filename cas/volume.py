@@ -191,15 +191,6 @@ class Volume:
         log = PathLog(self._engine.nodes, self._engine.history.open, may_follow)
         return log.items(self.id, split_path(path), before=before, recursive=recursive)
 
-    def is_kept(self, entry: Entry) -> bool:
-        """Return whether the content of an entry, of the past maybe, is still stored here."""
-        if not entry.content or entry.kind in {EntryKind.SYMLINK, EntryKind.RECORD}:
-            return True
-        if self._engine.chunks.contains(entry.content):
-            return True
-        with self._engine.catalog.read() as transaction:
-            return transaction.young_node(entry.content) is not None
-
     def snapshots(self) -> list[Snapshot]:
         """Return the snapshots, by name."""
         return self._look(iterate_snapshots)

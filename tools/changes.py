@@ -79,7 +79,7 @@ def _belongs(version: Version, item: cas.LogItem) -> bool:
 
 
 def version_members(
-    volume: cas.Volume, names: Mapping[bytes, str], version: Version
+    repository: cas.Repository, volume: cas.Volume, names: Mapping[bytes, str], version: Version
 ) -> dict[str, object]:
     """Return the JSON members for a change; `names` are those of volumes by id."""
     item = version.item
@@ -95,8 +95,8 @@ def version_members(
         "action": item.action.name.lower(),
         "what": version.what,
         "changes": version.changes,
-        "old": _entry_members(volume, version.old),
-        "new": _entry_members(volume, item.new),
+        "old": _entry_members(repository, volume, version.old),
+        "new": _entry_members(repository, volume, item.new),
         "commit": item.commit.hex() or None,
     }
     for key, value in (
@@ -114,7 +114,9 @@ def version_place(names: Mapping[bytes, str], version: Version) -> Location:
     return Location(names[item.volume_id], item.path, f"#{version.sequence}")
 
 
-def _entry_members(volume: cas.Volume, entry: cas.Entry | None) -> dict[str, object] | None:
+def _entry_members(
+    repository: cas.Repository, volume: cas.Volume, entry: cas.Entry | None
+) -> dict[str, object] | None:
     if entry is None:
         return None
     return {
@@ -123,5 +125,5 @@ def _entry_members(volume: cas.Volume, entry: cas.Entry | None) -> dict[str, obj
         "modified": time_text(entry.mtime_ns),
         "mode": mode_text(entry.mode),
         "etag": None if entry.kind is cas.EntryKind.SYMLINK else volume.etag(entry),
-        "kept": volume.is_kept(entry),
+        "kept": cas.is_stored(repository.engine, entry),
     }

@@ -42,15 +42,22 @@ def newest_removal(
 
 
 def list_deleted(
-    session: Session, volume: cas.Volume, place: Location, *, newer_ns: int | None, each: bool
+    session: Session,
+    repository: cas.Repository,
+    place: Location,
+    *,
+    newer_ns: int | None,
+    each: bool,
 ) -> None:
     """Print what was deleted at and below the place and is not there now, newest first.
 
     With `each`, also what was there for a moment only, as temporary files are.
     """
+    volume = repository.volume(place.volume)
     rows = []
     for item, entry in deleted(volume, place.path, newer_ns=newer_ns, each=each):
         when = f"#{item.sequence - 1}"
+        is_kept = cas.is_stored(repository.engine, entry)
         found = Location(place.volume, item.path, when)
         members = {
             **json_name("volume", place.volume),
@@ -58,7 +65,7 @@ def list_deleted(
             "when": when,
             "deleted": time_text(item.time_ns),
             "author": item.author,
-            "kept": volume.is_kept(entry),
+            "kept": is_kept,
         }
         session.output.message("deleted", members)
         rows.append(
@@ -67,7 +74,7 @@ def list_deleted(
                 printable(item.author) or "-",
                 size_text(entry.size),
                 f"{entry.file_count:,}",
-                printable(str(found)) + ("" if volume.is_kept(entry) else "  (content not kept)"),
+                printable(str(found)) + ("" if is_kept else "  (content not kept)"),
             ]
         )
     session.output.table(["DELETED", "BY", ">SIZE", ">FILES", "LAST VERSION"], rows)

@@ -23,10 +23,22 @@ _KIND_LETTERS = {"folder": "d", "symlink": "l", "record": "r", "file": "-"}
 def viewed(repository: cas.Repository, place: Location) -> Iterator[tuple[cas.View, cas.Entry]]:
     """Open a view of the place's volume, and give it with the entry at the place.
 
+    Where retention has not kept the state, but this version of a file, the view is another one.
+
     Raises:
         NotFoundError: there is no such volume, state or path.
     """
-    with view_at(repository.volume(place.volume), place.when) as view:
+    volume = repository.volume(place.volume)
+    try:
+        view = view_at(volume, place.when)
+    except cas.NotKeptError as error:
+        with volume.view() as view:  # of an epoch in which what is found now is not deleted
+            entry = cas.stored_version(repository.engine, volume, place.path, error.sequence)
+            if entry is None:
+                raise
+            yield view, entry
+        return
+    with view:
         entry = view.get(place.path)
         if entry is None:
             raise cas.NotFoundError(f"there is no {printable(str(place))!r}")

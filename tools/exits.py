@@ -56,6 +56,7 @@ class Failure(Exception):  # noqa: N818 - not every failure is an error of the p
 ERROR_CODES: Final[dict[type[cas.CasError], Exit]] = {
     cas.CasError: Exit.ERROR,
     cas.NotFoundError: Exit.ERROR,
+    cas.NotKeptError: Exit.ERROR,
     cas.AlreadyExistsError: Exit.CONFLICT,
     cas.ConflictError: Exit.CONFLICT,
     cas.PreconditionError: Exit.CONFLICT,

@@ -64,9 +64,9 @@ def log(
             if is_empty and not session.output.json:
                 session.output.text(_line("TIME", "WHO", "SIZE", "WHAT", "VERSION"))
             is_empty = False
-            session.output.message("change", version_members(volume, names, version))
+            session.output.message("change", version_members(repository, volume, names, version))
             if not session.output.json:
-                session.output.text(_row(volume, names, version))
+                session.output.text(_row(repository, names, version))
     if is_empty and newer is None:
         raise Failure(f"nothing is known of {printable(str(place))!r}")
 
@@ -81,7 +81,7 @@ def _items(
     return volume.log(place.path, before=before, recursive=recursive, may_follow=names.__contains__)
 
 
-def _row(volume: cas.Volume, names: Mapping[bytes, str], version: Version) -> str:
+def _row(repository: cas.Repository, names: Mapping[bytes, str], version: Version) -> str:
     item = version.item
     entry = item.new or version.old
     shown = _pasteable(version_place(names, version))
@@ -92,7 +92,7 @@ def _row(volume: cas.Volume, names: Mapping[bytes, str], version: Version) -> st
         shown += f"  to /{printable(item.target)}"
     if version.changes > 1:
         shown += f"  ({version.changes} changes)"
-    if entry is not None and not volume.is_kept(entry):
+    if entry is not None and not cas.is_stored(repository.engine, entry):
         shown += "  (content not kept)"
     return _line(
         short_time(item.time_ns),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import click
@@ -9,13 +10,12 @@ import click
 import cas
 from tools.comparing import Sums, classify
 from tools.deleted import list_deleted, newest_removal
-from tools.entries import kind_word
+from tools.entries import kind_word, viewed
 from tools.exits import Exit, Failure
 from tools.framework import Command
 from tools.names import json_name, printable, size_text
 from tools.parameters import LOCATION, PAST, PAST_LOCATION, Location
 from tools.session import Session, author, pass_session
-from tools.when import view_at
 
 _TO = click.option("--to", metavar="VOLUME:/PATH", type=LOCATION, help="Put it there instead.")
 
@@ -112,12 +112,9 @@ def restore(
     if not place.when:
         raise click.UsageError("say which state is meant, as VOLUME@WHEN:/PATH; see `casdav log`")
     target = to or place._replace(when="")
-    with session.open() as repository:
+    with session.open() as repository, viewed(repository, place) as (past, entry):
         origin, volume = repository.volume(place.volume), repository.volume(target.volume)
-        with view_at(origin, place.when) as past, volume.view() as present:
-            entry = past.get(place.path)
-            if entry is None:
-                raise cas.NotFoundError(f"there is no {_shown(place)}")
+        with volume.view() as present:
             plan = Restored(place, target, origin, volume, past, entry)
             now = present.get(target.path)
             if now == entry:
@@ -164,14 +161,14 @@ def undelete(
     with session.open() as repository:
         origin = repository.volume(place.volume)
         if lists:
-            list_deleted(session, origin, place, newer_ns=newer, each=each)
+            list_deleted(session, repository, place, newer_ns=newer, each=each)
             return
         item = newest_removal(origin, place, is_elsewhere=to is not None, newer_ns=newer)
         source = place._replace(when=f"#{item.sequence - 1}")
         target = to or place
         volume = repository.volume(target.volume)
-        with origin.at_sequence(item.sequence - 1) as past:
-            plan = Restored(source, target, origin, volume, past, past.entry(place.path))
+        with viewed(repository, source) as (past, entry):
+            plan = Restored(source, target, origin, volume, past, entry)
             try:
                 edit = plan.commit(overwrite=False)
             except cas.PreconditionError as error:
@@ -182,7 +179,13 @@ def undelete(
 
 def _count(session: Session, plan: Restored, present: cas.View) -> None:
     sums = Sums()
-    for difference in cas.diff(present, plan.past, plan.source.path, old_path=plan.target.path):
+    source, target, entry = plan.source.path, plan.target.path, plan.entry
+    differences: Iterable[cas.Difference] = [
+        cas.Difference(target, present.get(target), entry)  # a file may be of another state
+    ]
+    if entry.is_directory:
+        differences = cas.diff(present, plan.past, source, old_path=target)
+    for difference in differences:
         found = classify(difference)
         if found is not None:
             sums.add(found)

@@ -336,18 +336,6 @@ def test_trees_that_are_not_kept_hide_what_only_they_tell_and_nothing_else(
     assert told(volume, "e") == [("e", None, 1), ("d", None, 0)]
 
 
-def test_content_that_is_gone_is_told(volume: cas.Volume, wait: Wait) -> None:
-    put(volume, "x", b"1")
-    wait()
-    item = next(volume.log("x"))
-    assert item.new is not None
-    assert volume.is_kept(item.new)
-    with volume.view() as view:
-        assert volume.is_kept(view.root)
-    other = cas.Entry(cas.EntryKind.CHUNK_FILE, 1, 0, 0o644, bytes(32))
-    assert not volume.is_kept(other)
-
-
 def test_the_newest_changes_cost_the_same_however_long_the_history(
     repository: cas.Repository, volume: cas.Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,10 +134,30 @@ def test_locks_are_named(casdav: Casdav, story: Story) -> None:
 def test_what_cannot_be_restored_is_said(casdav: Casdav, story: Story) -> None:
     old = story.make_folder()
     assert "VOLUME@WHEN" in casdav("restore", "v:/d", code=2).err
-    assert "there is no v@#5:/nothing" in casdav("restore", f"v@#{old}:/nothing", code=1).err
+    assert "there is no 'v@#5:/nothing'" in casdav("restore", f"v@#{old}:/nothing", code=1).err
     assert "from #1 to" in casdav("restore", "v@#99:/d", code=1).err
     ended = casdav("restore", f"v@#{old}:/d/x", "--to", "v:/", "--yes", code=14)
     assert "only a folder" in ended.err
+
+
+def test_a_version_that_retention_keeps_without_its_state(casdav: Casdav, story: Story) -> None:
+    for data in (b"first", b"second", b"third"):
+        story.put("x", data)
+        story.repository.checkpoint()
+    story.put("y", b"1")
+    story.remove("y")
+    story.put("z", b"1")
+    story.repository.close()
+    casdav("gc", "--keep-versions", "2", "--grace", "0s")
+    assert "(content not kept)" in casdav("log", "v:/x").out.splitlines()[-1]
+    assert content(casdav, "v@#3:/x") == "second"
+    assert "not kept" in casdav("cat", "v@#2:/x", code=1).err
+    assert "not kept" in casdav("ls", "v@#3:/", code=1).err
+    assert "changed:  1" in casdav("restore", "v@#3:/x", "--dry-run").out
+    casdav("restore", "v@#3:/x", "--yes")
+    assert content(casdav, "v:/x") == "second"
+    casdav("undelete", "v:/y")
+    assert content(casdav, "v:/y") == "1"
 
 
 def test_undelete_brings_back_the_newest_that_was_deleted(casdav: Casdav, story: Story) -> None:

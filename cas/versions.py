@@ -1,0 +1,54 @@
+"""Versions of single files: retention may keep them where the states they were in are gone."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from cas.errors import MissingObjectError
+from cas.file_nodes import objects_of
+from cas.nodes import ReadNodes
+from cas.objects import Content, Entry, EntryKind
+from cas.paths import join_names, split_path
+from cas.volume import Engine, Volume
+
+_OBJECTS_AT_ONCE = 1000
+
+
+def stored_version(engine: Engine, volume: Volume, path: str, sequence: int) -> Entry | None:
+    """Return the file that was at a path after the change of this number, if all of it is stored.
+
+    It may be put anywhere by an edit that names the epoch of a view made before this was asked.
+
+    Raises:
+        InvalidError: this cannot be a path.
+        IntegrityError: what leads to it is damaged.
+    """
+    item = next(volume.log(path, before=sequence + 1), None)
+    if item is None or item.new is None or item.path != join_names(split_path(path)):
+        return None
+    return item.new if item.new.is_file and _is_whole(engine, item.new) else None
+
+
+def is_stored(engine: Engine, entry: Entry) -> bool:
+    """Return whether the content of an entry is stored, as far as one look tells."""
+    if not entry.content or entry.kind in {EntryKind.SYMLINK, EntryKind.RECORD}:
+        return True
+    if engine.chunks.keeps([entry.content]):
+        return True
+    with engine.catalog.read() as transaction:
+        return transaction.young_node(entry.content) is not None
+
+
+def _is_whole(engine: Engine, entry: Entry) -> bool:
+    """Return whether each object of a file is stored, and not about to be deleted."""
+    content = Content(entry.kind, entry.size, entry.content)
+    objects = objects_of(ReadNodes(engine.nodes), content)
+    if entry.properties_id and not engine.chunks.keeps([entry.properties_id]):
+        return False
+    try:
+        while some := list(islice(objects, _OBJECTS_AT_ONCE)):
+            if not engine.chunks.keeps(some):
+                return False
+    except MissingObjectError:
+        return False
+    return True
