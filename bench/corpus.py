@@ -81,16 +81,22 @@ def write_source_tree(top: Path, size: int, seed: int = 1) -> Tree:
 def write_mixed_tree(top: Path, size: int, seed: int = 2) -> Tree:
     """Write half source code, half media: incompressible files of 100 KiB to 8 MiB."""
     source = write_source_tree(top / "source", size // 2, seed)
+    media = write_media(top / "media", size // 2, seed)
+    return Tree(top, source.files + media.files, source.size + media.size)
+
+
+def write_media(top: Path, size: int, seed: int = 2) -> Tree:
+    """Write incompressible files of 100 KiB to 8 MiB."""
     chance = random.Random(seed)
     count = written = 0
-    while written < size // 2:
+    while written < size:
         length = int(min(max(chance.lognormvariate(13.8, 1.0), 100 * KIB), 8 * MIB))
-        folder = _folder(top / "media", count)
+        folder = _folder(top, count)
         content = b"".join(incompressible(seed + count, length))
         _write(folder / f"{_word(chance)}_{count}.jpg", content, count)
         count += 1
         written += length
-    return Tree(top, source.files + count, source.size + written)
+    return Tree(top, count, written)
 
 
 def write_small_files(top: Path, count: int, seed: int = 3) -> Tree:

@@ -18,6 +18,8 @@ class Scale:
     rounds: int
     source_tree: int
     mixed_tree: int
+    checked_tree: int
+    """Of the repositories of which every byte is read: the start of a command weighs little."""
     stream: int
     long_stream: int
     """Of the transfers during which memory is watched."""
@@ -43,6 +45,7 @@ SCALES: Final = {
             rounds=3,
             source_tree=64 * MIB,
             mixed_tree=96 * MIB,
+            checked_tree=256 * MIB,
             stream=256 * MIB,
             long_stream=1 * GIB,
             listed=10_000,
@@ -57,6 +60,7 @@ SCALES: Final = {
             rounds=5,
             source_tree=256 * MIB,
             mixed_tree=512 * MIB,
+            checked_tree=1 * GIB,
             stream=1 * GIB,
             long_stream=5 * GIB,
             listed=10_000,

@@ -18,6 +18,7 @@ from cas.catalog.rows import (
     PackState,
     ProcessRow,
     decode_location,
+    decode_locations,
     record_of_location,
 )
 from cas.catalog.transactions import ReadTransaction, WriteTransaction
@@ -35,5 +36,6 @@ __all__ = [
     "ReadTransaction",
     "WriteTransaction",
     "decode_location",
+    "decode_locations",
     "record_of_location",
 ]

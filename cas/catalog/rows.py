@@ -74,6 +74,18 @@ def pack_of_location(row: bytes) -> int:
     return int.from_bytes(row[:4], "little")
 
 
+def decode_locations(rows: bytes) -> list[tuple[int, int, int, int, int, int, int]]:
+    """Return the fields of the locations that lie one behind the other; kinds as numbers.
+
+    Raises:
+        IntegrityError: the bytes are no locations.
+    """
+    try:
+        return list(_LOCATION.iter_unpack(rows))
+    except struct.error as error:
+        raise IntegrityError("the catalog is damaged: a location has another size") from error
+
+
 class PackState(IntEnum):
     """What may be done with a pack: an open one grows, a sealed one is immutable.
 

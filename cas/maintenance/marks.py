@@ -13,6 +13,7 @@ from cas.catalog import Location
 from cas.formats import PACK_RECORD_LIMIT
 
 _BYTES: Final = PACK_RECORD_LIMIT // 8
+_NONE: Final = bytearray(_BYTES)
 
 
 class Marks:
@@ -20,6 +21,18 @@ class Marks:
 
     def __init__(self) -> None:
         self._packs: dict[int, bytearray] = {}
+
+    def __len__(self) -> int:
+        """Return in how many packs records are marked."""
+        return len(self._packs)
+
+    def count(self) -> int:
+        """Return how many records are marked."""
+        return sum(int.from_bytes(bits, "little").bit_count() for bits in self._packs.values())
+
+    def bits(self, pack: int) -> bytearray:
+        """Return the bits of a pack, in the order of its records, the lowest of a byte first."""
+        return self._packs.get(pack, _NONE)
 
     def add(self, pack: int, number: int) -> bool:
         """Mark a record of the pack with this ordinal; return whether it was not marked."""
@@ -50,10 +63,14 @@ class Numbers:
     def get(self, location: Location) -> int:
         """Return the record's number."""
         numbers = self._packs.get(location.pack)
-        return numbers[location.number] if numbers is not None else 0
+        if numbers is None or location.number >= PACK_RECORD_LIMIT:
+            return 0
+        return numbers[location.number]
 
     def set(self, location: Location, number: int) -> None:
-        """Give the record a number."""
+        """Give the record a number; a place that cannot be is let alone."""
+        if location.number >= PACK_RECORD_LIMIT:
+            return
         numbers = self._packs.get(location.pack)
         if numbers is None:
             numbers = self._packs[location.pack] = array("Q", bytes(8 * PACK_RECORD_LIMIT))

@@ -8,74 +8,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from cas.catalog import (
     Location,
     PackRow,
     PackState,
     decode_location,
+    decode_locations,
     record_of_location,
 )
 from cas.errors import FormatError, IntegrityError, NotFoundError
+from cas.formats import PACK_RECORD_LIMIT
 from cas.ids import Kind
+from cas.maintenance.checked_pack import CheckedPack, StoredPack, agreed, decoded
 from cas.maintenance.damage import Damage, DamageKind
 from cas.maintenance.marks import Marks
-from cas.pack_reader import PackFile, pack_blob_name
+from cas.pack_reader import pack_blob_name
 from cas.packfile import (
     HEADER_SIZE,
     RECORD_OVERHEAD,
-    RecordPlace,
     decode_header,
     read_footer,
     scan,
 )
-from cas.stores.base import BlobStore, ByteRange
 from cas.volume import Engine
 
 _ATTEMPTS: Final = 3
 _ROWS_AT_ONCE: Final = 10_000
-
-
-class StoredPack:
-    """The bytes of a sealed pack in a store that is not this machine's."""
-
-    def __init__(self, store: BlobStore, name: str) -> None:
-        self._store = store
-        self._name = name
-
-    def size(self) -> int:
-        """Return how many bytes the pack has."""
-        return self._store.size(self._name)
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        """Return bytes from the offset on, fewer at the pack's end."""
-        return self._store.get(self._name, ByteRange(offset, offset + size))
-
-    def read_into(self, buffer: memoryview, offset: int) -> int:
-        """Fill the buffer from the offset on; return how many bytes there were."""
-        found = self.read_at(offset, len(buffer))
-        buffer[: len(found)] = found
-        return len(found)
-
-
-class CheckedPack(NamedTuple):
-    """A pack that was looked at: its bytes, and the records that it says it holds.
-
-    `has_footer` is False where that is missing or damaged and the records were scanned for.
-    """
-
-    ordinal: int
-    row: PackRow
-    file: PackFile | StoredPack
-    size: int
-    places: list[RecordPlace]
-    has_footer: bool
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a process appends to it, or has left it to be moved."""
-        return self.row.state is PackState.OPEN
 
 
 class PackTable:
@@ -143,7 +103,7 @@ class PackTable:
         """Return where the objects lie, as far as the catalog knows."""
         with self._engine.catalog.read() as transaction:
             rows = transaction.location_bytes(ids)
-        return [_decoded(row) for row in rows]
+        return [decoded(row) for row in rows]
 
     def has_chunks(self, chunks: Sequence[tuple[bytes, int | None]]) -> bool:
         """Return whether all of these are sound chunks of these lengths: a quick look.
@@ -152,15 +112,24 @@ class PackTable:
         """
         with self._engine.catalog.read() as transaction:
             rows = transaction.location_bytes([chunk_id for chunk_id, _ in chunks])
-        is_sound, is_damaged = self._sound.has, self._damaged.has
-        for (_, length), row in zip(chunks, rows, strict=True):
-            location = _decoded(row)
+        if None in rows:
+            return False
+        try:
+            places = decode_locations(b"".join(rows))  # type: ignore[arg-type]
+        except IntegrityError:
+            return False
+        bits_of = self._sound.bits
+        is_hurt = self._damaged.has if self._damaged else _never
+        for (_, length), (pack, _, _, plain_size, number, kind, _) in zip(
+            chunks, places, strict=True
+        ):
+            bits = bits_of(pack)
             if (
-                location is None
-                or location.kind is not Kind.CHUNK
-                or length not in {None, location.plain_size}
-                or not is_sound(location.pack, location.number)
-                or is_damaged(location.pack, location.number)
+                kind != Kind.CHUNK
+                or (length != plain_size and length is not None)
+                or number >= PACK_RECORD_LIMIT
+                or not bits[number >> 3] >> (number & 7) & 1
+                or is_hurt(pack, number)
             ):
                 return False
         return True
@@ -184,12 +153,14 @@ class PackTable:
     def locations(self) -> Iterator[tuple[bytes, Location]]:
         """Yield all objects that the catalog knows, and where they lie."""
         for object_id, row in self._rows():
-            location = _decoded(row)
+            location = decoded(row)
             if location is not None:
                 yield object_id, location
 
     def check_rows(self) -> None:
         """Look for rows of the catalog that lead to no record, or to another one's."""
+        if self._knows_all():
+            return
         wrong: Counter[int] = Counter()
         unreadable = shared = 0
         taken = Marks()
@@ -214,6 +185,11 @@ class PackTable:
         for ordinal, count in sorted(wrong.items()):
             if ordinal not in self._lost:
                 self._report(self._misplaced(ordinal, count))
+
+    def _knows_all(self) -> bool:
+        """Return whether there are just as many rows as records that were found by theirs."""
+        with self._engine.catalog.read() as transaction:
+            return transaction.counts()["locations"] == self._sound.count()
 
     def check_unknown(self) -> None:
         """Look for packs in the store that the catalog does not know."""
@@ -286,11 +262,11 @@ class PackTable:
             if stored is None:
                 lacking.append(number)
                 continue
-            agreed = _agreed(pack, number, place, stored)
-            if agreed is None:
+            found_at = agreed(pack, number, place, stored)
+            if found_at is None:
                 wrong += 1
-            elif agreed >= 0:
-                self._sound.add(ordinal, agreed)
+            elif found_at >= 0:
+                self._sound.add(ordinal, found_at)
         self._seen[ordinal] = row, lacking[0] if lacking else len(pack.places)
         (self._scanned.discard if pack.has_footer else self._scanned.add)(ordinal)
         missing = 0 if may_lack else len(lacking)
@@ -358,28 +334,6 @@ class PackTable:
         return True
 
 
-def _decoded(row: bytes | None) -> Location | None:
-    """Return where an object lies; None too where the row is damaged."""
-    try:
-        return None if row is None else decode_location(row)
-    except IntegrityError:
-        return None
-
-
-def _agreed(pack: CheckedPack, number: int, place: RecordPlace, stored: bytes) -> int | None:
-    """Return the number that pack and catalog have for a record; None if they disagree.
-
-    It is -1 for an object that the catalog has in another pack.
-    """
-    kind, _, offset, stored_size, plain_size, codec = place
-    right = Location(pack.ordinal, offset, stored_size, plain_size, number, kind, codec)
-    if stored == right.encode():
-        return number
-    location = _decoded(stored)
-    if location is None:
-        return None
-    if location.pack != pack.ordinal:
-        return -1
-    if not pack.has_footer and location._replace(number=number) == right:
-        return location.number  # what a scan passes over shifts the numbers
-    return None
+def _never(pack: int, number: int) -> bool:
+    del pack, number
+    return False

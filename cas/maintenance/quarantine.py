@@ -18,7 +18,7 @@ from cas.compression import Codec
 from cas.disk import StoreErrors, sync_directory
 from cas.errors import CasError, NotFoundError
 from cas.ids import Kind, ObjectId
-from cas.maintenance.pack_table import CheckedPack
+from cas.maintenance.checked_pack import CheckedPack
 from cas.pack_reader import pack_blob_name
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record, RecordPlace
 from cas.records import open_record

@@ -16,7 +16,7 @@ from cas.compression import Codec, decompress
 from cas.errors import CasError
 from cas.formats import PLAIN_SIZE_LIMIT, MiB
 from cas.ids import Identifier
-from cas.maintenance.pack_table import CheckedPack
+from cas.maintenance.checked_pack import CheckedPack
 from cas.packfile import RECORD_OVERHEAD, RecordPlace, is_record_sound
 
 _READ_SIZE: Final = 4 * MiB

@@ -15,8 +15,9 @@ from cas.disk import file_lock
 from cas.errors import CasError, InvalidError
 from cas.formats import COLLECTION_LOCK
 from cas.ids import Identifier, Kind, ObjectId
+from cas.maintenance.checked_pack import CheckedPack
 from cas.maintenance.damage import Damage, DamageKind, Silence, Watcher
-from cas.maintenance.pack_table import CheckedPack, PackTable
+from cas.maintenance.pack_table import PackTable
 from cas.maintenance.quarantine import Held, Quarantine
 from cas.maintenance.reading import read_pack
 from cas.packfile import RecordPlace

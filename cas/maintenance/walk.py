@@ -121,7 +121,6 @@ class Walk:
             self.broken.add(reference.id)
             self._tell_fault(reference, str(error))
             return False
-        (location,) = self._packs.find([reference.id])
         if location is None:
             self._young[reference.id] = seen
         else:

@@ -1,0 +1,79 @@
+"""One pack as it says itself what it holds, and whether the catalog says the same."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cas.catalog import Location, PackRow, PackState, decode_location
+from cas.errors import IntegrityError
+from cas.pack_reader import PackFile
+from cas.packfile import RecordPlace
+from cas.stores.base import BlobStore, ByteRange
+
+
+class StoredPack:
+    """The bytes of a sealed pack in a store that is not this machine's."""
+
+    def __init__(self, store: BlobStore, name: str) -> None:
+        self._store = store
+        self._name = name
+
+    def size(self) -> int:
+        """Return how many bytes the pack has."""
+        return self._store.size(self._name)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return bytes from the offset on, fewer at the pack's end."""
+        return self._store.get(self._name, ByteRange(offset, offset + size))
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Fill the buffer from the offset on; return how many bytes there were."""
+        found = self.read_at(offset, len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+
+class CheckedPack(NamedTuple):
+    """A pack that was looked at: its bytes, and the records that it says it holds.
+
+    `has_footer` is False where that is missing or damaged and the records were scanned for.
+    """
+
+    ordinal: int
+    row: PackRow
+    file: PackFile | StoredPack
+    size: int
+    places: list[RecordPlace]
+    has_footer: bool
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a process appends to it, or has left it to be moved."""
+        return self.row.state is PackState.OPEN
+
+
+def decoded(row: bytes | None) -> Location | None:
+    """Return where an object lies; None too where the row is damaged."""
+    try:
+        return None if row is None else decode_location(row)
+    except IntegrityError:
+        return None
+
+
+def agreed(pack: CheckedPack, number: int, place: RecordPlace, stored: bytes) -> int | None:
+    """Return the number that pack and catalog have for a record; None if they disagree.
+
+    It is -1 for an object that the catalog has in another pack.
+    """
+    kind, _, offset, stored_size, plain_size, codec = place
+    right = Location(pack.ordinal, offset, stored_size, plain_size, number, kind, codec)
+    if stored == right.encode():
+        return number
+    location = decoded(stored)
+    if location is None:
+        return None
+    if location.pack != pack.ordinal:
+        return -1
+    if not pack.has_footer and location._replace(number=number) == right:
+        return location.number  # what a scan passes over shifts the numbers
+    return None
