@@ -117,7 +117,7 @@ def _finish(
         "sound": summary.is_sound,
     }
     output.message("summary", members)
-    if report.catalog:
+    if report.catalog or cas.DamageKind.CATALOG in summary.kinds:
         raise Failure("the catalog is damaged: run `casdav index rebuild`", Exit.INTEGRITY)
     if summary.affected:
         raise Failure(

@@ -81,6 +81,7 @@ class _Check:
         for volume_id, label in self._volumes(labels):
             self._history.check(volume_id, label)
         self._summary.objects = self._walk.objects
+        self._packs.check_unlisted(self._walk.broken)
         self._name(labels)
         return self._summary
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from cas.catalog import (
@@ -191,6 +192,24 @@ class PackTable:
         with self._engine.catalog.read() as transaction:
             return transaction.counts()["locations"] == self._sound.count()
 
+    def check_unlisted(self, broken: AbstractSet[bytes]) -> None:
+        """Look in the packs for objects that the catalog does not find, or not where they are.
+
+        After a collection a pack may hold what the catalog has forgotten; so that alone is none.
+        """
+        missing = {object_id for object_id in broken if not self._is_listed(object_id)}
+        if not missing:
+            return
+        found: set[bytes] = set()
+        for ordinal, _ in self.ordinals():
+            pack = None if ordinal in self._scanned else self.look(ordinal)
+            for number, place in enumerate(pack.places if pack else ()):
+                if place.id in missing and not self._damaged.has(ordinal, number):
+                    found.add(place.id)
+        if found:
+            message = f"the catalog does not find {len(found)} objects that lie in packs"
+            self._report(Damage(DamageKind.CATALOG, message))
+
     def check_unknown(self) -> None:
         """Look for packs in the store that the catalog does not know."""
         for name, _ in self._engine.store.list("packs"):
@@ -198,6 +217,11 @@ class PackTable:
             if self._is_unknown(pack_id) and self._is_there(name) and self._is_unknown(pack_id):
                 message = f"the catalog does not know the pack {pack_id.hex()}"
                 self._report(Damage(DamageKind.CATALOG, message, pack_id))
+
+    def _is_listed(self, object_id: bytes) -> bool:
+        """Return whether pack and catalog agree on where the object is, damaged or not."""
+        (location,) = self.find([object_id])
+        return location is not None and self._sound.has(location.pack, location.number)
 
     def _misplaced(self, ordinal: int, count: int) -> Damage:
         """Return what is wrong where rows lead to records that the pack does not have."""

@@ -114,6 +114,8 @@ def test_a_flipped_bit_in_a_tree_pack_hits_the_folder_below(location: Path) -> N
         node = view.entry("folder").content
     pack = damage_object(location, node)
     shutil.rmtree(location / "local" / "catalog")  # and with it the nursery, which has it too
+    with cas.open(location) as repository:
+        assert check(repository).kinds == ["damaged"]  # nodes are read in any case
     told = find(location)
     assert told.kinds == ["damaged"]
     assert told.damages[0].object_kind is Kind.TREE_NODE
@@ -279,6 +281,19 @@ def test_a_catalog_that_disagrees_with_the_packs(location: Path) -> None:
     report = repair(location)
     assert report.catalog
     assert report.packs == []
+    cas.rebuild_index(location)
+    assert_mended(location)
+
+
+def test_a_catalog_that_has_forgotten_something_after_a_collection(location: Path) -> None:
+    with cas.open(location) as repository:
+        cas.collect_garbage(repository, grace_seconds=0)
+        with repository.engine.catalog.write() as transaction:
+            transaction.condemn([])  # so that an epoch has begun, whatever was collected
+            transaction.delete_location(chunk_of("folder/2"))
+    told = find(location)
+    assert sorted(told.kinds) == ["catalog", "missing"]
+    assert told.paths == {"v:/folder/2"}
     cas.rebuild_index(location)
     assert_mended(location)
 
