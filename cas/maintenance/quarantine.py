@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from cas.catalog import Location
+from cas.catalog import Location, PackState
 from cas.compression import Codec
 from cas.disk import StoreErrors, sync_directory
 from cas.errors import CasError, NotFoundError
@@ -119,6 +119,15 @@ class Quarantine:
                 _copy(source, target)
             for directory in (self.directory, self.directory.parent):
                 sync_directory(directory)
+
+    def finish(self) -> None:
+        """Remove packs that were forgotten, as a repair or collection that was cut off left them."""
+        with self._engine.catalog.read() as transaction:
+            removed = [(o, row) for o, row in transaction.packs() if row.state is PackState.REMOVED]
+        if removed:
+            self._engine.catalog.sync()
+        for ordinal, row in removed:
+            self.remove(ordinal, row.id)
 
     def remove(self, ordinal: int, pack_id: bytes) -> None:
         """Take away the pack's name below `packs`; its file stays in the quarantine."""

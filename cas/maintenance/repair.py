@@ -94,6 +94,8 @@ class _Repair:
         self._is_dry_run = is_dry_run
 
     def run(self, watcher: Watcher) -> RepairReport:
+        if not self._is_dry_run:
+            self._quarantine.finish()
         self._find_damaged_refs()
         hurt = self._find_hurt(watcher)
         self._packs.check_rows()
