@@ -65,9 +65,15 @@ def _make_openable(
     else:
         return []
     if dry_run:
-        raise Failure("would make the catalog anew, without what cannot be read", Exit.INTEGRITY)
+        raise Failure(
+            "would make the catalog anew; if need be, without what cannot be read", Exit.INTEGRITY
+        )
     refuse_processes(source)
-    losses = cas.rebuild_index(location, give_up=True).losses
+    try:
+        losses = cas.rebuild_index(location).losses
+    except cas.IntegrityError as error:
+        output.warn(f"the catalog cannot be made anew as it was: {error}")
+        losses = cas.rebuild_index(location, give_up=True).losses
     for loss in losses:
         output.message("loss", {"reason": loss})
         output.text(f"given up: {printable(loss)}")

@@ -19,7 +19,7 @@ from cas.catalog import (
     decode_locations,
     record_of_location,
 )
-from cas.errors import FormatError, IntegrityError, NotFoundError
+from cas.errors import FormatError, IntegrityError, NotFoundError, StoreError
 from cas.formats import PACK_RECORD_LIMIT
 from cas.ids import Kind
 from cas.maintenance.checked_pack import CheckedPack, StoredPack, agreed, decoded
@@ -77,8 +77,12 @@ class PackTable:
             except (IntegrityError, NotFoundError):
                 if self._row(ordinal) != row:
                     continue
-                self._seen[ordinal] = row, 0
-                self._lose(ordinal, row)
+                self._lose(ordinal, row, DamageKind.MISSING, "is missing")
+                return None
+            except StoreError as error:
+                if error.transient:
+                    raise
+                self._lose(ordinal, row, DamageKind.DAMAGED, f"cannot be read: {error}")
                 return None
             if self._compare(pack, found):
                 for damage in found:
@@ -239,11 +243,11 @@ class PackTable:
         with self._engine.catalog.read() as transaction:
             return transaction.pack(ordinal)
 
-    def _lose(self, ordinal: int, row: PackRow) -> None:
+    def _lose(self, ordinal: int, row: PackRow, kind: DamageKind, what: str) -> None:
+        self._seen[ordinal] = row, 0
         if ordinal not in self._lost:
             self._lost.add(ordinal)
-            message = f"pack {row.id.hex()} is missing"
-            self._report(Damage(DamageKind.MISSING, message, row.id))
+            self._report(Damage(kind, f"pack {row.id.hex()} {what}", row.id))
 
     def _open(self, ordinal: int, row: PackRow, found: list[Damage]) -> CheckedPack:
         """Read what the pack says of itself; what is wrong with that is added to `found`."""

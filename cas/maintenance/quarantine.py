@@ -121,7 +121,7 @@ class Quarantine:
                 sync_directory(directory)
 
     def finish(self) -> None:
-        """Remove packs that were forgotten, as a repair or collection that was cut off left them."""
+        """Remove packs that were forgotten when a repair or a collection was cut off."""
         with self._engine.catalog.read() as transaction:
             removed = [(o, row) for o, row in transaction.packs() if row.state is PackState.REMOVED]
         if removed:

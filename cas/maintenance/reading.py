@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import zstandard
 
 from cas.compression import Codec, decompress
-from cas.errors import CasError
+from cas.errors import CasError, StoreError
 from cas.formats import PLAIN_SIZE_LIMIT, MiB
 from cas.ids import Identifier
 from cas.maintenance.checked_pack import CheckedPack
@@ -54,11 +55,31 @@ def read_pack(pack: CheckedPack, identifier: Identifier) -> ReadPack:
     # One for all: to get fresh memory from the system costs as much as to hash what comes into it.
     buffer = memoryview(bytearray(max((end - start for _, _, start, end in batches), default=0)))
     for first, stop, start, end in batches:
-        length = pack.file.read_into(buffer[: end - start], start)
+        try:
+            length = pack.file.read_into(buffer[: end - start], start)
+        except StoreError as error:
+            if error.transient:
+                raise
+            length = _read_singly(pack, first, stop, buffer[: end - start])
         reader = _Batch(pack.row.id, buffer[:length], start, identifier, bad)
         reader.check(pack.places, first, stop)
     bad.sort()
     return ReadPack(pack, bad, sum(place.plain_size for place in pack.places))
+
+
+def _read_singly(pack: CheckedPack, first: int, stop: int, buffer: memoryview) -> int:
+    """Read the records one by one where the disk has bad blocks; return the bytes of all.
+
+    Those that cannot be read are left as zeros, and so fail their check.
+    """
+    start = pack.places[first].offset
+    buffer[:] = bytes(len(buffer))
+    for place in pack.places[first:stop]:
+        with suppress(StoreError):
+            stored = pack.file.read_at(place.offset, place.end - place.offset)
+            at = place.offset - start
+            buffer[at : at + len(stored)] = stored
+    return len(buffer)
 
 
 def _batches(places: Sequence[RecordPlace]) -> Iterator[tuple[int, int]]:

@@ -5,6 +5,7 @@ The repository holds the same content in one place, unless a test stores it agai
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -324,3 +325,35 @@ def test_a_sound_repository_needs_no_repair(location: Path) -> None:
         assert cas.repair_repository(repository).is_clean
     with cas.create("memory:") as repository, pytest.raises(cas.InvalidError):
         cas.repair_repository(repository)
+
+
+def test_bad_blocks_of_the_disk_are_damage_of_the_records_that_lie_there(
+    location: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack, place = place_of(location, chunk_of("folder/3"))
+    bad = pack.stat().st_ino
+    pread, preadv = os.pread, os.preadv
+
+    def refuse(descriptor: int, offset: int, size: int) -> None:
+        is_bad = offset < place.offset + 100 and place.offset + 100 < offset + size
+        if is_bad and os.fstat(descriptor).st_ino == bad:
+            raise OSError(errno.EIO, "a bad block")
+
+    def pread_bad(descriptor: int, size: int, offset: int) -> bytes:
+        refuse(descriptor, offset, size)
+        return pread(descriptor, size, offset)
+
+    def preadv_bad(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        refuse(descriptor, offset, sum(map(len, buffers)))
+        return preadv(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "pread", pread_bad)
+    monkeypatch.setattr(os, "preadv", preadv_bad)
+    told = find(location)
+    assert told.kinds == ["damaged"]
+    assert told.paths == {"v:/folder/3"}
+    (mended,) = repair(location).packs
+    assert mended.lost == 1
+    with cas.open(location) as repository:
+        put(repository.volume("v"), "again", FILES["folder/3"])
+    assert_mended(location)

@@ -86,6 +86,15 @@ def test_a_repository_that_cannot_be_opened_is_opened_again(casdav: Casdav) -> N
     casdav("check", "--read-data")
 
 
+def test_a_catalog_that_cannot_be_opened_costs_nothing_else(casdav: Casdav) -> None:
+    data = casdav.store / "local" / "catalog" / "data.mdb"
+    data.write_bytes(seeded_bytes(1, data.stat().st_size))
+    ended = casdav("repair", "--yes")
+    assert "made the catalog anew" in ended.out
+    assert "given up" not in ended.out
+    assert casdav("cat", "v:/other").out == "other"
+
+
 def test_what_a_new_catalog_mends_is_left_to_that(casdav: Casdav) -> None:
     with cas.open(casdav.store) as repository, repository.engine.catalog.write() as transaction:
         transaction.delete_location(Identifier().chunk(DATA))
