@@ -19,6 +19,7 @@ from cas.catalog.rows import (
     ProcessRow,
     decode_location,
     decode_locations,
+    encode_locations,
     record_of_location,
 )
 from cas.catalog.transactions import ReadTransaction, WriteTransaction
@@ -37,5 +38,6 @@ __all__ = [
     "WriteTransaction",
     "decode_location",
     "decode_locations",
+    "encode_locations",
     "record_of_location",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from cas.catalog import Location, PackRow, PackState, decode_location
+from cas.catalog import Location, PackRow, PackState, decode_location, encode_locations
 from cas.errors import IntegrityError
 from cas.pack_reader import PackFile
 from cas.packfile import RecordPlace
@@ -58,6 +59,14 @@ def decoded(row: bytes | None) -> Location | None:
         return None if row is None else decode_location(row)
     except IntegrityError:
         return None
+
+
+def encoded_places(ordinal: int, places: Sequence[tuple[int, RecordPlace]]) -> bytes:
+    """Return the rows that the catalog should have for a pack's records, one behind the other."""
+    return encode_locations(
+        (ordinal, offset, stored_size, plain_size, number, kind, codec)
+        for number, (kind, _, offset, stored_size, plain_size, codec) in places
+    )
 
 
 def agreed(pack: CheckedPack, number: int, place: RecordPlace, stored: bytes) -> int | None:

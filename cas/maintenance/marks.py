@@ -7,6 +7,7 @@ megabytes.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from typing import Final
 
 from cas.catalog import Location
@@ -43,6 +44,14 @@ class Marks:
         is_new = not bits[number >> 3] & bit
         bits[number >> 3] |= bit
         return is_new
+
+    def add_all(self, pack: int, numbers: Iterable[int]) -> None:
+        """Mark several records of a pack."""
+        bits = self._packs.get(pack)
+        if bits is None:
+            bits = self._packs[pack] = bytearray(_BYTES)
+        for number in numbers:
+            bits[number >> 3] |= 1 << (number & 7)
 
     def has(self, pack: int, number: int) -> bool:
         """Return whether the record is marked."""

@@ -22,7 +22,7 @@ from cas.catalog import (
 from cas.errors import FormatError, IntegrityError, NotFoundError, StoreError
 from cas.formats import PACK_RECORD_LIMIT
 from cas.ids import Kind
-from cas.maintenance.checked_pack import CheckedPack, StoredPack, agreed, decoded
+from cas.maintenance.checked_pack import CheckedPack, StoredPack, agreed, decoded, encoded_places
 from cas.maintenance.damage import Damage, DamageKind
 from cas.maintenance.marks import Marks
 from cas.pack_reader import pack_blob_name
@@ -286,6 +286,9 @@ class PackTable:
             may_lack = row.state is PackState.OPEN or transaction.epoch() > 0
         lacking: list[int] = []
         wrong = 0
+        if None not in rows and b"".join(rows) == encoded_places(ordinal, places):  # type: ignore[arg-type]
+            self._sound.add_all(ordinal, [number for number, _ in places])
+            places, rows = [], []
         for (number, place), stored in zip(places, rows, strict=True):
             if stored is None:
                 lacking.append(number)
