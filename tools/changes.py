@@ -26,14 +26,14 @@ class Version(NamedTuple):
         """A word for it: `created`, `changed`, `attributes`, `removed`, `moved`, ..."""
         item = self.item
         if item.new is None:
-            return _without_new(self)
+            return "removed" if item.target is None else "moved away"
         if item.action is cas.Action.COPY:
             is_back = item.source == item.path and not item.source_volume
             return "restored" if is_back else "copied"
         if item.source is not None and self.old is None and self.changes == 1:
             return "moved"
-        if self.old is None:
-            return "created"
+        if self.old is None or (item.sequence == 1 and not item.path):
+            return "created"  # the volume's root is there from the first change on
         is_same = (self.old.kind, self.old.content) == (item.new.kind, item.new.content)
         return "attributes" if is_same else "changed"
 
@@ -41,12 +41,6 @@ class Version(NamedTuple):
     def sequence(self) -> int:
         """The number of the change after which it can be read; of a removal, the one before."""
         return self.item.sequence - (self.item.new is None)
-
-
-def _without_new(version: Version) -> str:
-    if version.item.target is not None:
-        return "moved away"
-    return "removed" if version.old is not None else "passing"
 
 
 def coalesced(items: Iterable[cas.LogItem]) -> Iterator[Version]:
@@ -65,7 +59,9 @@ def coalesced(items: Iterable[cas.LogItem]) -> Iterator[Version]:
 
 def _belongs(version: Version, item: cas.LogItem) -> bool:
     newest = version.item
-    if newest.action is cas.Action.COPY or abs(newest.time_ns - item.time_ns) >= _QUICK_NS:
+    if newest.action is cas.Action.COPY or newest.new is None:
+        return False
+    if abs(newest.time_ns - item.time_ns) >= _QUICK_NS:
         return False
     if (newest.volume_id, newest.author, newest.device) != (
         item.volume_id,

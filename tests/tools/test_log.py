@@ -182,6 +182,8 @@ def item(seconds: int, **more: object) -> cas.LogItem:
         ([item(100), item(99, path="q")], [1, 1]),
         ([item(100), item(99, volume_id=b"q")], [1, 1]),
         ([item(100, action=cas.Action.COPY), item(99)], [1, 1]),
+        ([item(100, new=None), item(99), item(98)], [1, 2]),
+        ([item(100, old=None), item(99, new=None), item(98)], [3]),
         ([item(100), item(120)], [2]),  # the clock was set back
     ],
 )
@@ -206,4 +208,4 @@ def test_words() -> None:
     assert word(None, action=cas.Action.COPY, source="x") == "copied"
     assert word(None, action=cas.Action.COPY, source="p") == "restored"
     assert word(None, action=cas.Action.COPY, source="p", source_volume=b"w") == "copied"
-    assert Version(item(1, new=None), None, 2).what == "passing"
+    assert Version(item(1, path=""), entry).what == "created"
