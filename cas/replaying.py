@@ -36,11 +36,12 @@ def replay_files(tree: WorkingTree, change: Change) -> None:
         tree.get(split_joined(change.source))
     if path:
         tree.set(path, change.new, change.time_ns)
-    elif change.new is not None and change.action is Action.COPY:
-        tree.get(())  # writes the nodes of what is replaced: the change names it
-        tree.replace_root(change.new)
     elif change.new is not None:
-        tree.set_root(change.new)
+        tree.get(())  # writes the nodes of the root as it is so far: the change names it
+        if change.action is Action.COPY:
+            tree.replace_root(change.new)
+        else:
+            tree.set_root(change.new)
 
 
 def split_joined(path: bytes) -> Names:

@@ -49,8 +49,8 @@ def log(
     or copied goes on under its old path. Of a folder, its own changes are shown, or with
     --recursive also those of all that is in it.
 
-    What one person does to one path within a minute is one line, as programs save in several
-    steps. With --json each is one line.
+    What one person saves at one path within a minute is one line, as programs save in several
+    steps; --all shows each. With --json each is one line.
     """
     with session.open() as repository:
         volume = repository.volume(place.volume)

@@ -104,6 +104,7 @@ def test_all_is_as_it_was_also_after_a_crash_and_can_be_taken_back(
         assert state(volume.view()) == new
         repository.checkpoint()
         assert state(volume.view()) == new
+        assert cas.check_repository(repository).is_sound
 
 
 def test_it_is_one_change_that_each_path_sees_in_its_own_way(

@@ -122,7 +122,12 @@ class RepositoryMachine(RuleBasedStateMachine):
             with pytest.raises(cas.CasError):
                 edit.commit()
             return
-        edit.commit()
+        try:
+            edit.commit()
+        except cas.ExpiredError:
+            with volume.view() as newer:  # a collection has begun since the view was made
+                assert view.epoch < newer.epoch
+            return
         self.note(volume.name, edit, expected)
 
     def note(self, name: str, edit: cas.Edit, tree: Tree) -> None:
@@ -147,6 +152,37 @@ class RepositoryMachine(RuleBasedStateMachine):
             with volume.at_sequence(sequence) as view, volume.edit() as edit:
                 edit.replace_root(view.root, epoch=view.epoch, nodes=view.nodes)
             self.note(name, edit, tree)
+
+    @rule(number=chosen, name=volumes, which=chosen)
+    def undelete(self, number: int, name: str, which: int) -> None:
+        """Bring back what an edit took away, where its folder and its name are free for it."""
+        volume = self.handle(number).volume(name)
+        removed = [item for item in volume.log("", recursive=True) if item.new is None]
+        if not removed:
+            return
+        item = removed[which % len(removed)]
+        path = tuple(item.path.split("/"))
+        expected = dict(self.trees[name])
+        with volume.at_sequence(item.sequence - 1) as view:
+            tree = model.read_tree(view)
+            subtree = {p[len(path) :]: tree[p] for p in model.below(tree, path)}
+            edit = volume.edit()
+            edit.attach(
+                item.path,
+                view.entry(item.path),
+                epoch=view.epoch,
+                nodes=view.nodes,
+                overwrite=False,
+                source=item.path,
+            )
+            try:
+                model.attach(expected, path, subtree, overwrite=False)
+            except RefusedError:
+                with pytest.raises(cas.CasError):
+                    edit.commit()
+                return
+            edit.commit()
+        self.note(name, edit, expected)
 
     @rule(number=chosen, name=volumes, path=paths, which=chosen)
     def read_the_log(self, number: int, name: str, path: Path, which: int) -> None:
@@ -204,6 +240,13 @@ class RepositoryMachine(RuleBasedStateMachine):
     @rule(number=chosen)
     def checkpoint(self, number: int) -> None:
         self.handle(number).checkpoint()
+
+    @rule(number=chosen)
+    def collect(self, number: int) -> None:
+        """Collect what nobody can reach: all history is younger than what is kept anyway."""
+        for handle in self.handles:
+            handle.engine.chunks.open_packs.seal_current()
+        cas.collect_garbage(self.handle(number), grace_seconds=0, budget_seconds=1)
 
     @precondition(lambda self: len(self.handles) < MOST_HANDLES)
     @rule()
