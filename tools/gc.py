@@ -113,14 +113,14 @@ def _show(output: Output, report: cas.CollectionReport) -> None:
             "damaged_packs": report.damaged_packs,
         }
     )
-    packs = f"{report.condemned_packs:,} of {report.packs:,} packs"
     garbage = size_text(report.condemned_size - report.live_size)
+    of_all = f"of {report.packs:,} packs"
     if report.is_dry_run:
-        output.done(f"would free {garbage}, by emptying {packs} ({size_text(report.size)} in all)")
+        packs = f"{report.condemned_packs:,} {of_all} ({size_text(report.size)} in all)"
+        output.done(f"would free {garbage}, by emptying {packs}")
         return
-    output.done(
-        f"freed {size_text(report.freed_size)}: emptied {report.removed_packs:,} of {packs}"
-    )
+    freed = size_text(report.freed_size)
+    output.done(f"freed {freed}: emptied {report.removed_packs:,} {of_all}")
     left = report.condemned_packs - report.removed_packs - len(report.damaged_packs)
     if left:
         output.done(f"{left:,} packs are left for the next `casdav gc`")
