@@ -15,17 +15,20 @@ class Job:
     """Something to do now and then.
 
     `words` say what failed, if it does; `interval_seconds` pass between its end and the next time.
+    `stop` asks a job that takes long to end soon.
     """
 
     words: str
     interval_seconds: float
     run: Callable[[], object]
+    stop: Callable[[], object] | None = None
 
 
 class Upkeep:
     """Runs jobs, each in a thread of its own, at once and then now and then, until closed."""
 
     def __init__(self, *jobs: Job) -> None:
+        self._jobs = jobs
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(job,), name="drive-upkeep", daemon=True)
@@ -37,6 +40,9 @@ class Upkeep:
     def close(self) -> None:
         """Stop, once what is under way is done."""
         self._stopping.set()
+        for job in self._jobs:
+            if job.stop is not None:
+                job.stop()
         for thread in self._threads:
             thread.join()
 

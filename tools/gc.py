@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import cas
+from tools.collecting import grace_seconds, version_policy
 from tools.exits import Exit, Failure
 from tools.framework import Command
 from tools.keeping import SpanType
@@ -27,7 +28,7 @@ from tools.session import Session, pass_session
 @click.option(
     "--keep-within",
     type=SpanType(),
-    help="Keep every version of that long, and one a day for a year: 30d.",
+    help="Keep every version of that long: 30d. Of what is older, one a day for a year.",
 )
 @click.option(
     "--keep-versions",
@@ -37,9 +38,7 @@ from tools.session import Session, pass_session
 @click.option(
     "--grace",
     type=SPAN,
-    default="1h",
-    show_default=True,
-    help="Leave packs alone that are younger.",
+    help="Leave packs alone that are younger. Default: 1h.",
 )
 @click.option("--budget", type=SPAN, help="Stop after that long; the next one goes on.")
 @pass_session
@@ -49,36 +48,30 @@ def gc(
     dry_run: bool,
     keep_within: cas.CalendarSpan | None,
     keep_versions: int | None,
-    grace: int,
+    grace: int | None,
     budget: int | None,
 ) -> None:
     """Delete what no volume, snapshot or kept version refers to any more, and give its room back.
 
     It runs beside a server at work, which goes on reading and writing. The present and all
-    snapshots stay; of history, what the options say. An upload that has begun before is waited
+    snapshots stay; of history, what the options say, or the settings `gc`, by which `serve` does
+    the same once a day. An upload that has begun before is waited
     for. It can be stopped at any time: what was begun is finished by the next one.
     """
     if keep_within is not None and keep_versions is not None:
         raise click.UsageError("take either --keep-within or --keep-versions")
-    policy = _policy(keep_within, keep_versions)
+    wanted = session.settings().settings.gc
+    policy = version_policy(wanted, keep_within, keep_versions)
     with session.open() as repository, session.output.progress("gc") as progress:
         report = cas.collect_garbage(
             repository,
             policy,
-            grace_seconds=grace,
+            grace_seconds=grace_seconds(wanted) if grace is None else grace,
             budget_seconds=budget,
             is_dry_run=dry_run,
             watcher=StageWatcher(session.output, progress),
         )
     _show(session.output, report)
-
-
-def _policy(keep_within: cas.CalendarSpan | None, keep_versions: int | None) -> cas.VersionPolicy:
-    if keep_within is not None:
-        return cas.VersionPolicy(every=keep_within)
-    if keep_versions is not None:
-        return cas.VersionPolicy(versions=keep_versions, states=cas.Retention())
-    return cas.DEFAULT_POLICY
 
 
 class StageWatcher(cas.CollectionWatcher):

@@ -12,6 +12,7 @@ from dav.server import Server
 from dav.workers import WorkerJob, WorkerStartError, serve_workers
 from tools import settings
 from tools.banner import banner, base_url, first_admin, ready_message
+from tools.collecting import collection_plan
 from tools.exits import Failure
 from tools.framework import Command
 from tools.names import printable
@@ -65,6 +66,7 @@ def serve(session: Session, /, *, quickstart: bool, **flags: object) -> None:
     loaded = session.settings({**wanted, ("log", "format"): log_format})
     effective = loaded.settings
     http = server_settings(effective.server)
+    collection = collection_plan(effective.gc)
     location = effective.store or (QUICKSTART_STORE if quickstart else session.location())
     admin = _prepare(session, location, loaded, quickstart=quickstart)
     if admin is not None and not session.output.json:
@@ -77,7 +79,9 @@ def serve(session: Session, /, *, quickstart: bool, **flags: object) -> None:
         if session.output.verbosity >= 0:
             _print(session.output, banner(url, admin[0] if admin else "USER"))
 
-    job = ServeJob(location, effective.drive, effective.log.format, session.output.verbosity)
+    job = ServeJob(
+        location, effective.drive, effective.log.format, session.output.verbosity, collection
+    )
     try:
         if effective.server.workers > 1:
             task = WorkerJob("tools.serving:open_served", job, http)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cas
-from dav import scheduler, transfers
+from dav import collector, scheduler, transfers
 from dav.app import make_app
+from dav.collector import CollectionPlan
 from dav.server import ServerSettings
 from dav.settings import DriveSettings
 from dav.upkeep import Upkeep
@@ -21,12 +22,16 @@ from tools.logs import log_access, start_logging
 
 @dataclass(frozen=True)
 class ServeJob:
-    """All that a serving process has to know; it crosses to workers by pickle."""
+    """All that a serving process has to know; it crosses to workers by pickle.
+
+    Without a plan, it collects no garbage.
+    """
 
     location: str
     drive: DriveSettings
     log_format: str
     verbosity: int
+    collection: CollectionPlan | None = None
 
 
 def open_served(job: object) -> ServedApplication:
@@ -38,9 +43,13 @@ def open_served(job: object) -> ServedApplication:
     assert isinstance(job, ServeJob)  # noqa: S101 - from our own process
     start_logging(job.log_format, job.verbosity)
     repository = cas.open(job.location)
-    upkeep = Upkeep(
-        transfers.upkeep(repository, job.drive.transfer_seconds), scheduler.upkeep(repository)
-    )
+    jobs = [
+        transfers.upkeep(repository, job.drive.transfer_seconds),
+        scheduler.upkeep(repository),
+    ]
+    if job.collection is not None:
+        jobs.append(collector.upkeep(repository, job.collection))
+    upkeep = Upkeep(*jobs)
 
     def close() -> None:
         upkeep.close()

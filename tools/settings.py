@@ -56,6 +56,20 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: Literal["text", "json"] = "text"
 
 
+class GcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `serve` deletes by itself, and `gc` without options; `tools.collecting` reads it.
+
+    `keep_versions` goes in place of both spans, if it is not 0.
+    """
+
+    interval: str = "1d"
+    keep_within: str = "30d"
+    keep_daily_for: str = "1y"
+    keep_versions: Annotated[int, msgspec.Meta(ge=0)] = 0
+    grace: str = "1h"
+    budget: str = "30m"
+
+
 class QuickstartSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `serve --quickstart` gives the admin of a new repository beside an app password."""
 
@@ -69,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
     drive: DriveSettings = DriveSettings()
+    gc: GcSettings = GcSettings()
     quickstart: QuickstartSettings = QuickstartSettings()
 
 

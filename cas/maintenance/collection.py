@@ -196,6 +196,7 @@ class _Collection:
         while not self._is_reached(epoch):
             if self._is_late():
                 return False
+            self._watcher.advance(0)
             time.sleep(_POLL_SECONDS)
         self._marking.resolve_young()
         self._mark("looking at what has come meanwhile")
