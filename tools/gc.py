@@ -87,6 +87,11 @@ class StageWatcher(cas.CollectionWatcher):
         if total is not None:
             self._progress.expect(total, 0)
 
+    def waiting(self, processes: list[int]) -> None:
+        """Say who is waited for."""
+        pids = ", ".join(map(str, processes))
+        self._output.warn(f"waiting for uploads in process {pids}; to stop now does no harm")
+
     def advance(self, steps: int) -> None:
         """Show that it goes on."""
         self._progress.advance(steps, 0)

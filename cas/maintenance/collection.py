@@ -39,6 +39,7 @@ from cas.repository import Repository
 GRACE_SECONDS: Final = 3600.0
 """Age up to which a pack is left alone: what is in it may belong to an upload that goes on."""
 _POLL_SECONDS: Final = 0.05
+_PATIENCE_SECONDS: Final = 3.0
 _PACKS_AT_ONCE: Final = 8
 
 
@@ -193,27 +194,30 @@ class _Collection:
             transaction.condemn(use.ordinal for use in chosen)
             epoch = transaction.epoch()
         self._watcher.stage("waiting for writes that began before", None)
-        while not self._is_reached(epoch):
+        begun, has_told = time.monotonic(), False
+        while behind := self._behind(epoch):
             if self._is_late():
                 return False
+            if not has_told and time.monotonic() - begun > _PATIENCE_SECONDS:
+                self._watcher.waiting(behind)
+                has_told = True
             self._watcher.advance(0)
             time.sleep(_POLL_SECONDS)
         self._marking.resolve_young()
         self._mark("looking at what has come meanwhile")
         return True
 
-    def _is_reached(self, epoch: int) -> bool:
-        """Return whether no process leans on what it found before this epoch."""
+    def _behind(self, epoch: int) -> list[int]:
+        """Return the processes that may lean on what they found before this epoch."""
         process = self._engine.process
         process.keep_up()
         with self._engine.catalog.read() as transaction:
             rows = transaction.processes()
-        behind = [key for key, row in rows if row.epoch < epoch and not row.is_adopted]
-        if all(key == process.id or process.is_alive(key) for key in behind):
-            return not behind
-        with self._engine.catalog.write() as transaction:
-            self._engine.recover(transaction)  # what a dead process had acknowledged is replayed
-        return False
+        behind = [(key, row.pid) for key, row in rows if row.epoch < epoch and not row.is_adopted]
+        if not all(key == process.id or process.is_alive(key) for key, _ in behind):
+            with self._engine.catalog.write() as transaction:
+                self._engine.recover(transaction)  # what the dead had acknowledged is replayed
+        return [pid for _, pid in behind]
 
     def _empty(self, chosen: list[PackUse]) -> list[PackUse]:
         """Copy what is live out of the packs and delete them, as many as there is time for."""

@@ -12,5 +12,8 @@ class CollectionWatcher:
     def stage(self, name: str, total: int | None = None) -> None:
         """A stage begins, of so many steps if that is known."""
 
+    def waiting(self, processes: list[int]) -> None:
+        """Writes of these processes, by the system's ids, are waited for. Told once, if it is long."""
+
     def advance(self, steps: int) -> None:
         """So many steps have been done."""
