@@ -13,7 +13,7 @@ class CollectionWatcher:
         """A stage begins, of so many steps if that is known."""
 
     def waiting(self, processes: list[int]) -> None:
-        """Writes of these processes, by the system's ids, are waited for. Told once, if it is long."""
+        """Writes of processes, by the system's ids, are waited for; told once, if it takes long."""
 
     def advance(self, steps: int) -> None:
         """So many steps have been done."""
