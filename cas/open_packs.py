@@ -84,6 +84,21 @@ class OpenPacks:
                 self._pending[record.id] = (location, pack)
         self._seal_all(full)
 
+    def write(self, kind: PackKind, records: list[Record]) -> None:
+        """Append objects and return once they are durable and the catalog finds them here.
+
+        For upkeep that moves what is stored: a write leaves both to its commit.
+
+        Raises:
+            StoreError, StoreFullError: the disk failed or is full; the catalog is as it was.
+        """
+        relies = Reliance()
+        self.append(kind, records, relies)
+        self.sync(relies)  # not while all commits wait
+        with self._catalog.write() as transaction:
+            flushed = self.flush(transaction, [relies])
+        self.confirm(flushed)
+
     def append_journal(self, number: int, record: Record, relies: Reliance) -> None:
         """Append the journal record of this number to the open data pack, behind the chunks."""
         written, full = self._writers[PackKind.DATA].append([record], number)

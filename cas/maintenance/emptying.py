@@ -15,7 +15,6 @@ from cas.maintenance.liveness import Liveness
 from cas.pack_reader import pack_blob_name
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record, RecordPlace, read_footer
 from cas.records import open_record
-from cas.reliance import Reliance
 from cas.stores.base import ByteRange
 from cas.volume import Engine
 
@@ -118,18 +117,10 @@ class Emptying:
                     continue
                 records.append(_record(object_id, location, stored))
             if records:
-                self._write(PackKind(row.kind), records)
+                self._open_packs.write(PackKind(row.kind), records)
+                self.copied_size += sum(RECORD_OVERHEAD + len(each.stored) for each in records)
         if damage is not None:
             raise damage
-
-    def _write(self, kind: PackKind, records: list[Record]) -> None:
-        relies = Reliance()
-        self._open_packs.append(kind, records, relies)
-        self._open_packs.sync(relies)  # not while all commits wait
-        with self._catalog.write() as transaction:
-            flushed = self._open_packs.flush(transaction, [relies])
-        self._open_packs.confirm(flushed)
-        self.copied_size += sum(RECORD_OVERHEAD + len(record.stored) for record in records)
 
     def _live(
         self, ordinal: int, places: list[RecordPlace]

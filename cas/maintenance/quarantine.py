@@ -22,7 +22,6 @@ from cas.maintenance.checked_pack import CheckedPack
 from cas.pack_reader import pack_blob_name
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record, RecordPlace
 from cas.records import open_record
-from cas.reliance import Reliance
 from cas.volume import Engine
 
 QUARANTINE: Final = "quarantine"
@@ -61,7 +60,7 @@ class Quarantine:
             for place in sound[first : first + _COPIED_AT_ONCE]:
                 stored = pack.file.read_at(place.offset + RECORD_OVERHEAD, place.stored_size)
                 records.append(Record(place.kind, place.id, place.plain_size, place.codec, stored))
-            self._write(kind, records)
+            self._engine.chunks.open_packs.write(kind, records)
 
     def rescue(self, lost: Sequence[Held]) -> list[Held]:
         """Write those objects anew that can be read after all; return the others.
@@ -77,7 +76,7 @@ class Quarantine:
                 continue
             kind = held.location.kind
             pack_kind = PackKind.DATA if kind is Kind.CHUNK else PackKind.TREE
-            self._write(pack_kind, [Record(kind, held.id, *stored)])
+            self._engine.chunks.open_packs.write(pack_kind, [Record(kind, held.id, *stored)])
         return rest
 
     def forget(
@@ -136,15 +135,6 @@ class Quarantine:
         with self._engine.catalog.write() as transaction:
             transaction.forget_pack(ordinal)
         self._engine.chunks.let_go_of_removed()
-
-    def _write(self, kind: PackKind, records: list[Record]) -> None:
-        relies = Reliance()
-        packs = self._engine.chunks.open_packs
-        packs.append(kind, records, relies)
-        packs.sync(relies)
-        with self._engine.catalog.write() as transaction:
-            flushed = packs.flush(transaction, [relies])
-        packs.confirm(flushed)
 
     def _second_try(self, held: Held) -> tuple[int, int, bytes] | None:
         """Return plain size, codec and stored bytes of an object, if it can be read now."""
