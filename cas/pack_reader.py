@@ -60,6 +60,28 @@ class PackFile:
             os.close(self.descriptor)
 
 
+class StoredPack:
+    """The bytes of a sealed pack, as the blob store gives them."""
+
+    def __init__(self, store: BlobStore, name: str) -> None:
+        self._store = store
+        self._name = name
+
+    def size(self) -> int:
+        """Return how many bytes the pack has."""
+        return self._store.size(self._name)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return bytes from the offset on, fewer at the pack's end."""
+        return self._store.get(self._name, ByteRange(offset, offset + size))
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Fill the buffer from the offset on; return how many bytes there were."""
+        found = self.read_at(offset, len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+
 class PackReader:
     """Reads byte ranges of packs by their ordinal; keeps the files open. Shared by threads."""
 

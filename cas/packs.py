@@ -51,6 +51,12 @@ def open_pack_pattern(process_id: bytes) -> str:
     return f"{process_id.hex()}-*.pack"
 
 
+def location_of(ordinal: int, number: int, place: RecordPlace) -> Location:
+    """Return where a record lies, of a pack's ordinal and the record's number and place in it."""
+    kind, _, offset, stored_size, plain_size, codec = place
+    return Location(ordinal, offset, stored_size, plain_size, number, kind, codec)
+
+
 def locations_of(
     ordinal: int, places: Sequence[RecordPlace], entered: AbstractSet[int] = frozenset()
 ) -> list[tuple[ObjectId, Location]]:
@@ -59,9 +65,9 @@ def locations_of(
     Records with numbers in `entered` are left out.
     """
     return sorted(
-        (p.id, Location(ordinal, p.offset, p.stored_size, p.plain_size, n, p.kind, p.codec))
-        for n, p in enumerate(places)
-        if p.kind is not Kind.JOURNAL and n not in entered
+        (place.id, location_of(ordinal, number, place))
+        for number, place in enumerate(places)
+        if place.kind is not Kind.JOURNAL and number not in entered
     )
 
 

@@ -7,31 +7,9 @@ from typing import NamedTuple
 
 from cas.catalog import Location, PackRow, PackState, decode_location, encode_locations
 from cas.errors import IntegrityError
-from cas.pack_reader import PackFile
+from cas.pack_reader import PackFile, StoredPack
 from cas.packfile import RecordPlace
-from cas.stores.base import BlobStore, ByteRange
-
-
-class StoredPack:
-    """The bytes of a sealed pack in a store that is not this machine's."""
-
-    def __init__(self, store: BlobStore, name: str) -> None:
-        self._store = store
-        self._name = name
-
-    def size(self) -> int:
-        """Return how many bytes the pack has."""
-        return self._store.size(self._name)
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        """Return bytes from the offset on, fewer at the pack's end."""
-        return self._store.get(self._name, ByteRange(offset, offset + size))
-
-    def read_into(self, buffer: memoryview, offset: int) -> int:
-        """Fill the buffer from the offset on; return how many bytes there were."""
-        found = self.read_at(offset, len(buffer))
-        buffer[: len(found)] = found
-        return len(found)
+from cas.packs import location_of
 
 
 class CheckedPack(NamedTuple):
@@ -74,8 +52,7 @@ def agreed(pack: CheckedPack, number: int, place: RecordPlace, stored: bytes) ->
 
     It is -1 for an object that the catalog has in another pack.
     """
-    kind, _, offset, stored_size, plain_size, codec = place
-    right = Location(pack.ordinal, offset, stored_size, plain_size, number, kind, codec)
+    right = location_of(pack.ordinal, number, place)
     if stored == right.encode():
         return number
     location = decoded(stored)

@@ -12,7 +12,7 @@ from cas.errors import IntegrityError, NotFoundError
 from cas.formats import MiB
 from cas.ids import ObjectId
 from cas.maintenance.liveness import Liveness
-from cas.pack_reader import pack_blob_name
+from cas.pack_reader import StoredPack, pack_blob_name
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record, RecordPlace, read_footer
 from cas.records import open_record
 from cas.stores.base import ByteRange
@@ -82,12 +82,8 @@ class Emptying:
             IntegrityError: the footer is damaged; a scan might not find all.
         """
         name = pack_blob_name(row.id)
-
-        def read_at(offset: int, size: int) -> bytes:
-            return self._store.get(name, ByteRange(offset, offset + size))
-
         try:
-            return read_footer(read_at, row.size).places
+            return read_footer(StoredPack(self._store, name).read_at, row.size).places
         except NotFoundError as error:
             message = f"{name} is missing"
             raise IntegrityError(message) from error

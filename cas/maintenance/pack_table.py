@@ -22,10 +22,10 @@ from cas.catalog import (
 from cas.errors import FormatError, IntegrityError, NotFoundError, StoreError
 from cas.formats import PACK_RECORD_LIMIT
 from cas.ids import Kind
-from cas.maintenance.checked_pack import CheckedPack, StoredPack, agreed, decoded, encoded_places
+from cas.maintenance.checked_pack import CheckedPack, agreed, decoded, encoded_places
 from cas.maintenance.damage import Damage, DamageKind
 from cas.maintenance.marks import Marks
-from cas.pack_reader import pack_blob_name
+from cas.pack_reader import StoredPack, pack_blob_name
 from cas.packfile import (
     HEADER_SIZE,
     RECORD_OVERHEAD,

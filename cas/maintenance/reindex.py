@@ -14,11 +14,12 @@ from cas.errors import FormatError, IntegrityError, InvalidError, LockedError
 from cas.ids import Identifier
 from cas.journal_replay import Loss
 from cas.maintenance.history import volume_names
+from cas.pack_reader import StoredPack
 from cas.packfile import HEADER_SIZE, decode_header, read_footer
 from cas.processes import live_processes, opening
 from cas.refs import read_ref
 from cas.repository import Repository, local_directory, read_config
-from cas.stores.base import BlobStore, ByteRange
+from cas.stores.base import BlobStore
 from cas.stores.opening import open_store
 
 _SET_ASIDE: Final = "catalog.old"
@@ -137,8 +138,6 @@ def _store_of(location: str | Path) -> tuple[BlobStore, Path]:
 
 
 def _look_at_pack(store: BlobStore, name: str, size: int) -> None:
-    def read_at(offset: int, length: int) -> bytes:
-        return store.get(name, ByteRange(offset, offset + length))
-
-    decode_header(read_at(0, HEADER_SIZE))
-    read_footer(read_at, size)
+    pack = StoredPack(store, name)
+    decode_header(pack.read_at(0, HEADER_SIZE))
+    read_footer(pack.read_at, size)

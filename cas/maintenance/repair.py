@@ -21,6 +21,7 @@ from cas.maintenance.pack_table import PackTable
 from cas.maintenance.quarantine import Held, Quarantine
 from cas.maintenance.reading import read_pack
 from cas.packfile import RecordPlace
+from cas.packs import location_of
 from cas.refs import read_ref
 from cas.repository import Repository
 from cas.volume import Engine
@@ -211,14 +212,9 @@ class _Repair:
                 bad = {each.number for each in read_pack(pack, self._identifier).bad}
                 for number, place in places:
                     if number not in bad:
-                        spares[place.id] = _location(ordinal, number, place)
+                        spares[place.id] = location_of(ordinal, number, place)
         return spares
 
     @property
     def _identifier(self) -> Identifier:
         return self._engine.chunks.identifier
-
-
-def _location(ordinal: int, number: int, place: RecordPlace) -> Location:
-    kind, _, offset, stored_size, plain_size, codec = place
-    return Location(ordinal, offset, stored_size, plain_size, number, kind, codec)

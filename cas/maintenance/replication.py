@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from cas.catalog import Location, PackRow, PackState
+from cas.catalog import PackRow, PackState
 from cas.disk import StoreErrors, file_lock
 from cas.errors import ConflictError, IntegrityError, InvalidError, LockedError, NotFoundError
 from cas.formats import COLLECTION_LOCK, REGISTRY_ID
@@ -29,13 +29,14 @@ from cas.maintenance.pack_table import PackTable
 from cas.maintenance.reading import read_pack
 from cas.maintenance.watching import CollectionWatcher
 from cas.objects import decode
-from cas.pack_reader import pack_blob_name
-from cas.packfile import RECORD_OVERHEAD, RecordPlace, read_footer
+from cas.pack_reader import StoredPack, pack_blob_name
+from cas.packfile import RECORD_OVERHEAD, read_footer
+from cas.packs import location_of
 from cas.processes import live_processes
 from cas.records import open_record
 from cas.refs import Ref, delete_ref, move_ref, new_ref, read_refs
 from cas.repository import CONFIG_NAME, Repository, local_directory
-from cas.stores.base import BlobStore, ByteRange
+from cas.stores.base import BlobStore
 from cas.stores.opening import open_store
 
 _POLL_SECONDS: Final = 0.05
@@ -194,28 +195,24 @@ class _Replication:
         newest = max(
             ((ref.journal, ref.journal_id) for ref in (*refs, *old_refs)), default=(0, b"")
         )
-        for _, row in packs:
-            name = pack_blob_name(row.id)
-            newest = max(newest, self._journal_end_of(name, row, newest[0]))
+        for ordinal, row in packs:
+            newest = max(newest, self._journal_end_of(ordinal, row, newest[0]))
         return newest
 
-    def _journal_end_of(self, name: str, row: PackRow, after: int) -> tuple[int, bytes]:
-        def read_at(offset: int, size: int) -> bytes:
-            return self._source.get(name, ByteRange(offset, offset + size))
-
+    def _journal_end_of(self, ordinal: int, row: PackRow, after: int) -> tuple[int, bytes]:
+        pack = StoredPack(self._source, pack_blob_name(row.id))
         try:
-            footer = read_footer(read_at, row.size)
+            footer = read_footer(pack.read_at, row.size)
         except IntegrityError:
             return (0, b"")  # it will not be copied
         if footer.last_journal <= after:
             return (0, b"")
         newest = (0, b"")
-        for place in footer.places:
+        for number, place in enumerate(footer.places):
             if place.kind is Kind.JOURNAL:
-                stored = read_at(place.offset + RECORD_OVERHEAD, place.stored_size)
-                encoded = open_record(
-                    self._identifier, place.kind, place.id, _location(place), stored
-                )
+                stored = pack.read_at(place.offset + RECORD_OVERHEAD, place.stored_size)
+                location = location_of(ordinal, number, place)
+                encoded = open_record(self._identifier, place.kind, place.id, location, stored)
                 newest = max(newest, (decode(encoded, JournalRecord).number, bytes(place.id)))
         return newest
 
@@ -256,9 +253,3 @@ class _Replication:
                 delete_ref(self._target, ref.volume_id)
         for name in extra:
             self._target.delete(name)
-
-
-def _location(place: RecordPlace) -> Location:
-    return Location(
-        0, place.offset, place.stored_size, place.plain_size, 0, place.kind, place.codec
-    )
