@@ -58,7 +58,7 @@ from cas.locks import ConflictingLocksError, Lock, LockTable, LockView
 from cas.log import LogItem
 from cas.maintenance.check import check_repository
 from cas.maintenance.collection import CollectionReport, collect_garbage
-from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind, Watcher
+from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind
 from cas.maintenance.policy import DEFAULT_POLICY, VersionPolicy
 from cas.maintenance.reindex import RebuildSource, RebuiltIndex, look_at_source, rebuild_index
 from cas.maintenance.repair import RepairedPack, RepairReport, repair_repository
@@ -66,7 +66,7 @@ from cas.maintenance.replication import ReplicationReport, replicate
 from cas.maintenance.sampling import Reading, Scrub, Share
 from cas.maintenance.statistics import Growth, Kept, StoredSums, growth, sum_kept, sum_states
 from cas.maintenance.upgrading import Upgrade, upgrade
-from cas.maintenance.watching import CollectionWatcher
+from cas.maintenance.watching import DamageWatcher, Watcher
 from cas.moves import Move
 from cas.objects import EMPTY_CONTENT, Content, Entry, EntryKind
 from cas.opening import create
@@ -98,13 +98,13 @@ __all__ = [
     "ChunkParameters",
     "Clock",
     "CollectionReport",
-    "CollectionWatcher",
     "ConflictError",
     "ConflictingLocksError",
     "Content",
     "ContentIs",
     "Damage",
     "DamageKind",
+    "DamageWatcher",
     "Dated",
     "Difference",
     "Edit",

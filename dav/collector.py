@@ -126,7 +126,7 @@ class _StoppedError(Exception):
     """The server ends: so does the collection, at once and without harm."""
 
 
-class _Gentle(cas.CollectionWatcher):
+class _Gentle(cas.Watcher):
     """Makes a collection pause for as long as it has worked, so that requests go first."""
 
     def __init__(self, stopping: threading.Event) -> None:

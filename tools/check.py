@@ -7,14 +7,11 @@ import click
 import cas
 from tools.exits import Exit, Failure
 from tools.framework import Command
-from tools.names import json_name, printable, size_text
-from tools.output import NoProgress, Output, Progress
+from tools.names import size_text
+from tools.output import Output
 from tools.parameters import SHARE, SPAN
 from tools.session import Session, pass_session
-
-_STATES_SHOWN = 3
-_REGISTRY = "(registry)"
-_COMMIT_DIGITS = 64
+from tools.watching import DamagePrinter
 
 
 @click.command(
@@ -48,72 +45,9 @@ def check(session: Session, *, share: float | None, budget: int | None, seed: in
     with session.open() as repository, session.output.progress("check") as progress:
         scrub = cas.Scrub(repository, budget) if budget is not None else None
         reading = scrub or (cas.Share(share, seed) if share is not None else None)
-        watcher = Watcher(session.output, progress)
+        watcher = DamagePrinter(session.output, progress)
         summary = cas.check_repository(repository, reading=reading, watcher=watcher)
     _finish(session.output, summary, scrub)
-
-
-class Watcher:
-    """Prints what a check finds, as it finds it; one that is quiet only which paths are hit."""
-
-    def __init__(
-        self, output: Output, progress: Progress | None = None, *, quiet: bool = False
-    ) -> None:
-        self._output = output
-        self._progress = progress or NoProgress()
-        self._is_quiet = quiet
-        self._is_first = True
-
-    def damage(self, damage: cas.Damage) -> None:
-        """Print one thing that is wrong."""
-        if self._is_quiet:
-            return
-        self._output.message("damage", _damage_members(damage))
-        self._output.text(f"{damage.kind}: {printable(damage.message)}")
-
-    def affected(self, affected: cas.Affected) -> None:
-        """Print a path that cannot be read."""
-        if self._is_first:
-            self._is_first = False
-            self._output.text("\nThese cannot be read, in whole or in part:")
-        members = {
-            **json_name("volume", affected.volume),
-            **json_name("path", affected.path),
-            "states": list(affected.states),
-        }
-        self._output.message("affected", members)
-        where = printable(f"{affected.volume or _REGISTRY}:/{affected.path}")
-        self._output.text(f"  {where}{_states_text(affected.states)}")
-
-    def expect(self, size: int) -> None:
-        """Show how much will be read."""
-        self._progress.expect(0, size)
-
-    def advance(self, size: int) -> None:
-        """Show how much was read."""
-        self._progress.advance(1, size)
-
-
-def _damage_members(damage: cas.Damage) -> dict[str, object]:
-    return {
-        "kind": damage.kind.value,
-        "reason": damage.message,
-        "pack": damage.pack.hex() or None,
-        "offset": damage.offset or None,
-        "object": damage.object_id.hex() or None,
-        "object_kind": damage.object_kind.name.lower() if damage.object_kind else None,
-    }
-
-
-def _states_text(states: tuple[str, ...]) -> str:
-    """Return in which states a path is hit; nothing if only in the present one."""
-    past = [f"@{state}" if len(state) < _COMMIT_DIGITS else f"@{state[:12]}…" for state in states]
-    if "" in states:
-        past = ["now", *(f"@{state}" for state in states if state)]
-    if past == ["now"]:
-        return ""
-    more = f" and {len(past) - _STATES_SHOWN:,} more" if len(past) > _STATES_SHOWN else ""
-    return f"  ({', '.join(past[:_STATES_SHOWN])}{more})"
 
 
 def _finish(output: Output, summary: cas.CheckSummary, scrub: cas.Scrub | None) -> None:

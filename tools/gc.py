@@ -10,9 +10,10 @@ from tools.exits import Exit, Failure
 from tools.framework import Command
 from tools.keeping import SpanType
 from tools.names import size_text
-from tools.output import Output, Progress
+from tools.output import Output
 from tools.parameters import SPAN
 from tools.session import Session, pass_session
+from tools.watching import StagePrinter
 
 
 @click.command(
@@ -69,32 +70,9 @@ def gc(
             grace_seconds=grace_seconds(wanted) if grace is None else grace,
             budget_seconds=budget,
             is_dry_run=dry_run,
-            watcher=StageWatcher(session.output, progress),
+            watcher=StagePrinter(session.output, progress),
         )
     _show(session.output, report)
-
-
-class StageWatcher(cas.CollectionWatcher):
-    """Shows how a collection gets on."""
-
-    def __init__(self, output: Output, progress: Progress) -> None:
-        self._output = output
-        self._progress = progress
-
-    def stage(self, name: str, total: int | None = None) -> None:
-        """Say what is being done now."""
-        self._output.detail(name)
-        if total is not None:
-            self._progress.expect(total, 0)
-
-    def waiting(self, processes: list[int]) -> None:
-        """Say who is waited for."""
-        pids = ", ".join(map(str, processes))
-        self._output.warn(f"waiting for uploads in process {pids}; to stop now does no harm")
-
-    def advance(self, steps: int) -> None:
-        """Show that it goes on."""
-        self._progress.advance(steps, 0)
 
 
 def _show(output: Output, report: cas.CollectionReport) -> None:

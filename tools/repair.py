@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 import cas
-from tools.check import Watcher
 from tools.exits import Exit, Failure
 from tools.framework import Command
 from tools.index import look_at, refuse_processes
 from tools.names import printable
 from tools.output import Output
 from tools.session import Session, pass_session
+from tools.watching import DamagePrinter
 
 
 @click.command(
@@ -46,10 +46,10 @@ def repair(session: Session, *, dry_run: bool, yes: bool) -> None:
     with session.open(location) as repository:
         with output.progress("repair") as progress:
             report = cas.repair_repository(
-                repository, is_dry_run=dry_run, watcher=Watcher(output, progress)
+                repository, is_dry_run=dry_run, watcher=DamagePrinter(output, progress)
             )
         _tell(output, report)
-        summary = cas.check_repository(repository, watcher=Watcher(output, quiet=True))
+        summary = cas.check_repository(repository, watcher=DamagePrinter(output, quiet=True))
     _finish(output, report, summary, losses)
 
 

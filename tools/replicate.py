@@ -7,9 +7,9 @@ import click
 import cas
 from tools.exits import Exit, Failure
 from tools.framework import Command
-from tools.gc import StageWatcher
 from tools.names import size_text
 from tools.session import Session, pass_session
+from tools.watching import StagePrinter
 
 
 @click.command(
@@ -33,7 +33,7 @@ def replicate(session: Session, *, location: str, dry_run: bool) -> None:
     is left alone.
     """
     with session.open() as repository, session.output.progress("replicate") as progress:
-        watcher = StageWatcher(session.output, progress)
+        watcher = StagePrinter(session.output, progress)
         report = cas.replicate(repository, location, is_dry_run=dry_run, watcher=watcher)
     session.output.document(
         {

@@ -21,8 +21,6 @@ from cas.maintenance.damage import (
     CheckSummary,
     Damage,
     DamageKind,
-    Silence,
-    Watcher,
 )
 from cas.maintenance.history import History, volume_names
 from cas.maintenance.naming import Naming
@@ -30,6 +28,7 @@ from cas.maintenance.pack_table import PackTable
 from cas.maintenance.reading import ReadPack, read_pack
 from cas.maintenance.sampling import Reading
 from cas.maintenance.walk import Walk
+from cas.maintenance.watching import DamageWatcher
 from cas.repository import Repository
 from cas.volume import Engine
 
@@ -38,7 +37,7 @@ def check_repository(
     repository: Repository,
     *,
     reading: Reading | None = None,
-    watcher: Watcher | None = None,
+    watcher: DamageWatcher | None = None,
 ) -> CheckSummary:
     """Check a repository and return what was looked at; the watcher is told what is wrong.
 
@@ -51,11 +50,11 @@ def check_repository(
     """
     engine = repository.engine
     with file_lock(engine.local / COLLECTION_LOCK, wait=True):
-        return _Check(engine, watcher or Silence()).run(reading)
+        return _Check(engine, watcher or DamageWatcher()).run(reading)
 
 
 class _Check:
-    def __init__(self, engine: Engine, watcher: Watcher) -> None:
+    def __init__(self, engine: Engine, watcher: DamageWatcher) -> None:
         self._engine = engine
         self._watcher = watcher
         self._summary = CheckSummary()
@@ -67,7 +66,7 @@ class _Check:
         known = self._packs.ordinals()
         if reading is not None:
             chosen = reading.choose(known)
-            self._watcher.expect(sum(row.size for _, row in chosen))
+            self._watcher.stage("reading packs", sum(row.size for _, row in chosen))
             self._read(chosen, reading)
             rest = {ordinal for ordinal, _ in known} - self._packs.seen()
         else:

@@ -30,7 +30,7 @@ from cas.maintenance.keeping import Keeping, commit_marks
 from cas.maintenance.marking import Marking
 from cas.maintenance.packing import PackUse, packs_to_empty
 from cas.maintenance.policy import DEFAULT_POLICY, VersionPolicy, decide
-from cas.maintenance.watching import CollectionWatcher
+from cas.maintenance.watching import Watcher
 from cas.objects import decode
 from cas.pack_reader import pack_blob_name
 from cas.paths import join_names
@@ -69,7 +69,7 @@ def collect_garbage(
     grace_seconds: float = GRACE_SECONDS,
     budget_seconds: float | None = None,
     is_dry_run: bool = False,
-    watcher: CollectionWatcher | None = None,
+    watcher: Watcher | None = None,
 ) -> CollectionReport:
     """Delete what nothing refers to any more, and return what came of it.
 
@@ -86,7 +86,7 @@ def collect_garbage(
         if not is_mine:
             raise LockedError("a collection or a check is at work: wait for its end")
         deadline = None if budget_seconds is None else time.monotonic() + budget_seconds
-        collection = _Collection(repository, policy, watcher or CollectionWatcher(), deadline)
+        collection = _Collection(repository, policy, watcher or Watcher(), deadline)
         return collection.run(grace_seconds, is_dry_run=is_dry_run)
 
 
@@ -95,7 +95,7 @@ class _Collection:
         self,
         repository: Repository,
         policy: VersionPolicy,
-        watcher: CollectionWatcher,
+        watcher: Watcher,
         deadline: float | None,
     ) -> None:
         self._repository = repository

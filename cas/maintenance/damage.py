@@ -1,10 +1,10 @@
-"""What a check finds and tells: values, and whom they are told to."""
+"""What a check finds and tells, as values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from cas.ids import Kind
 
@@ -72,35 +72,3 @@ class CheckSummary:
     def is_sound(self) -> bool:
         """Whether nothing is wrong."""
         return not self.damaged
-
-
-class Watcher(Protocol):
-    """Whom a check tells what it finds, and how far it is. Called by one thread."""
-
-    def damage(self, damage: Damage) -> None:
-        """Something is wrong."""
-
-    def affected(self, affected: Affected) -> None:
-        """A path is hit by damage."""
-
-    def expect(self, size: int) -> None:
-        """So many bytes of packs will be read."""
-
-    def advance(self, size: int) -> None:
-        """So many more of them were."""
-
-
-class Silence:
-    """A watcher that nobody listens to."""
-
-    def damage(self, damage: Damage) -> None:
-        """Do nothing."""
-
-    def affected(self, affected: Affected) -> None:
-        """Do nothing."""
-
-    def expect(self, size: int) -> None:
-        """Do nothing."""
-
-    def advance(self, size: int) -> None:
-        """Do nothing."""

@@ -16,10 +16,11 @@ from cas.errors import CasError, InvalidError
 from cas.formats import COLLECTION_LOCK
 from cas.ids import Identifier, Kind, ObjectId
 from cas.maintenance.checked_pack import CheckedPack
-from cas.maintenance.damage import Damage, DamageKind, Silence, Watcher
+from cas.maintenance.damage import Damage, DamageKind
 from cas.maintenance.pack_table import PackTable
 from cas.maintenance.quarantine import Held, Quarantine
 from cas.maintenance.reading import read_pack
+from cas.maintenance.watching import DamageWatcher
 from cas.packfile import RecordPlace
 from cas.packs import location_of
 from cas.refs import read_ref
@@ -69,7 +70,7 @@ class _Hurt(NamedTuple):
 
 
 def repair_repository(
-    repository: Repository, *, is_dry_run: bool = False, watcher: Watcher | None = None
+    repository: Repository, *, is_dry_run: bool = False, watcher: DamageWatcher | None = None
 ) -> RepairReport:
     """Take damaged packs out of use, and write damaged refs anew. Runs beside servers at work.
 
@@ -82,7 +83,7 @@ def repair_repository(
     if engine.store.local_path("packs/00/00") is None:
         raise InvalidError(f"{engine.store.location} is in memory: there is nothing to repair")
     with file_lock(engine.local / COLLECTION_LOCK, wait=True):
-        return _Repair(engine, is_dry_run=is_dry_run).run(watcher or Silence())
+        return _Repair(engine, is_dry_run=is_dry_run).run(watcher or DamageWatcher())
 
 
 class _Repair:
@@ -94,7 +95,7 @@ class _Repair:
         self._packs = PackTable(engine, self._note)
         self._is_dry_run = is_dry_run
 
-    def run(self, watcher: Watcher) -> RepairReport:
+    def run(self, watcher: DamageWatcher) -> RepairReport:
         if not self._is_dry_run:
             self._quarantine.finish()
         self._find_damaged_refs()
@@ -126,10 +127,10 @@ class _Repair:
             if not is_there:
                 self._report.refs.append(f"refs/{volume_id.hex()}")
 
-    def _find_hurt(self, watcher: Watcher) -> dict[int, _Hurt]:
+    def _find_hurt(self, watcher: DamageWatcher) -> dict[int, _Hurt]:
         """Read all packs; return the sealed ones that are damaged, and the missing ones."""
         known = self._packs.ordinals()
-        watcher.expect(sum(row.size for _, row in known))
+        watcher.stage("reading packs", sum(row.size for _, row in known))
         hurt: dict[int, _Hurt] = {}
         for ordinal, row in known:
             pack = self._packs.check(ordinal)

@@ -27,7 +27,7 @@ from cas.journal import JournalRecord
 from cas.maintenance.damage import Damage
 from cas.maintenance.pack_table import PackTable
 from cas.maintenance.reading import read_pack
-from cas.maintenance.watching import CollectionWatcher
+from cas.maintenance.watching import Watcher
 from cas.objects import decode
 from cas.pack_reader import StoredPack, pack_blob_name
 from cas.packfile import RECORD_OVERHEAD, read_footer
@@ -64,7 +64,7 @@ def replicate(
     location: str | Path,
     *,
     is_dry_run: bool = False,
-    watcher: CollectionWatcher | None = None,
+    watcher: Watcher | None = None,
 ) -> ReplicationReport:
     """Bring the replica at a location up to date, or make it.
 
@@ -75,16 +75,14 @@ def replicate(
         StoreError, StoreFullError: a disk failed or is full; the replica is what it was before.
     """
     target = open_store(location, create=not is_dry_run)
-    replication = _Replication(repository, target, watcher or CollectionWatcher())
+    replication = _Replication(repository, target, watcher or Watcher())
     # No collection deletes what is about to be copied.
     with file_lock(repository.engine.local / COLLECTION_LOCK, wait=True):
         return replication.run(is_dry_run=is_dry_run)
 
 
 class _Replication:
-    def __init__(
-        self, repository: Repository, target: BlobStore, watcher: CollectionWatcher
-    ) -> None:
+    def __init__(self, repository: Repository, target: BlobStore, watcher: Watcher) -> None:
         self._repository = repository
         self._engine = repository.engine
         self._source = repository.engine.store

@@ -1,10 +1,15 @@
-"""Telling somebody how long work gets on."""
+"""Whom long work tells how it gets on, and what it finds: to be inherited from, they do nothing.
+
+Called by one thread, and now and then, not for every record.
+"""
 
 from __future__ import annotations
 
+from cas.maintenance.damage import Affected, Damage
 
-class CollectionWatcher:
-    """Is told of the stages of long work and of their steps; this one does nothing with it.
+
+class Watcher:
+    """Is told of the stages of long work and of the steps in them.
 
     What it raises ends the work, as a kill would: without harm, and the next one goes on.
     """
@@ -17,3 +22,13 @@ class CollectionWatcher:
 
     def advance(self, steps: int) -> None:
         """So many steps have been done."""
+
+
+class DamageWatcher(Watcher):
+    """Is told of damage too. Its steps are bytes of packs that are read."""
+
+    def damage(self, damage: Damage) -> None:
+        """Something is wrong."""
+
+    def affected(self, affected: Affected) -> None:
+        """A path is hit by damage."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cas
 
 
-class Told:
+class Told(cas.DamageWatcher):
     """A watcher that keeps what it is told."""
 
     def __init__(self) -> None:
@@ -20,11 +20,12 @@ class Told:
     def affected(self, affected: cas.Affected) -> None:
         self.affecteds.append(affected)
 
-    def expect(self, size: int) -> None:
-        self.expected += size
+    def stage(self, name: str, total: int | None = None) -> None:
+        assert name
+        self.expected += total or 0
 
-    def advance(self, size: int) -> None:
-        self.advanced += size
+    def advance(self, steps: int) -> None:
+        self.advanced += steps
 
     @property
     def kinds(self) -> list[str]:
