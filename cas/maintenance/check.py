@@ -22,7 +22,7 @@ from cas.maintenance.damage import (
     Damage,
     DamageKind,
 )
-from cas.maintenance.history import History, volume_names
+from cas.maintenance.history_walk import HistoryWalk, volume_names
 from cas.maintenance.naming import Naming
 from cas.maintenance.pack_table import PackTable
 from cas.maintenance.reading import ReadPack, read_pack
@@ -60,7 +60,7 @@ class _Check:
         self._summary = CheckSummary()
         self._packs = PackTable(engine, self._report)
         self._walk = Walk(engine, self._packs, self._report)
-        self._history = History(engine, self._walk, self._summary, self._report)
+        self._history = HistoryWalk(engine, self._walk, self._summary, self._report)
 
     def run(self, reading: Reading | None) -> CheckSummary:
         known = self._packs.ordinals()

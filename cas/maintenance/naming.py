@@ -13,7 +13,7 @@ from typing import Final
 
 from cas.errors import CasError
 from cas.maintenance.damage import Affected
-from cas.maintenance.history import State
+from cas.maintenance.history_walk import State
 from cas.maintenance.walk import Walk
 from cas.nodes import NodeStore
 from cas.objects import Entry, EntryKind, TreeNode

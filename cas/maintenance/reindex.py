@@ -13,7 +13,7 @@ from cas.disk import StoreErrors
 from cas.errors import FormatError, IntegrityError, InvalidError, LockedError
 from cas.ids import Identifier
 from cas.journal_replay import Loss
-from cas.maintenance.history import volume_names
+from cas.maintenance.history_walk import volume_names
 from cas.pack_reader import StoredPack
 from cas.packfile import HEADER_SIZE, decode_header, read_footer
 from cas.processes import live_processes, opening

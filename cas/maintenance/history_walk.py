@@ -39,7 +39,7 @@ class State(NamedTuple):
     is_commit: bool = False
 
 
-class History:
+class HistoryWalk:
     """Walks what volumes were and are. For one thread.
 
     `damaged` are the states that cannot be read in full: of each volume first the present, then
