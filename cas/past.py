@@ -14,7 +14,7 @@ from cas.kept import KeptStates, kept_states
 from cas.nodes import NodeStore, OverlayNodes, ReadNodes
 from cas.objects import Entry
 from cas.processes import Process
-from cas.registry import EMPTY_ROOT
+from cas.registry import EMPTY_ROOT, head_of
 from cas.reliance import Pin
 from cas.replaying import replay_files
 from cas.snapshots import iterate_snapshots, load_commit
@@ -23,36 +23,97 @@ from cas.working_tree import WorkingTree
 
 
 class PastState(NamedTuple):
-    """A root, the nodes that it leads to, and the number of the change that led to it."""
+    """A root, the nodes that it leads to, and the number of the change that led to it.
+
+    It can be read until its pin is given up.
+    """
 
     root: Entry
     nodes: ReadNodes
     sequence: int
+    pin: Pin
 
 
-def open_state(
-    process: Process,
-    index: HistoryIndex,
-    chunks: ChunkStore,
-    store: NodeStore,
-    shape: TreeShape,
-    volume_id: bytes,
-    choose: Callable[[History], int],
-) -> tuple[PastState, Pin]:
-    """Return the state after the change whose number is chosen, pinned.
+class Past:
+    """Opens past states of volumes. Shared by threads."""
 
-    Raises:
-        NotFoundError: there was no such change, or what it led to is not kept any more.
-    """
-    history, kept, pin = _pinned_history(process, index, store, volume_id)
-    try:
-        sequence = choose(history)
-        if sequence == history.head.sequence:
-            return PastState(history.head.root, ReadNodes(store, pin), sequence), pin
-        return state_after(history, kept, chunks, store, shape, sequence, pin), pin
-    except BaseException:
-        process.unpin(pin)
-        raise
+    def __init__(
+        self,
+        process: Process,
+        index: HistoryIndex,
+        chunks: ChunkStore,
+        nodes: NodeStore,
+        shape: TreeShape,
+    ) -> None:
+        self._process = process
+        self._index = index
+        self._chunks = chunks
+        self._nodes = nodes
+        self._shape = shape
+
+    def open(self, volume_id: bytes, choose: Callable[[History], int]) -> PastState:
+        """Return the state after the change whose number is chosen, pinned.
+
+        It takes as long as the changes since the commit before take again; nothing is written.
+
+        Raises:
+            NotFoundError: there was no such change, or what it led to is not kept any more.
+        """
+        history, kept, pin = self._pinned_history(volume_id)
+        try:
+            return self._state_after(history, kept, choose(history), pin)
+        except BaseException:
+            self._process.unpin(pin)
+            raise
+
+    def open_commit(self, volume_id: bytes, commit_id: bytes, commit: Commit) -> PastState:
+        """Return the state that a commit of the volume has, pinned.
+
+        Raises:
+            NotKeptError: its files are not kept any more.
+        """
+        (kept, head), pin = self._process.pin(
+            lambda seen: (kept_states(self._nodes, seen, volume_id), head_of(seen, volume_id))
+        )
+        nodes = ReadNodes(self._nodes, pin)
+        try:
+            _require_kept(nodes, head, kept, commit_id, commit.last_sequence)
+        except BaseException:
+            self._process.unpin(pin)
+            raise
+        return PastState(commit.root, nodes, commit.last_sequence, pin)
+
+    def _state_after(
+        self, history: History, kept: KeptStates, sequence: int, pin: Pin
+    ) -> PastState:
+        head = history.head
+        if sequence == head.sequence:
+            return PastState(head.root, ReadNodes(self._nodes, pin), sequence, pin)
+        if not 0 < sequence <= head.sequence:
+            message = f"there is no change #{sequence}: they go from #1 to #{head.sequence}"
+            raise NotFoundError(message)
+        commit_id, before = _commit_before(history, self._chunks, sequence)
+        nodes = OverlayNodes(self._nodes, pin)
+        if before is not None and before.last_sequence == sequence:
+            _require_kept(nodes, head, kept, commit_id, sequence)
+            return PastState(before.root, nodes, sequence, pin)
+        _require_kept(nodes, head, kept, b"", sequence)
+        tree = WorkingTree(nodes, self._shape, EMPTY_ROOT if before is None else before.root)
+        _replay(tree, history, 0 if before is None else before.last_sequence, sequence)
+        return PastState(tree.flush(), nodes, sequence, pin)
+
+    def _pinned_history(self, volume_id: bytes) -> tuple[History, KeptStates, Pin]:
+        while True:
+            self._index.catch_up(volume_id)
+            (history, kept), pin = self._process.pin(
+                lambda transaction: (
+                    self._index.look(transaction, volume_id),
+                    kept_states(self._nodes, transaction, volume_id),
+                )
+            )
+            if history is not None:
+                return history, kept, pin
+            self._process.unpin(pin)  # a commit was made in between
 
 
 def sequence_at(history: History, time_ns: int) -> int:
@@ -67,47 +128,7 @@ def sequence_at(history: History, time_ns: int) -> int:
     return sequence
 
 
-def state_after(
-    history: History,
-    kept: KeptStates,
-    chunks: ChunkStore,
-    store: NodeStore,
-    shape: TreeShape,
-    sequence: int,
-    pin: Pin,
-) -> PastState:
-    """Return the state after the change of this number; nothing is written.
-
-    What is pinned must stay so while the state is in use. It takes as long as the
-    changes since the commit before take again.
-
-    Raises:
-        NotFoundError: there was no such change, or what it led to is not kept any more.
-    """
-    if not 0 < sequence <= history.head.sequence:
-        message = f"there is no change #{sequence}: they go from #1 to #{history.head.sequence}"
-        raise NotFoundError(message)
-    commit_id, before = _commit_before(history, chunks, sequence)
-    root = EMPTY_ROOT if before is None else before.root
-    nodes = OverlayNodes(store, pin)
-    if before is not None and before.last_sequence == sequence:
-        require_kept(nodes, history.head, kept, commit_id, sequence)
-        return PastState(root, nodes, sequence)
-    require_kept(nodes, history.head, kept, b"", sequence)
-    tree = WorkingTree(nodes, shape, root)
-    done = 0 if before is None else before.last_sequence
-    for recorded in history.forward(done + 1):
-        if recorded.sequence != done + 1:
-            break
-        replay_files(tree, recorded.change)
-        done = recorded.sequence
-        if done == sequence:
-            return PastState(tree.flush(), nodes, sequence)
-    message = f"what changed before #{sequence} is not kept any more"
-    raise NotFoundError(message)
-
-
-def require_kept(
+def _require_kept(
     nodes: TreeNodeSource, head: Head, kept: KeptStates, commit_id: bytes, sequence: int
 ) -> None:
     """Raise unless the files of the state after a change are still kept.
@@ -123,20 +144,21 @@ def require_kept(
         raise NotKeptError(sequence)
 
 
-def _pinned_history(
-    process: Process, index: HistoryIndex, nodes: NodeStore, volume_id: bytes
-) -> tuple[History, KeptStates, Pin]:
-    while True:
-        index.catch_up(volume_id)
-        (history, kept), pin = process.pin(
-            lambda transaction: (
-                index.look(transaction, volume_id),
-                kept_states(nodes, transaction, volume_id),
-            )
-        )
-        if history is not None:
-            return history, kept, pin
-        process.unpin(pin)  # a commit was made in between
+def _replay(tree: WorkingTree, history: History, done: int, upto: int) -> None:
+    """Do the changes behind number `done` again, up to another.
+
+    Raises:
+        NotFoundError: not all of them are kept.
+    """
+    for recorded in history.forward(done + 1):
+        if recorded.sequence != done + 1:
+            break
+        replay_files(tree, recorded.change)
+        done = recorded.sequence
+        if done == upto:
+            return
+    message = f"what changed before #{upto} is not kept any more"
+    raise NotFoundError(message)
 
 
 def _commit_before(

@@ -33,6 +33,7 @@ from cas.locks import LockKeys, LockTable
 from cas.nodes import NodeStore
 from cas.objects import Entry, decode
 from cas.operations import ABSENT
+from cas.past import Past
 from cas.paths import join_names
 from cas.processes import Process, opening
 from cas.rebuild import rebuild_if_needed
@@ -151,6 +152,7 @@ class Repository:
             self._committer,
             self._checkpointer,
             self._history,
+            Past(self._process, self._history, chunks, self._nodes, shape),
             self._clock,
             recovery.adopt_dead,
         )

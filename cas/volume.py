@@ -17,18 +17,17 @@ from cas.edits import Edit
 from cas.errors import AlreadyExistsError, NotFoundError, PreconditionError
 from cas.files import FileWriter, StoredFiles, store_files
 from cas.folders import FolderWriter
-from cas.history import History, HistoryIndex
+from cas.history import HistoryIndex
 from cas.journal import Change
-from cas.kept import kept_states
 from cas.log import LogItem, PathLog
 from cas.nodes import NodeStore, ReadNodes, UploadTreeNodes
 from cas.objects import Entry, EntryKind
 from cas.operations import ABSENT, EXISTS, ContentIs
-from cas.past import open_state, require_kept, sequence_at
+from cas.past import Past, PastState, sequence_at
 from cas.paths import split_path
 from cas.processes import Process
 from cas.registry import Registry, VolumeInfo, head_of
-from cas.reliance import Pin, Reliance
+from cas.reliance import Reliance
 from cas.snapshots import (
     Snapshot,
     SnapshotRecord,
@@ -67,6 +66,7 @@ class Engine:
     committer: Committer
     checkpointer: Checkpointer
     history: HistoryIndex
+    past: Past
     clock: Clock
     recover: Callable[[WriteTransaction], None]
 
@@ -97,7 +97,7 @@ class Volume:
         """Return the volume as it is now."""
         engine = self._engine
         head, pin = engine.process.pin(lambda catalog: head_of(catalog, self.info.id))
-        return self._view(ReadNodes(engine.nodes, pin), head.root, head.sequence, pin)
+        return self._view(PastState(head.root, ReadNodes(engine.nodes, pin), head.sequence, pin))
 
     def at(self, commit_id: bytes) -> View:
         """Return the volume as a commit has it.
@@ -105,21 +105,11 @@ class Volume:
         Raises:
             NotFoundError: it has no such commit, or the commit's files are not kept any more.
         """
-        engine = self._engine
-        commit = load_commit(engine.chunks, commit_id)
+        commit = load_commit(self._engine.chunks, commit_id)
         if commit.volume_id != self.id:
             message = f"there is no commit {commit_id.hex()} in {self.name!r}"
             raise NotFoundError(message)
-        (kept, head), pin = engine.process.pin(
-            lambda seen: (kept_states(engine.nodes, seen, self.id), head_of(seen, self.id))
-        )
-        nodes = ReadNodes(engine.nodes, pin)
-        try:
-            require_kept(nodes, head, kept, commit_id, commit.last_sequence)
-        except BaseException:
-            engine.process.unpin(pin)
-            raise
-        return self._view(nodes, commit.root, commit.last_sequence, pin)
+        return self._view(self._engine.past.open_commit(self.id, commit_id, commit))
 
     def find_commit(self, prefix: str) -> bytes:
         """Return the id of the volume's commit that begins with these hex digits.
@@ -147,7 +137,7 @@ class Volume:
         Raises:
             NotFoundError: there was no such change, or the files of then are not kept any more.
         """
-        return self._past(lambda _: sequence)
+        return self._view(self._engine.past.open(self.id, lambda _: sequence))
 
     def at_time(self, time_ns: int) -> View:
         """Return the volume as it was at a time, in nanoseconds since the epoch.
@@ -157,7 +147,8 @@ class Volume:
         Raises:
             NotFoundError: it is before all that is known, or the files are not kept any more.
         """
-        return self._past(lambda history: sequence_at(history, time_ns))
+        past = self._engine.past
+        return self._view(past.open(self.id, lambda history: sequence_at(history, time_ns)))
 
     def changes(self, after: int, upto: int) -> Iterator[Change]:
         """Yield what changed after the change of one number up to another, as far as it is kept.
@@ -221,7 +212,8 @@ class Volume:
         except BaseException:
             engine.process.unpin(pin)
             raise
-        return found, self._view(nodes, commit.root, commit.last_sequence, pin)
+        state = PastState(commit.root, nodes, commit.last_sequence, pin)
+        return found, self._view(state)
 
     def create_snapshot(self, name: str, *, is_pinned: bool = False, author: str = "") -> Snapshot:
         """Give the present state a name. Constant time, but for a checkpoint of what is young.
@@ -343,30 +335,16 @@ class Volume:
             content = self._engine.chunks.identifier.chunk(content)
         return content.hex()
 
-    def _past(self, choose: Callable[[History], int]) -> View:
-        """Return the state after the change whose number is chosen."""
-        engine = self._engine
-        state, pin = open_state(
-            engine.process,
-            engine.history,
-            engine.chunks,
-            engine.nodes,
-            engine.shape,
-            self.id,
-            choose,
-        )
-        return self._view(state.nodes, state.root, state.sequence, pin)
-
-    def _view(self, nodes: ReadNodes, root: Entry, sequence: int, pin: Pin) -> View:
+    def _view(self, state: PastState) -> View:
         engine = self._engine
         return View(
-            nodes,
+            state.nodes,
             engine.chunks,
             engine.workers,
             engine.process,
-            root=root,
-            sequence=sequence,
-            pin=pin,
+            root=state.root,
+            sequence=state.sequence,
+            pin=state.pin,
         )
 
     def _find_snapshot(self, nodes: ReadNodes, head: Head, name: str) -> Snapshot:
