@@ -9,12 +9,15 @@ from cas.file_nodes import objects_of
 from cas.nodes import ReadNodes
 from cas.objects import Content, Entry, EntryKind
 from cas.paths import join_names, split_path
+from cas.repository import Repository
 from cas.volume import Engine, Volume
 
 _OBJECTS_AT_ONCE = 1000
 
 
-def stored_version(engine: Engine, volume: Volume, path: str, sequence: int) -> Entry | None:
+def stored_version(
+    repository: Repository, volume: Volume, path: str, sequence: int
+) -> Entry | None:
     """Return the file that was at a path after the change of this number, if all of it is stored.
 
     It may be put anywhere by an edit that names the epoch of a view made before this was asked.
@@ -26,13 +29,14 @@ def stored_version(engine: Engine, volume: Volume, path: str, sequence: int) -> 
     item = next(volume.log(path, before=sequence + 1), None)
     if item is None or item.new is None or item.path != join_names(split_path(path)):
         return None
-    return item.new if item.new.is_file and _is_whole(engine, item.new) else None
+    return item.new if item.new.is_file and _is_whole(repository.engine, item.new) else None
 
 
-def is_stored(engine: Engine, entry: Entry) -> bool:
+def is_stored(repository: Repository, entry: Entry) -> bool:
     """Return whether the content of an entry is stored, as far as one look tells."""
     if not entry.content or entry.kind in {EntryKind.SYMLINK, EntryKind.RECORD}:
         return True
+    engine = repository.engine
     if engine.chunks.keeps([entry.content]):
         return True
     with engine.catalog.read() as transaction:

@@ -121,5 +121,5 @@ def _entry_members(
         "modified": time_text(entry.mtime_ns),
         "mode": mode_text(entry.mode),
         "etag": None if entry.kind is cas.EntryKind.SYMLINK else volume.etag(entry),
-        "kept": cas.is_stored(repository.engine, entry),
+        "kept": cas.is_stored(repository, entry),
     }

@@ -57,7 +57,7 @@ def list_deleted(
     rows = []
     for item, entry in deleted(volume, place.path, newer_ns=newer_ns, each=each):
         when = f"#{item.sequence - 1}"
-        is_kept = cas.is_stored(repository.engine, entry)
+        is_kept = cas.is_stored(repository, entry)
         found = Location(place.volume, item.path, when)
         members = {
             **json_name("volume", place.volume),

@@ -33,7 +33,7 @@ def viewed(repository: cas.Repository, place: Location) -> Iterator[tuple[cas.Vi
         view = view_at(volume, place.when)
     except cas.NotKeptError as error:
         with volume.view() as view:  # of an epoch in which what is found now is not deleted
-            entry = cas.stored_version(repository.engine, volume, place.path, error.sequence)
+            entry = cas.stored_version(repository, volume, place.path, error.sequence)
             if entry is None:
                 raise
             yield view, entry

@@ -92,7 +92,7 @@ def _row(repository: cas.Repository, names: Mapping[bytes, str], version: Versio
         shown += f"  to /{printable(item.target)}"
     if version.changes > 1:
         shown += f"  ({version.changes} changes)"
-    if entry is not None and not cas.is_stored(repository.engine, entry):
+    if entry is not None and not cas.is_stored(repository, entry):
         shown += "  (content not kept)"
     return _line(
         short_time(item.time_ns),

@@ -60,19 +60,19 @@ def test_a_version_may_be_kept_without_its_state(
         with pytest.raises(cas.NotKeptError) as caught:
             volume.at_sequence(sequence)
         assert caught.value.sequence == sequence
-    found = cas.stored_version(repository.engine, volume, "/file/", middle)
+    found = cas.stored_version(repository, volume, "/file/", middle)
     assert found is not None
     with volume.view() as view, view.open(found) as file:
         assert file.read() == seeded_bytes(1, LARGE)
-    assert cas.stored_version(repository.engine, volume, "file", oldest) is None
-    kept = [item.new and cas.is_stored(repository.engine, item.new) for item in volume.log("file")]
+    assert cas.stored_version(repository, volume, "file", oldest) is None
+    kept = [item.new and cas.is_stored(repository, item.new) for item in volume.log("file")]
     assert kept == [True, True, False]
 
 
 def test_it_can_be_put_back_and_stays(repository: cas.Repository, volume: cas.Volume) -> None:
     _, middle, _ = make_versions(repository, volume)
     with volume.view() as view, volume.edit() as edit:
-        found = cas.stored_version(repository.engine, volume, "file", middle)
+        found = cas.stored_version(repository, volume, "file", middle)
         assert found is not None
         edit.attach("back", found, epoch=view.epoch)
     put(volume, "file", b"1")
@@ -88,7 +88,7 @@ def test_what_was_collected_meanwhile_is_not_put_back(
 ) -> None:
     _, middle, _ = make_versions(repository, volume)
     with volume.view() as view:
-        found = cas.stored_version(repository.engine, volume, "file", middle)
+        found = cas.stored_version(repository, volume, "file", middle)
         assert found is not None
         put(volume, "file", b"1")
         put(volume, "file", b"2")
@@ -110,7 +110,7 @@ def test_there_is_none_where_there_was_no_file(
     remove(volume, "d/file")
 
     def version(path: str, sequence: int) -> cas.Entry | None:
-        return cas.stored_version(repository.engine, volume, path, sequence)
+        return cas.stored_version(repository, volume, path, sequence)
 
     assert version("d/file", made) is not None
     assert version("d/file", made - 1) is None
@@ -126,7 +126,7 @@ def test_whether_content_is_stored(repository: cas.Repository, volume: cas.Volum
     for _ in range(2):
         with volume.view() as view:
             for entry in (view.root, view.entry("file"), view.entry("link")):
-                assert cas.is_stored(repository.engine, entry)
+                assert cas.is_stored(repository, entry)
         repository.checkpoint()
     other = cas.Entry(cas.EntryKind.CHUNK_FILE, 1, 0, 0o644, bytes(32))
-    assert not cas.is_stored(repository.engine, other)
+    assert not cas.is_stored(repository, other)
