@@ -100,12 +100,17 @@ class ChunkStore:
             self._append(PackKind.TREE, records, relies)
         return ids
 
-    def append_journal(self, number: int, plaintext: bytes, relies: Reliance) -> ObjectId:
-        """Append a journal record to the open data pack, behind the chunks; return its id."""
+    def append_journal(
+        self, number: int, plaintext: bytes, relies: Reliance, names: Sequence[Reliance] = ()
+    ) -> ObjectId:
+        """Append a journal record to the open data pack, behind the chunks; return its id.
+
+        What it `names` outside of that pack is synced before.
+        """
         record_id = self.journal_id(plaintext)
         packed = compress(plaintext) if len(plaintext) > _SHORT_RECORD else (Codec.RAW, plaintext)
         record = Record(Kind.JOURNAL, record_id, len(plaintext), *packed)
-        self.open_packs.append_journal(number, record, relies)
+        self.open_packs.append_journal(number, record, relies, names)
         return record_id
 
     def journal_id(self, plaintext: bytes) -> ObjectId:

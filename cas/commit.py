@@ -210,9 +210,8 @@ class Committer:
                 relies = Reliance()
                 encoded = _encoded(made)
                 reliances = [request.relies for request in group if request.error is None]
-                self._chunks.open_packs.sync_others(reliances)
                 record = made  # from here on it may be on the disk
-                record_id = self._chunks.append_journal(record.number, encoded, relies)
+                record_id = self._chunks.append_journal(record.number, encoded, relies, reliances)
                 flushed = self._chunks.open_packs.flush(transaction, [relies, *reliances])
                 transaction.put_journal(record.number, record_id, encoded)
         except BaseException:

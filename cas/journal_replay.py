@@ -53,7 +53,8 @@ class FoundPack(NamedTuple):
     """What a pack file holds; `is_sealed` says that it has a footer already.
 
     `journal` are those journal records that were asked for; `is_journal_whole` is False if one
-    of them is damaged, and is not among them.
+    of them is damaged, and is not among them. `torn_at` is where, before the newest journal
+    record, bytes are missing that a power cut may have left out; None is the rule.
     """
 
     id: bytes
@@ -63,6 +64,7 @@ class FoundPack(NamedTuple):
     journal: list[JournalEntry]
     is_journal_whole: bool
     is_sealed: bool
+    torn_at: int | None = None
 
     @property
     def end(self) -> int:

@@ -99,26 +99,31 @@ class OpenPacks:
             flushed = self.flush(transaction, [relies])
         self.confirm(flushed)
 
-    def append_journal(self, number: int, record: Record, relies: Reliance) -> None:
-        """Append the journal record of this number to the open data pack, behind the chunks."""
-        written, full = self._writers[PackKind.DATA].append([record], number)
-        relies.packs.update(pack for pack, _ in written)
+    def append_journal(
+        self, number: int, record: Record, relies: Reliance, names: Iterable[Reliance] = ()
+    ) -> None:
+        """Append the journal record of this number to the open data pack, behind the chunks.
+
+        It may be on the disk at any moment afterwards, and must not be there without what it
+        `names`. So all of that is synced before, but for what lies in the same pack: recovery
+        sees what is missing there. If the pack gets full meanwhile, it is one of the others.
+
+        Raises:
+            StoreError, StoreFullError: a sync failed, or the append.
+        """
+        writer = self._writers[PackKind.DATA]
+        named = {pack for reliance in names for pack in reliance.packs}
+        appended = None
+        while appended is None:
+            current = writer.current
+            for pack in named - {current}:
+                self._sync(pack)
+            appended = writer.append_to(current, record, number)
+        pack, full = appended
+        relies.packs.add(pack)
         # Sealing needs a transaction of its own and the caller has one open: `confirm` does it.
         with self._lock:
             self._to_seal += full
-
-    def sync_others(self, relies: Iterable[Reliance]) -> None:
-        """Sync what is relied on outside of the open data pack, where the journal goes on.
-
-        To be called before a journal record is appended: it may be on the disk at any moment
-        afterwards, and must not be there without what it names.
-
-        Raises:
-            StoreError: a sync failed.
-        """
-        current = self._writers[PackKind.DATA].current
-        for pack in {pack for reliance in relies for pack in reliance.packs if pack is not current}:
-            self._sync(pack)
 
     def sync(self, relies: Reliance) -> None:
         """Return once all that the reliance names would survive a power cut.

@@ -9,7 +9,7 @@ Byte tables stand in FORMAT.md, "Packs".
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -45,6 +45,8 @@ TRAILER_SIZE: Final = _TRAILER.size
 ROW_SIZE: Final = _ROW.size
 _DIGEST_SIZE: Final = 32
 _SEARCH_BLOCK: Final = 1 << 20
+_SECTOR: Final = 512
+"""Bytes that a disk writes whole or not at all, even when its power goes."""
 _KINDS: Final = {int(kind): kind for kind in Kind}
 _STORED_SIZE_LIMIT: Final = PLAIN_SIZE_LIMIT + 64 * 1024
 _FOOTER_KEY: Final = blake3(b"", derive_key_context="casdav 2026-11-22 pack footer").digest()
@@ -206,6 +208,21 @@ def scan(read_at: ReadAt, size: int, pack_id: bytes) -> Iterator[tuple[RecordPla
             offset = _next_magic(read_at, offset + 1, size)
 
 
+def torn_at(read_at: ReadAt, places: Sequence[RecordPlace], first: int) -> int | None:
+    """Return where what a power cut left out begins, if that is before the last of these places.
+
+    Looked at are the bytes that no place takes, behind the first `first` places. What was
+    written but not synced reaches a disk by whole sectors, in any order; where one is missing,
+    the zeros are that were there before. Other damage is not that, and None is returned for it.
+    """
+    end = places[first - 1].end if first else HEADER_SIZE
+    for place in places[first:]:
+        if place.offset > end and _has_empty_sector(read_at, end, place.offset):
+            return end
+        end = place.end
+    return None
+
+
 def is_record_sound(region: memoryview, at: int, place: RecordPlace, pack_id: bytes) -> bool:
     """Return whether the record at an index of the region is the one that the place tells of."""
     end = at + RECORD_OVERHEAD + place.stored_size
@@ -231,6 +248,15 @@ def _sound_record(read_at: ReadAt, offset: int, pack_id: bytes) -> tuple[RecordP
     if len(stored) < place.stored_size or check != _check(header[: _RECORD.size], stored, pack_id):
         return None
     return place, stored
+
+
+def _has_empty_sector(read_at: ReadAt, start: int, end: int) -> bool:
+    """Whether a sector is empty as far as it is behind `start`; the one around `end` is not."""
+    while (stop := (start // _SECTOR + 1) * _SECTOR) <= end:
+        if not any(read_at(start, stop - start)):
+            return True
+        start = stop
+    return False
 
 
 def _next_magic(read_at: ReadAt, offset: int, size: int) -> int:

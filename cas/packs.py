@@ -242,28 +242,30 @@ class PackWriter:
         self._ended: list[OpenPack] = []  # outlives an append that fails behind a full pack
 
     def append(
-        self, records: Sequence[Record], journal_number: int = 0
+        self, records: Sequence[Record]
     ) -> tuple[list[tuple[OpenPack, list[Location]]], list[OpenPack]]:
-        """Write the records; return where they lie, pack by pack, and the packs to be sealed.
-
-        `journal_number` is that of a journal record among them.
-        """
-        written: list[tuple[OpenPack, list[Location]]] = []
+        """Write the records; return where they lie, pack by pack, and the packs to be sealed."""
         with self._lock:
-            for batch in self._batches(records):
-                pack = self._current
-                if pack is not None and pack.failed:
-                    self._ended.append(pack)
-                    pack = self._current = None
-                if pack is None:
-                    pack = self._current = self._make_pack()
-                written.append((pack, pack.append(batch)))
-                if journal_number:
-                    pack.note_journal(journal_number)
-                if pack.is_full:
-                    self._ended.append(pack)
-                    self._current = None
-            ended, self._ended = self._ended, []
+            return self._append(records, 0)
+
+    def _append(
+        self, records: Sequence[Record], journal_number: int
+    ) -> tuple[list[tuple[OpenPack, list[Location]]], list[OpenPack]]:
+        written: list[tuple[OpenPack, list[Location]]] = []
+        for batch in self._batches(records):
+            pack = self._current
+            if pack is not None and pack.failed:
+                self._ended.append(pack)
+                pack = self._current = None
+            if pack is None:
+                pack = self._current = self._make_pack()
+            written.append((pack, pack.append(batch)))
+            if journal_number:
+                pack.note_journal(journal_number)
+            if pack.is_full:
+                self._ended.append(pack)
+                self._current = None
+        ended, self._ended = self._ended, []
         return written, ended
 
     def take_ended(self) -> list[OpenPack]:
@@ -272,10 +274,24 @@ class PackWriter:
             ended, self._ended = self._ended, []
         return ended
 
+    def append_to(
+        self, current: OpenPack | None, record: Record, journal_number: int
+    ) -> tuple[OpenPack, list[OpenPack]] | None:
+        """Append a journal record, unless `current` is not the current pack any more: None then.
+
+        Where there is none, it goes to a new one. Returns its pack, and the packs to be sealed.
+        """
+        with self._lock:
+            if self.current is not current:
+                return None
+            written, ended = self._append([record], journal_number)
+            return written[0][0], ended
+
     @property
     def current(self) -> OpenPack | None:
-        """The pack that is being filled."""
-        return self._current
+        """The pack that is being filled, None where the next append begins one."""
+        current = self._current
+        return None if current is None or current.failed else current
 
     def take_current(self) -> OpenPack | None:
         """Return the pack that is being filled and go on in another one."""

@@ -27,7 +27,7 @@ from cas.pack_reader import pack_blob_name
 from cas.processes import live_processes
 from cas.recovery import Recovery
 from cas.refs import Ref, read_ref, read_refs
-from cas.salvage import find_starts, replay_rest
+from cas.salvage import covered_journal, find_starts, replay_rest
 from cas.stores.base import BlobStore
 
 _NO_JOURNAL: Final = 2**63
@@ -92,11 +92,10 @@ class _Rebuild:
         self._identity = identity
 
     def seal_open_packs(self, directory: Path) -> None:
-        for path in sorted(directory.glob("*.pack")):
-            pack = self._recovery.seal_file(path, _NO_JOURNAL)
-            if pack is not None:
-                self._store.put_file(pack_blob_name(pack.id), path)
-                _logger.info("sealed the open pack %s", pack.id.hex())
+        paths = sorted(directory.glob("*.pack"))
+        for path, pack in self._recovery.seal_files(paths, _NO_JOURNAL, self._newest_journal):
+            self._store.put_file(pack_blob_name(pack.id), path)
+            _logger.info("sealed the open pack %s", pack.id.hex())
 
     def run(self) -> None:
         """Rebuild, or raise where something acknowledged is missing."""
@@ -144,6 +143,11 @@ class _Rebuild:
             if pack.journal or not pack.is_journal_whole:
                 packs.append(pack._replace(footer=pack.footer._replace(places=[])))
         return packs
+
+    def _newest_journal(self) -> int:
+        """Return the highest number of a journal record that is told of in the store."""
+        found = (pack.footer.last_journal for pack in self._found_packs(_NO_JOURNAL))
+        return max(covered_journal(self._store, self._chunks), *found, 0)
 
     def _found_packs(self, after: int) -> Iterator[FoundPack]:
         for name, _ in self._store.list("packs"):

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import msgspec
@@ -29,12 +31,14 @@ from cas.packfile import (
     HEADER_SIZE,
     Footer,
     PackKind,
+    ReadAt,
     RecordPlace,
     decode_header,
     encode_footer,
     encode_header,
     read_footer,
     scan,
+    torn_at,
 )
 from cas.packs import locations_of, open_pack_name, open_pack_pattern
 from cas.processes import Process
@@ -79,7 +83,7 @@ class Recovery:
         if not dead:
             return
         _logger.warning("recovering from %d processes that ended without closing", len(dead))
-        found = [pack for process_id, _ in dead for pack in self._find(transaction, process_id)]
+        found = self._find(transaction, {process_id for process_id, _ in dead})
         self.replay.all(transaction, found)
         for process_id, row in dead:
             transaction.put_process(process_id, msgspec.structs.replace(row, is_adopted=True))
@@ -123,7 +127,7 @@ class Recovery:
         transaction.put_locations(locations_of(ordinal, places))
 
     def read_pack(self, path: Path, pack_id: bytes, after: int) -> FoundPack:
-        """Return what a pack file holds: by its footer, or by its records where that is damaged.
+        """Return what a sealed pack holds: by its footer, or by its records if that is damaged.
 
         Of the journal, only what is beyond record number `after`: nobody needs the rest again,
         so damage to it does no harm.
@@ -131,6 +135,41 @@ class Recovery:
         Raises:
             FormatError: a newer program wrote it.
         """
+        return self._read_pack(path, pack_id, after, is_open=False)
+
+    def seal_files(
+        self, paths: Sequence[Path], after: int, newest_elsewhere: Callable[[], int]
+    ) -> list[tuple[Path, FoundPack]]:
+        """Seal the open packs of all processes that are gone, where they are; an empty one goes.
+
+        What is behind the last sound record goes: it was never synced, so nobody was told that
+        it is stored. The same holds for the newest journal record if something before it was
+        torn out, and no other record follows from it: `newest_elsewhere` gives the highest number
+        of those that are not in these packs. What is there is synced, a footer of the dead
+        process too: others will lean on it. Of the journal, what is beyond record number `after`
+        is returned.
+        """
+        found = [(path, self._read_pack(path, _id_of(path), after, is_open=True)) for path in paths]
+        newest = max((pack.footer.last_journal for _, pack in found), default=0)
+        sealed = []
+        for path, pack in found:
+            is_newest = pack.footer.last_journal == newest
+            if pack.torn_at is not None and is_newest and newest > newest_elsewhere():
+                _logger.warning(
+                    "journal record %d in %s was never acknowledged: what was written before it "
+                    "is not on the disk; it is given up",
+                    newest,
+                    path,
+                )
+                _cut(path, pack.torn_at)
+                pack = self._read_pack(path, pack.id, after, is_open=True)  # noqa: PLW2901
+            if pack.footer.places:
+                sealed.append((path, _seal(path, pack)))
+            else:
+                path.unlink()
+        return sealed
+
+    def _read_pack(self, path: Path, pack_id: bytes, after: int, *, is_open: bool) -> FoundPack:
         with StoreErrors(), path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             descriptor = file.fileno()
@@ -138,71 +177,65 @@ class Recovery:
             def read_at(offset: int, length: int) -> bytes:
                 return os.pread(descriptor, length, offset)
 
-            try:
-                footer = read_footer(read_at, size)
-                is_sealed = True
-            except IntegrityError:
-                scanned = scan(read_at, size, pack_id)
-                footer = Footer([p for p, stored in scanned if self._is_genuine(p, stored)])
-                is_sealed = False
+            footer, is_sealed = self._footer(read_at, size, pack_id, is_open=is_open)
             try:
                 kind, _ = decode_header(read_at(0, HEADER_SIZE))
             except IntegrityError:
                 kind = _kind_of(footer.places)
                 _logger.exception("the header of %s is damaged; its records are used", path)
-            journal: list[JournalEntry] = []
+            journal: list[tuple[int, JournalEntry]] = []
             is_whole = True
-            for place in footer.places if footer.last_journal > after or not is_sealed else ():
+            is_asked_for = footer.last_journal > after or not is_sealed
+            for index, place in enumerate(footer.places if is_asked_for else ()):
                 if place.kind is Kind.JOURNAL:
                     stored = read_at(place.end - place.stored_size, place.stored_size)
                     try:
-                        journal.append(self._journal_entry(place, stored))
+                        journal.append((index, self._journal_entry(place, stored)))
                     except IntegrityError:
                         is_whole = False
                         _logger.exception("a journal record in %s is damaged", path)
-        if not is_sealed:
-            numbers = [entry.record.number for entry in journal]
-            footer = Footer(footer.places, min(numbers, default=0), max(numbers, default=0))
-        needed = [entry for entry in journal if entry.record.number > after]
-        return FoundPack(pack_id, kind, size, footer, needed, is_whole, is_sealed)
+            torn_at = None
+            if not is_sealed:
+                numbers = [entry.record.number for _, entry in journal]
+                footer = Footer(footer.places, min(numbers, default=0), max(numbers, default=0))
+                torn_at = _torn_at(read_at, footer, journal) if is_open else None
+        needed = [entry for _, entry in journal if entry.record.number > after]
+        return FoundPack(pack_id, kind, size, footer, needed, is_whole, is_sealed, torn_at)
 
-    def seal_file(self, path: Path, after: int) -> FoundPack | None:
-        """Seal an open pack whose process is gone, where it is; None, and no file, if empty.
+    def _footer(
+        self, read_at: ReadAt, size: int, pack_id: bytes, *, is_open: bool
+    ) -> tuple[Footer, bool]:
+        """Return what a pack holds, and whether it has a footer that says so.
 
-        What is behind the last sound record goes: it was never synced, so nobody was told that
-        it is stored. What is there is synced, a footer of the dead process too: others will
-        lean on it. Of the journal, what is beyond record number `after` is returned.
+        That of an open pack may be on the disk while what it tells of is not: it was not synced.
         """
-        found = self.read_pack(path, bytes.fromhex(path.stem.partition("-")[2]), after)
-        if not found.footer.places:
-            path.unlink()
-            return None
-        footer = encode_footer(found.footer)
-        with StoreErrors(), path.open("r+b") as file:
-            if not found.is_sealed:
-                file.write(encode_header(found.kind, found.id))
-                file.truncate(found.end)
-                file.seek(found.end)
-                file.write(footer)
-                file.flush()
-            os.fsync(file.fileno())
-            sync_directory(path.parent)
-        if found.is_sealed:
-            return found
-        return found._replace(size=found.end + len(footer), is_sealed=True)
+        try:
+            footer = read_footer(read_at, size)
+        except IntegrityError:
+            footer = None
+        if footer is not None and not is_open:
+            return footer, True
+        scanned = scan(read_at, size, pack_id)
+        places = [place for place, stored in scanned if self._is_genuine(place, stored)]
+        if footer is not None and footer.places == places:
+            return footer, True
+        return Footer(places), False
 
-    def _find(self, transaction: WriteTransaction, process_id: bytes) -> list[FoundPack]:
-        """Seal and enter the packs of a dead process, wherever it left them."""
-        packs = []
+    def _find(self, transaction: WriteTransaction, dead: AbstractSet[bytes]) -> list[FoundPack]:
+        """Seal and enter the packs of dead processes, wherever they left them."""
         known, _ = transaction.journal_end()
-        for path in sorted(self._directory.glob(open_pack_pattern(process_id))):
-            pack = self.seal_file(path, known)
-            if pack is not None:
-                self.enter(transaction, pack, process_id)
-                packs.append(pack)
+        paths = {
+            path: process_id
+            for process_id in sorted(dead)
+            for path in sorted(self._directory.glob(open_pack_pattern(process_id)))
+        }
+        packs = []
+        for path, pack in self.seal_files(list(paths), known, lambda: known):
+            self.enter(transaction, pack, paths[path])
+            packs.append(pack)
         seen = {pack.id for pack in packs}
         for _, row in list(transaction.packs()):
-            if row.state is PackState.OPEN and row.process == process_id and row.id not in seen:
+            if row.state is PackState.OPEN and row.process in dead and row.id not in seen:
                 packs += self._find_moved(transaction, row)
         return packs
 
@@ -235,3 +268,53 @@ class Recovery:
 def _kind_of(places: list[RecordPlace]) -> PackKind:
     in_data = {Kind.CHUNK, Kind.JOURNAL}
     return PackKind.DATA if any(place.kind in in_data for place in places) else PackKind.TREE
+
+
+def _id_of(path: Path) -> bytes:
+    return bytes.fromhex(path.stem.partition("-")[2])
+
+
+def _torn_at(
+    read_at: ReadAt, footer: Footer, journal: Sequence[tuple[int, JournalEntry]]
+) -> int | None:
+    """Return where bytes are missing that a power cut may have left out before the newest record.
+
+    Everything up to the journal record before that was synced when it was written.
+    """
+    newest = [
+        index
+        for index, entry in journal
+        if entry.record.number == footer.last_journal and not entry.record.voids
+    ]
+    if not newest:
+        return None
+    last = newest[-1]
+    first = max((index + 1 for index, _ in journal if index < last), default=0)
+    return torn_at(read_at, footer.places[: last + 1], first)
+
+
+def _cut(path: Path, size: int) -> None:
+    """Make a file shorter for good, before anything else is written where it ended.
+
+    What would be written there must not make good what was torn out, as seen after another crash.
+    """
+    with StoreErrors(), path.open("r+b") as file:
+        file.truncate(size)
+        os.fsync(file.fileno())
+
+
+def _seal(path: Path, pack: FoundPack) -> FoundPack:
+    """Make a pack of what is sound in an open pack's file, and sync it."""
+    footer = encode_footer(pack.footer)
+    with StoreErrors(), path.open("r+b") as file:
+        if not pack.is_sealed:
+            file.write(encode_header(pack.kind, pack.id))
+            file.truncate(pack.end)
+            file.seek(pack.end)
+            file.write(footer)
+            file.flush()
+        os.fsync(file.fileno())
+        sync_directory(path.parent)
+    if pack.is_sealed:
+        return pack
+    return pack._replace(size=pack.end + len(footer), is_sealed=True)

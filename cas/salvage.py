@@ -40,7 +40,7 @@ def find_starts(
     """Return where each volume goes on from: its ref's commit, else the newest that can be read."""
     starts: dict[bytes, Start] = {}
     found = dict.fromkeys(_volumes(store), chunks)
-    covered = _covered(store, chunks)
+    covered = covered_journal(store, chunks)
     for volume_id in found:
         try:
             ref = read_ref(store, chunks.identifier, volume_id)
@@ -55,6 +55,15 @@ def find_starts(
         if start is None or start.commit.last_sequence < commit.last_sequence:
             starts[volume_id] = Start(commit_id, commit, commit.journal if covered else 0)
     return starts
+
+
+def covered_journal(store: BlobStore, chunks: ChunkStore) -> int:
+    """Return the number up to which all refs' commits hold the journal; 0 if that is lost."""
+    try:
+        ref = read_ref(store, chunks.identifier, REGISTRY_ID)
+    except CasError:
+        return 0
+    return ref.journal if ref else 0
 
 
 def replay_rest(
@@ -88,15 +97,6 @@ def replay_rest(
 
 def _volumes(store: BlobStore) -> list[bytes]:
     return [bytes.fromhex(name.rpartition("/")[2]) for name, _ in store.list("refs")]
-
-
-def _covered(store: BlobStore, chunks: ChunkStore) -> int:
-    """Return the number up to which all refs' commits hold the journal; 0 if that is lost."""
-    try:
-        ref = read_ref(store, chunks.identifier, REGISTRY_ID)
-    except CasError:
-        return 0
-    return ref.journal if ref else 0
 
 
 def _newest_commits(catalog: Catalog, chunks: ChunkStore) -> dict[bytes, tuple[bytes, Commit]]:

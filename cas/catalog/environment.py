@@ -236,8 +236,10 @@ def _raise_mapped(error: BaseException | None) -> None:
 
 
 def _mapped(error: lmdb.Error | OSError) -> CasError:
-    if isinstance(error, lmdb.MapFullError):
-        return StoreFullError("the catalog has reached its largest size")
+    if isinstance(error, lmdb.MapFullError | lmdb.DiskError):
+        what = "catalog has reached its largest size"
+        what = what if isinstance(error, lmdb.MapFullError) else "disk of the catalog is full"
+        return StoreFullError(f"the {what}: {error}")
     if isinstance(error, lmdb.CorruptedError | lmdb.PageNotFoundError | lmdb.InvalidError):
         return IntegrityError(f"the catalog is damaged ({error}): {REBUILD_HINT}")
     if isinstance(error, lmdb.ReadersFullError):

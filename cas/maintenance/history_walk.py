@@ -95,11 +95,22 @@ class HistoryWalk:
             if head.commit and self._head(volume_id).commit == head.commit:
                 message = f"the ref of {label} is missing, refs/{volume_id.hex()}"
                 self._report(Damage(DamageKind.MISSING, message))
-        elif ref.commit not in newest:
-            newest.append(ref.commit)
-        if ref is not None:
+        elif not self._is_ahead(ref):
+            if ref.commit not in newest:
+                newest.append(ref.commit)
             self._check_ref(ref, label)
         return newest
+
+    def _is_ahead(self, ref: Ref) -> bool:
+        """Whether a checkpoint has moved the ref, and has not told the catalog of the commit yet.
+
+        Until it has, the catalog holds all the changes itself. That may take long: a checkpoint
+        that fails there leaves it to the next one.
+        """
+        with self._engine.catalog.read() as transaction:
+            head = head_of(transaction, ref.volume_id)
+            is_known = transaction.location(ref.commit) is not None
+        return not is_known and head.commit_sequence < ref.sequence <= head.sequence
 
     def _head(self, volume_id: bytes) -> Head:
         with self._engine.catalog.read() as transaction:

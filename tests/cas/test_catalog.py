@@ -9,11 +9,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from cas.catalog import Catalog, Head, Location, PackRow, PackState, ProcessRow
 from cas.catalog.rows import decode_location, decode_row, encode_row
-from cas.errors import IntegrityError, StoreError
+from cas.errors import IntegrityError, StoreError, StoreFullError
 from cas.ids import Kind
 from cas.objects import Entry, EntryKind
 
@@ -209,3 +210,8 @@ def test_what_is_no_lmdb_file_is_damage_and_says_what_to_do(tmp_path: Path) -> N
     for _ in range(2):
         with pytest.raises((IntegrityError, StoreError)):
             Catalog(tmp_path / "catalog")
+
+
+def test_a_disk_that_lmdb_finds_full_is_full(catalog: Catalog) -> None:
+    with pytest.raises(StoreFullError), catalog.write():
+        raise lmdb.DiskError("mdb_txn_commit")

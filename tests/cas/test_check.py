@@ -125,6 +125,29 @@ def test_it_runs_beside_writers_checkpoints_and_packs_that_are_sealed(
         assert_sound(other)
 
 
+def test_it_runs_between_the_moves_of_refs_and_what_the_catalog_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[str] = []
+    with cas.create(tmp_path / "store") as repository, cas.open(tmp_path / "store") as other:
+        put(repository.create_volume("v"), "file", seeded_bytes(1, 40_000))
+        rename = Path.rename
+
+        def check_behind(source: Path, target: Path) -> Path:
+            renamed = rename(source, target)
+            if target.parent.name == "refs":
+                moved.append(target.name)
+                for each in (repository, other):
+                    assert_sound(each)
+            return renamed
+
+        monkeypatch.setattr(Path, "rename", check_behind)
+        repository.checkpoint()
+        monkeypatch.undo()
+        assert len(moved) == 2
+        assert_sound(other)
+
+
 def test_a_rebuilt_catalog_and_a_deleted_volume_are_sound(location: Path) -> None:
     with cas.open(location) as repository:
         repository.delete_volume("v")
