@@ -65,6 +65,7 @@ from cas.maintenance.repair import RepairedPack, RepairReport, repair_repository
 from cas.maintenance.replication import ReplicationReport, replicate
 from cas.maintenance.sampling import Reading, Scrub, Share
 from cas.maintenance.statistics import Growth, Kept, StoredSums, growth, sum_kept, sum_states
+from cas.maintenance.undeleting import DeletedVolume, deleted_volumes, undelete_volume
 from cas.maintenance.upgrading import Upgrade, upgrade
 from cas.maintenance.watching import DamageWatcher, Watcher
 from cas.moves import Move
@@ -106,6 +107,7 @@ __all__ = [
     "DamageKind",
     "DamageWatcher",
     "Dated",
+    "DeletedVolume",
     "Difference",
     "Edit",
     "Entry",
@@ -164,6 +166,7 @@ __all__ = [
     "check_repository",
     "collect_garbage",
     "create",
+    "deleted_volumes",
     "diff",
     "growth",
     "is_stored",
@@ -178,5 +181,6 @@ __all__ = [
     "stored_version",
     "sum_kept",
     "sum_states",
+    "undelete_volume",
     "upgrade",
 ]

@@ -164,7 +164,8 @@ class HistoryIndex:
         """Write rows and mark, unless another process has come further meanwhile."""
         with self._catalog.write(reserve=COMMIT_RESERVE) as transaction:
             history = transaction.history()
-            if history.mark(volume_id) == known:
+            is_there = transaction.head_row(volume_id) is not None  # else it has been dropped
+            if is_there and history.mark(volume_id) == known:
                 history.put_runs(volume_id, runs)
                 history.put_changes(keys)
                 history.put_mark(volume_id, mark)

@@ -150,11 +150,13 @@ def _time(due: bytes) -> int:
 
 def _tell(report: cas.CollectionReport, left: int) -> None:
     _logger.info(
-        "garbage collection: freed %d bytes; emptied %d of %d packs, %d are left for the next one",
+        "garbage collection: freed %d bytes; emptied %d of %d packs, %d are left for the next one; "
+        "dropped %d deleted volumes",
         report.freed_size,
         report.removed_packs,
         report.packs,
         left,
+        report.dropped_volumes,
     )
     if report.damaged_packs:
         names = ", ".join(report.damaged_packs[:3])

@@ -87,10 +87,14 @@ def _show(output: Output, report: cas.CollectionReport) -> None:
             "removed_packs": report.removed_packs,
             "freed_size": report.freed_size,
             "damaged_packs": report.damaged_packs,
+            "dropped_volumes": report.dropped_volumes,
         }
     )
     garbage = size_text(report.condemned_size - report.live_size)
     of_all = f"of {report.packs:,} packs"
+    if report.dropped_volumes:
+        verb = "would drop" if report.is_dry_run else "dropped"
+        output.done(f"{verb} {report.dropped_volumes:,} deleted volumes, which are kept no longer")
     if report.is_dry_run:
         packs = f"{report.condemned_packs:,} {of_all} ({size_text(report.size)} in all)"
         output.done(f"would free {garbage}, by emptying {packs}")

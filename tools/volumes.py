@@ -13,6 +13,7 @@ from tools.names import json_name, printable, size_text, time_text
 from tools.parameters import LIMIT, limit_of
 from tools.scheduling import schedule, schedule_text
 from tools.session import Session, author, pass_session
+from tools.undeleting import list_deleted, undelete
 
 
 @click.group(cls=Group)
@@ -45,11 +46,16 @@ def create(session: Session, name: str, owner: str, quota: int | None) -> None:
     examples="""
     casdav volume list
     casdav volume list --json
+    casdav volume list --deleted
     """,
 )
+@click.option("--deleted", is_flag=True, help="List those that `undelete` can bring back instead.")
 @pass_session
-def list_(session: Session) -> None:
+def list_(session: Session, *, deleted: bool) -> None:
     """List the volumes with owner, size, quota, grants and the schedule of snapshots."""
+    if deleted:
+        list_deleted(session)
+        return
     with session.open() as repository:
         found = [_members(repository, info) for info in repository.volumes()]
     session.output.document(found)
@@ -78,7 +84,11 @@ def list_(session: Session) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @pass_session
 def delete(session: Session, name: str, *, dry_run: bool, yes: bool) -> None:
-    """Delete a volume with its files and its grants. A user's home goes with the user."""
+    """Delete a volume with its files and its grants. A user's home goes with the user.
+
+    What it held is kept as long as versions are (`gc.keep_within` of the settings, 30 days): until
+    then `casdav volume undelete` brings it back.
+    """
     with session.open() as repository:
         info = repository.volume(name).info
         members = _members(repository, info)
@@ -142,6 +152,7 @@ def quota(session: Session, name: str, size: int) -> None:
 
 
 volume.add_command(schedule)
+volume.add_command(undelete)
 
 
 class _Members(TypedDict):

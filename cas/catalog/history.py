@@ -50,6 +50,16 @@ class HistoryTables:
                 cursor.value(), ChangesRow
             )
 
+    def has_any(self, volume_id: bytes) -> bool:
+        """Return whether there is a mark or any row of the volume."""
+        if self._transaction.get(_MARK + volume_id, db=self._meta) is not None:
+            return True
+        for table in (self._changes, self._changed_paths):
+            with self._transaction.cursor(db=table) as cursor:
+                if cursor.set_range(volume_id) and cursor.key().startswith(volume_id):
+                    return True
+        return False
+
     def changes_of(self, path_key: bytes, before: int, limit: int) -> list[int]:
         """Return the numbers of changes at a path below `before`, the newest first."""
         numbers: list[int] = []
@@ -75,6 +85,17 @@ class WritableHistoryTables(HistoryTables):
         with self._transaction.cursor(db=self._meta) as cursor:
             while cursor.set_range(_MARK) and cursor.key().startswith(_MARK):
                 cursor.delete()
+
+    def forget(self, volume_id: bytes, limit: int) -> None:
+        """Forget a volume's mark, and up to so many of its rows."""
+        self._transaction.delete(_MARK + volume_id, db=self._meta)
+        for table in (self._changes, self._changed_paths):
+            with self._transaction.cursor(db=table) as cursor:
+                while limit and cursor.set_range(volume_id):
+                    if not cursor.key().startswith(volume_id):
+                        break
+                    cursor.delete()
+                    limit -= 1
 
     def put_mark(self, volume_id: bytes, mark: HistoryMark) -> None:
         """Say how far the volume's history is indexed."""

@@ -293,6 +293,10 @@ class WriteTransaction(ReadTransaction):
         """Set a volume's newest state."""
         self._transaction.put(volume_id, encode_row(head), db=self._tables.heads)
 
+    def delete_head(self, volume_id: bytes) -> None:
+        """Forget a volume's newest state; nothing happens where there is none."""
+        self._transaction.delete(volume_id, db=self._tables.heads)
+
     def history(self) -> WritableHistoryTables:
         """Return the tables that find changes."""
         return WritableHistoryTables(self._transaction, *self._history_tables())

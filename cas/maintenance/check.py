@@ -13,8 +13,10 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
-from cas.catalog import PackRow
+from cas.catalog import PackRow, ReadTransaction
 from cas.disk import file_lock
+from cas.dropped import dropped_volumes
+from cas.errors import CasError
 from cas.formats import COLLECTION_LOCK, REGISTRY_ID
 from cas.maintenance.damage import (
     Affected,
@@ -93,15 +95,22 @@ class _Check:
         """Return all volumes with a head or a ref, deleted ones too, the registry first."""
         with self._engine.catalog.read() as transaction:
             found = {volume_id for volume_id, _ in transaction.heads()}
+            dropped = self._dropped(transaction)
         for name, _ in self._engine.store.list("refs"):
             with suppress(ValueError):
                 found.add(bytes.fromhex(name.rpartition("/")[2]))
-        found.discard(REGISTRY_ID)
+        found -= {REGISTRY_ID, *dropped}  # the next collection removes what there is of those
         for volume_id in found:
             labels.setdefault(volume_id, f"deleted:{volume_id.hex()}")
         named = sorted((labels[volume_id], volume_id) for volume_id in found)
         volumes = [(volume_id, repr(label)) for label, volume_id in named]
         return [(REGISTRY_ID, "the registry"), *volumes]
+
+    def _dropped(self, transaction: ReadTransaction) -> set[bytes]:
+        try:
+            return dropped_volumes(self._engine.nodes, transaction)
+        except (CasError, ValueError):
+            return set()  # the registry is damaged, as is told when it is walked
 
     def _name(self, labels: dict[bytes, str]) -> None:
         named, self._summary.unnamed = Naming(self._engine.nodes, self._walk).name(

@@ -22,9 +22,10 @@ from typing import Final, NamedTuple
 from cas.catalog import Head, PackRow, PackState
 from cas.disk import file_lock
 from cas.errors import LockedError
-from cas.formats import COLLECTION_LOCK
+from cas.formats import COLLECTION_LOCK, REGISTRY_ID
 from cas.journal import Change, JournalRecord
 from cas.kept import EVERYTHING, KeptStates, encode_kept, kept_path, kept_states
+from cas.maintenance.dropping import Dropping
 from cas.maintenance.emptying import Emptying
 from cas.maintenance.keeping import Keeping, commit_marks
 from cas.maintenance.marking import Marking
@@ -49,6 +50,7 @@ class CollectionReport(NamedTuple):
     `condemned_size` is that of the packs to be emptied, of which `live_size` is copied.
     `removed_packs` of `condemned_packs` are gone, and have freed `freed_size`; the others are
     for the next collection. Of those `damaged_packs` hold something live that cannot be read.
+    `dropped_volumes` had been deleted, and are not kept any more.
     """
 
     packs: int
@@ -60,6 +62,7 @@ class CollectionReport(NamedTuple):
     freed_size: int
     damaged_packs: list[str]
     is_dry_run: bool
+    dropped_volumes: int = 0
 
 
 def collect_garbage(
@@ -106,6 +109,8 @@ class _Collection:
         self._marking = Marking(repository.engine, watcher.advance)
         self._emptying = Emptying(repository.engine, self._marking.liveness)
         self._volumes: dict[bytes, Keeping] = {}
+        self._dropping = Dropping(repository, self._marking, policy)
+        self._dropped: set[bytes] = set()
 
     def run(self, grace_seconds: float, *, is_dry_run: bool) -> CollectionReport:
         if not is_dry_run:
@@ -122,8 +127,11 @@ class _Collection:
         condemned = {o for o, row in packs if row.state is PackState.CONDEMNED}
         chosen = packs_to_empty(uses, condemned)
         removed: list[PackUse] = []
-        if chosen and not is_dry_run:
-            removed = self._empty(chosen) if self._condemn(chosen) else []
+        if not is_dry_run:
+            if not chosen:
+                self._dropping.drop_alone()
+            elif self._condemn(chosen):
+                removed = self._empty(chosen)
         return CollectionReport(
             len(packs),
             sum(row.size for _, row in packs),
@@ -134,6 +142,7 @@ class _Collection:
             sum(use.size for use in removed) - self._emptying.copied_size,
             self._emptying.damaged,
             is_dry_run,
+            self._dropping.count,
         )
 
     def _sealed(self, grace_seconds: float) -> list[tuple[int, PackRow]]:
@@ -160,15 +169,16 @@ class _Collection:
     def _decide(self, *, is_dry_run: bool) -> None:
         """Decide what of each volume's history stays, and write that down before it is done."""
         with self._engine.catalog.read() as transaction:
-            heads = transaction.heads()
-            before = {v: kept_states(self._engine.nodes, transaction, v) for v, _ in heads}
+            heads = dict(transaction.heads())
+            before = {v: kept_states(self._engine.nodes, transaction, v) for v in heads}
         decided: dict[bytes, KeptStates] = {}
-        for volume_id, head in heads:
-            marks = commit_marks(self._engine.chunks, head.commit)
-            further = decide(marks, self._policy, self._engine.clock.now_ns())
-            old = before[volume_id]
-            decided[volume_id] = old.thinned(further, (mark.last_sequence for mark in marks))
-            self._keeping(volume_id, decided[volume_id])
+        if REGISTRY_ID in heads:  # first: by what is kept of it, deleted volumes are dropped
+            decided[REGISTRY_ID] = self._decision(heads[REGISTRY_ID], before[REGISTRY_ID])
+            self._dropped = self._dropping.decide(decided[REGISTRY_ID], is_dry_run=is_dry_run)
+        for volume_id in heads.keys() - self._dropped - decided.keys():
+            decided[volume_id] = self._decision(heads[volume_id], before[volume_id])
+        for volume_id, kept in decided.items():
+            self._keeping(volume_id, kept)
         changed = {v: kept for v, kept in decided.items() if kept != before[v]}
         if changed and not is_dry_run:
             with self._repository.registry.edit(author="gc") as edit:
@@ -176,6 +186,11 @@ class _Collection:
                     folder, name = kept_path(volume_id)
                     edit.make_directory(join_names((folder,)), parents=True)
                     edit.put_record(join_names((folder, name)), encode_kept(kept))
+
+    def _decision(self, head: Head, before: KeptStates) -> KeptStates:
+        marks = commit_marks(self._engine.chunks, head.commit)
+        further = decide(marks, self._policy, self._engine.clock.now_ns())
+        return before.thinned(further, (mark.last_sequence for mark in marks))
 
     def _mark(self, stage: str) -> None:
         """Mark all that is kept, or of that what has come since the last time."""
@@ -193,6 +208,8 @@ class _Collection:
         with self._engine.catalog.write() as transaction:
             transaction.condemn(use.ordinal for use in chosen)
             epoch = transaction.epoch()
+            self._dropping.drop(transaction)
+        self._dropping.finish()
         self._watcher.stage("waiting for writes that began before", None)
         begun, has_told = time.monotonic(), False
         while behind := self._behind(epoch):
@@ -242,9 +259,10 @@ class _Collection:
             changes: dict[bytes, list[Change]] = {volume_id: [] for volume_id, _ in heads}
             for record in records:
                 for batch in decode(record, JournalRecord).batches:
-                    changes[batch.volume_id] += batch.changes
+                    changes.setdefault(batch.volume_id, []).extend(batch.changes)
             for volume_id, head in heads:
-                yield volume_id, head, changes[volume_id]
+                if volume_id not in self._dropped:
+                    yield volume_id, head, changes[volume_id]
         finally:
             process.unpin(pin)
 

@@ -36,9 +36,8 @@ class Keeping:
         self._chunks = engine.chunks
         self._nodes = ReadNodes(engine.nodes)
         self._marking = marking
-        self._policy = policy
         self._kept = kept
-        self._versions: Counter[int] = Counter()
+        self._versions = VersionCounter(policy)
         self._newest = b""
         self._snapshots: set[bytes] = set()
 
@@ -66,7 +65,7 @@ class Keeping:
             if commit.last_sequence > self._kept.every_since:
                 self.mark_changes(changes)
             else:
-                self._marking.entries(self._kept_versions(changes))
+                self._marking.entries(self._versions.kept(changes))
 
     def mark_changes(self, changes: Iterable[Change]) -> None:
         """Mark what changes name: what was there before them, and after."""
@@ -75,18 +74,27 @@ class Keeping:
             named = (entry for change in some for entry in (change.old, change.new))
             self._marking.entries(entry for entry in named if entry is not None)
 
-    def _kept_versions(self, changes: Iterable[Change]) -> Iterator[Entry]:
+
+class VersionCounter:
+    """Says which old versions of paths are kept where a number of them is."""
+
+    def __init__(self, policy: VersionPolicy) -> None:
+        self._wanted = (policy.versions or 1) - 1
+        self._versions: Counter[int] = Counter()
+
+    def kept(self, changes: Iterable[Change]) -> Iterator[Entry]:
         """Yield the old entries of the changes, newest first, while a path has not its number.
 
         Where only attributes changed there was no other version.
         """
-        wanted = (self._policy.versions or 1) - 1
         for change in changes:  # all of them: to read the list marks it
             old, new = change.old, change.new
-            if not wanted or old is None or (new is not None and new.content == old.content):
+            if not self._wanted or old is None:
+                continue
+            if new is not None and new.content == old.content:
                 continue
             path = xxh3_64_intdigest(change.path)
-            if self._versions[path] < wanted:
+            if self._versions[path] < self._wanted:
                 self._versions[path] += 1
                 yield old
 

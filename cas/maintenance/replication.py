@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 from cas.catalog import PackRow, PackState
 from cas.disk import StoreErrors, file_lock
+from cas.dropped import dropped_volumes
 from cas.errors import ConflictError, IntegrityError, InvalidError, LockedError, NotFoundError
 from cas.formats import COLLECTION_LOCK, REGISTRY_ID
 from cas.ids import Kind, ObjectId
@@ -139,7 +140,12 @@ class _Replication:
             raise InvalidError(message)
         refs = read_refs(self._target, self._identifier)
         with self._engine.catalog.read() as transaction:
-            strange = [ref for ref in refs if transaction.location(ref.commit) is None]
+            dropped = dropped_volumes(self._engine.nodes, transaction)
+            strange = [
+                ref
+                for ref in refs
+                if transaction.location(ref.commit) is None and ref.volume_id not in dropped
+            ]
         self._forget_catalog(is_changed=bool(strange))
         return refs
 

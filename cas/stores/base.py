@@ -74,7 +74,10 @@ class BlobStore(Protocol):
         """
 
     def delete(self, name: str) -> None:
-        """Remove an object; nothing happens where there is none."""
+        """Remove an object; nothing happens where there is none.
+
+        That of a mutable one is durable when this returns.
+        """
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Yield (name, size in bytes) of all objects below an area or below `area/hex`.

@@ -27,7 +27,7 @@ from typing import BinaryIO, Final
 from cas.disk import StoreErrors, sync_directory
 from cas.errors import AlreadyExistsError, ConflictError, NotFoundError, StoreError
 from cas.stores.base import ByteRange, Payload, Token, buffers_of, token_of
-from cas.stores.names import check_name, check_prefix, check_range, is_name
+from cas.stores.names import AREAS, check_name, check_prefix, check_range, is_name
 
 _TEMPORARY: Final = "tmp"
 _LOCK: Final = "store.lock"
@@ -109,8 +109,11 @@ class LocalStore:
 
     def delete(self, name: str) -> None:
         """Remove an object; nothing happens where there is none."""
+        path = self._path(name)
         with StoreErrors():
-            self._path(name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            if AREAS[name.partition("/")[0]].mutable and path.parent.exists():
+                sync_directory(path.parent)
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Yield (name, size in bytes) of all objects below the prefix, as the disk has them."""

@@ -28,6 +28,7 @@ from cas import (
     checkpoint,
     chunking,
     compression,
+    dropped,
     file_nodes,
     formats,
     ids,
@@ -64,6 +65,7 @@ STRUCTS: Final[dict[str, type[msgspec.Struct]]] = {
     "SnapshotRecord": snapshots.SnapshotRecord,
     "VolumeRecord": registry.VolumeRecord,
     "KeptStates": kept.KeptStates,
+    "DroppedVolume": dropped.DroppedVolume,
 }
 ENUMS: Final[dict[str, type[IntEnum]]] = {
     "Ids": ids.Kind,
