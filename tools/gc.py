@@ -8,7 +8,7 @@ import cas
 from tools.collecting import grace_seconds, version_policy
 from tools.exits import Exit, Failure
 from tools.framework import Command
-from tools.keeping import SpanType
+from tools.keeping import CALENDAR_SPAN
 from tools.names import size_text
 from tools.output import Output
 from tools.parameters import SPAN
@@ -28,7 +28,7 @@ from tools.watching import StagePrinter
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would go.")
 @click.option(
     "--keep-within",
-    type=SpanType(),
+    type=CALENDAR_SPAN,
     help="Keep every version of that long: 30d. Of what is older, one a day for a year.",
 )
 @click.option(

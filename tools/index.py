@@ -8,7 +8,7 @@ import cas
 from tools.exits import Exit, Failure
 from tools.framework import Group
 from tools.names import printable, size_text
-from tools.session import Session, pass_session
+from tools.session import Session, pass_session, repository_expected
 
 
 @click.group(cls=Group)
@@ -64,13 +64,8 @@ def look_at(location: str) -> cas.RebuildSource:
     Raises:
         Failure: there is no repository.
     """
-    try:
+    with repository_expected(location):
         return cas.look_at_source(location)
-    except cas.NotFoundError as error:
-        raise Failure(
-            f"there is no repository in {location!r}; name another with --store",
-            Exit.NO_REPOSITORY,
-        ) from error
 
 
 def refuse_processes(source: cas.RebuildSource) -> None:

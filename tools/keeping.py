@@ -48,7 +48,7 @@ class CountType(click.ParamType[int]):
         return int(text)
 
 
-class SpanType(click.ParamType[cas.CalendarSpan]):
+class CalendarSpanType(click.ParamType[cas.CalendarSpan]):
     """A span of the calendar: `30d`, `1y6m`, where `m` is months."""
 
     name = "SPAN"
@@ -66,7 +66,7 @@ class SpanType(click.ParamType[cas.CalendarSpan]):
 
 
 COUNT: Final = CountType()
-SPAN: Final = SpanType()
+CALENDAR_SPAN: Final = CalendarSpanType()
 
 
 def keep_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -79,9 +79,9 @@ def keep_options(command: Callable[..., None]) -> Callable[..., None]:
         command(*arguments, rules=rules, **options)
 
     for name, words in reversed(_WITHIN.items()):
-        with_rules = click.option(f"--keep-{name.replace('_', '-')}", type=SPAN, help=words)(
-            with_rules
-        )
+        with_rules = click.option(
+            f"--keep-{name.replace('_', '-')}", type=CALENDAR_SPAN, help=words
+        )(with_rules)
     for name, words in reversed(_COUNTED.items()):
         with_rules = click.option(f"--keep-{name}", type=COUNT, help=words)(with_rules)
     return with_rules

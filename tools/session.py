@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,14 +44,25 @@ class Session:
             cas.CasError: it cannot be opened.
         """
         place = location or self.location()
-        try:
+        with repository_expected(place):
             return cas.open(place)
-        except cas.NotFoundError as error:
-            raise Failure(
-                f"there is no repository in {place!r}; make one with `casdav init {place}`, "
-                "or name another with --store",
-                Exit.NO_REPOSITORY,
-            ) from error
+
+
+@contextmanager
+def repository_expected(location: str) -> Iterator[None]:
+    """Tell what to do where there is no repository at a location.
+
+    Raises:
+        Failure: what is done in the context has found none.
+    """
+    try:
+        yield
+    except cas.NotFoundError as error:
+        raise Failure(
+            f"there is no repository in {location!r}; make one with `casdav init {location}`, "
+            "or name another with --store",
+            Exit.NO_REPOSITORY,
+        ) from error
 
 
 def author() -> str:

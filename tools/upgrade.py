@@ -5,10 +5,9 @@ from __future__ import annotations
 import click
 
 import cas
-from tools.exits import Exit, Failure
 from tools.framework import Command
 from tools.names import printable
-from tools.session import Session, pass_session
+from tools.session import Session, pass_session, repository_expected
 
 
 @click.command(
@@ -28,11 +27,8 @@ def upgrade(session: Session, *, dry_run: bool, yes: bool) -> None:
     do, nothing is changed.
     """
     location = session.location()
-    try:
+    with repository_expected(location):
         planned = cas.upgrade(location, is_dry_run=True)
-    except cas.NotFoundError as error:
-        message = f"there is no repository in {location!r}"
-        raise Failure(message, Exit.NO_REPOSITORY) from error
     if planned.steps and not dry_run:
         question = f"Upgrade {printable(location)} to format {planned.version}?"
         session.output.confirm(question, yes=yes)
