@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -59,6 +60,15 @@ def read_refs(store: BlobStore, identifier: Identifier) -> list[Ref]:
     """
     names = [name for name, _ in store.list("refs")]
     return [_decode(identifier, store.read(name)[0], name) for name in names]
+
+
+def volumes_with_refs(store: BlobStore) -> list[bytes]:
+    """Return the ids of the volumes that have a ref, which may be damaged."""
+    found = []
+    for name, _ in store.list("refs"):
+        with suppress(ValueError):  # half a digit too many: no ref of ours
+            found.append(bytes.fromhex(name.rpartition("/")[2]))
+    return found
 
 
 def move_ref(store: BlobStore, identifier: Identifier, ref: Ref) -> None:

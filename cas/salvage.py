@@ -21,7 +21,7 @@ from cas.journal_replay import FoundPack, Loss
 from cas.objects import decode, encode
 from cas.open_packs import Flushed
 from cas.recovery import Recovery
-from cas.refs import read_ref
+from cas.refs import read_ref, volumes_with_refs
 from cas.reliance import Reliance
 from cas.stores.base import BlobStore
 
@@ -39,7 +39,7 @@ def find_starts(
 ) -> dict[bytes, Start]:
     """Return where each volume goes on from: its ref's commit, else the newest that can be read."""
     starts: dict[bytes, Start] = {}
-    found = dict.fromkeys(_volumes(store), chunks)
+    found = volumes_with_refs(store)
     covered = covered_journal(store, chunks)
     for volume_id in found:
         try:
@@ -93,10 +93,6 @@ def replay_rest(
         previous = chunks.append_journal(number, encoded, relies)
         transaction.put_journal(number, previous, encoded)
     return chunks.open_packs.flush(transaction, [relies]), losses
-
-
-def _volumes(store: BlobStore) -> list[bytes]:
-    return [bytes.fromhex(name.rpartition("/")[2]) for name, _ in store.list("refs")]
 
 
 def _newest_commits(catalog: Catalog, chunks: ChunkStore) -> dict[bytes, tuple[bytes, Commit]]:

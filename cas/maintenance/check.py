@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 
 from cas.catalog import PackRow, ReadTransaction
 from cas.disk import file_lock
@@ -31,6 +30,7 @@ from cas.maintenance.reading import ReadPack, read_pack
 from cas.maintenance.sampling import Reading
 from cas.maintenance.walk import Walk
 from cas.maintenance.watching import DamageWatcher
+from cas.refs import volumes_with_refs
 from cas.repository import Repository
 from cas.volume import Engine
 
@@ -96,9 +96,7 @@ class _Check:
         with self._engine.catalog.read() as transaction:
             found = {volume_id for volume_id, _ in transaction.heads()}
             dropped = self._dropped(transaction)
-        for name, _ in self._engine.store.list("refs"):
-            with suppress(ValueError):
-                found.add(bytes.fromhex(name.rpartition("/")[2]))
+        found.update(volumes_with_refs(self._engine.store))
         found -= {REGISTRY_ID, *dropped}  # the next collection removes what there is of those
         for volume_id in found:
             labels.setdefault(volume_id, f"deleted:{volume_id.hex()}")

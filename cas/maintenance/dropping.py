@@ -28,7 +28,7 @@ from cas.maintenance.marking import Marking
 from cas.maintenance.policy import VersionPolicy
 from cas.objects import decode, encode
 from cas.paths import join_names
-from cas.refs import delete_ref
+from cas.refs import delete_ref, volumes_with_refs
 from cas.registry import VOLUMES, VolumeRecord, head_of
 from cas.repository import Repository
 
@@ -102,10 +102,8 @@ class Dropping:
             StoreError: the disk failed; the next collection goes on.
         """
         store = self._engine.store
-        names = [name for name, _ in store.list("refs")]
-        gone = [name for name in names if bytes.fromhex(name.rpartition("/")[2]) in self._dropped]
-        for name in gone:
-            delete_ref(store, bytes.fromhex(name.rpartition("/")[2]))
+        for volume_id in self._dropped.intersection(volumes_with_refs(store)):
+            delete_ref(store, volume_id)
         for volume_id in self._dropped:
             self._forget_history(volume_id)
 

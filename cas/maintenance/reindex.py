@@ -17,7 +17,7 @@ from cas.maintenance.history_walk import volume_names
 from cas.pack_reader import StoredPack
 from cas.packfile import HEADER_SIZE, decode_header, read_footer
 from cas.processes import live_processes, opening
-from cas.refs import read_ref
+from cas.refs import read_ref, volumes_with_refs
 from cas.repository import Repository, local_directory, read_config
 from cas.stores.base import BlobStore
 from cas.stores.opening import open_store
@@ -59,7 +59,7 @@ def look_at_source(location: str | Path) -> RebuildSource:
     store, local = _store_of(location)
     open_packs = list((local / "open").glob("*.pack"))
     packs = list(store.list("packs"))
-    refs = [bytes.fromhex(name.rpartition("/")[2]) for name, _ in store.list("refs")]
+    refs = volumes_with_refs(store)
     problems = []
     for name, size in packs:
         try:
