@@ -42,7 +42,8 @@ def check(session: Session, *, share: float | None, budget: int | None, seed: in
     """
     if share is not None and budget is not None:
         raise click.UsageError("take either --read-data or --budget")
-    with session.open() as repository, session.output.progress("check") as progress:
+    bar = session.output.progress("check", counted="packs")
+    with session.open() as repository, bar as progress:
         scrub = cas.Scrub(repository, budget) if budget is not None else None
         reading = scrub or (cas.Share(share, seed) if share is not None else None)
         watcher = DamagePrinter(session.output, progress)

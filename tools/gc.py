@@ -63,7 +63,8 @@ def gc(
         raise click.UsageError("take either --keep-within or --keep-versions")
     wanted = session.settings().settings.gc
     policy = version_policy(wanted, keep_within, keep_versions)
-    with session.open() as repository, session.output.progress("gc") as progress:
+    bar = session.output.progress("gc", counted="steps", has_sizes=False)
+    with session.open() as repository, bar as progress:
         report = cas.collect_garbage(
             repository,
             policy,

@@ -142,12 +142,17 @@ class Output:
             raise Failure("nothing was changed")
 
     @contextmanager
-    def progress(self, title: str) -> Iterator[Progress]:
-        """Show files, bytes, rate and time left on a terminal until the context ends."""
+    def progress(
+        self, title: str, *, counted: str = "files", has_sizes: bool = True
+    ) -> Iterator[Progress]:
+        """Show files, bytes, rate and time left on a terminal until the context ends.
+
+        `counted` is the word for what is counted as files; without sizes, it alone is shown.
+        """
         if self.verbosity < 0 or not _is_terminal(sys.stderr):
             yield NoProgress()
             return
-        with _Bar(title) as bar:
+        with _Bar(title, counted, has_sizes=has_sizes) as bar:
             yield bar
 
 
@@ -163,18 +168,22 @@ def _is_terminal(stream: IO[str]) -> bool:
 class _Bar:
     """A rich progress bar; `rich` honours NO_COLOR by itself."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, counted: str, *, has_sizes: bool) -> None:
         from rich import progress as rich_progress  # noqa: PLC0415 - slow to import, rarely needed
         from rich.console import Console  # noqa: PLC0415 - as above
 
         self.is_shown = True
         self._files = 0
+        self._has_sizes = has_sizes
+        sizes = (
+            rich_progress.DownloadColumn(binary_units=True),
+            rich_progress.TransferSpeedColumn(),
+        )
         self._progress = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}"),
             rich_progress.BarColumn(),
-            rich_progress.TextColumn("{task.fields[files]:,} files", markup=False),
-            rich_progress.DownloadColumn(binary_units=True),
-            rich_progress.TransferSpeedColumn(),
+            rich_progress.TextColumn(f"{{task.fields[files]:,}} {counted}", markup=False),
+            *(sizes if has_sizes else ()),
             rich_progress.TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
@@ -190,8 +199,12 @@ class _Bar:
 
     def advance(self, files: int, size: int) -> None:
         self._files += files
-        self._progress.update(self._task, advance=size, files=self._files)
+        done = size if self._has_sizes else files
+        self._progress.update(self._task, advance=done, files=self._files)
 
     def expect(self, files: int, size: int) -> None:
-        self._progress.update(self._task, total=size)
-        del files  # Bytes say better how far it is.
+        if self._has_sizes:  # They say better how far it is.
+            self._progress.update(self._task, total=size)
+        else:  # A stage begins, which counts its own steps.
+            self._files = 0
+            self._progress.update(self._task, completed=0, total=files, files=0)

@@ -44,7 +44,7 @@ def repair(session: Session, *, dry_run: bool, yes: bool) -> None:
         output.confirm("Read everything, and take damaged packs out of use?", yes=yes)
     losses = _make_openable(session, location, source, dry_run=dry_run)
     with session.open(location) as repository:
-        with output.progress("repair") as progress:
+        with output.progress("repair", counted="packs") as progress:
             report = cas.repair_repository(
                 repository, is_dry_run=dry_run, watcher=DamagePrinter(output, progress)
             )

@@ -32,7 +32,8 @@ def replicate(session: Session, *, location: str, dry_run: bool) -> None:
     what it was before. What gc deleted here is deleted there. A copy that somebody has written to
     is left alone.
     """
-    with session.open() as repository, session.output.progress("replicate") as progress:
+    bar = session.output.progress("replicate", counted="packs", has_sizes=False)
+    with session.open() as repository, bar as progress:
         watcher = StagePrinter(session.output, progress)
         report = cas.replicate(repository, location, is_dry_run=dry_run, watcher=watcher)
     session.output.document(

@@ -63,6 +63,17 @@ def test_a_terminal_sees_progress_and_standard_output_stays_json(
     assert "\x1b[3" not in shown  # NO_COLOR is set.
 
 
+@pytest.mark.parametrize(("command", "counted"), [("gc", "steps"), ("check", "packs")])
+def test_long_upkeep_says_what_it_counts(
+    casdav: Casdav, source: Path, command: str, counted: str
+) -> None:
+    casdav("import", source, "v:/x")
+    _, shown = run_on_terminal(casdav, command)
+    assert command in shown
+    assert f" {counted}" in shown
+    assert " files" not in shown
+
+
 def test_quiet_shows_no_progress(casdav: Casdav, source: Path) -> None:
     assert run_on_terminal(casdav, "import", "-q", str(source), "v:/x") == ("", "")
 
