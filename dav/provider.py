@@ -14,9 +14,10 @@ from dav.gate import principal_of
 from dav.grants import Rights
 from dav.identity import Principal
 from dav.locations import SNAPSHOTS_NAME
+from dav.past_resources import SnapshotsResource, past_resource
 from dav.paths import is_representable
-from dav.resource_lists import ListResource, SnapshotsResource, past_resource
 from dav.resources import FileResource, FolderResource, Session
+from dav.volumes_resource import VolumesResource
 
 
 class VolumesProvider(DAVProvider):
@@ -60,7 +61,7 @@ class VolumesProvider(DAVProvider):
 
     def get_resource_inst(
         self, path: str, environ: dict[str, Any]
-    ) -> ListResource | SnapshotsResource | FolderResource | FileResource | None:
+    ) -> VolumesResource | SnapshotsResource | FolderResource | FileResource | None:
         """Return the resource at a decoded path, None where nothing is that the user may see.
 
         All look-ups of one request see the same state.
@@ -73,7 +74,7 @@ class VolumesProvider(DAVProvider):
         if not all(is_representable(name) and name not in {".", ".."} for name in names):
             raise DAVError(HTTP_BAD_REQUEST)
         if not names:
-            return ListResource(session)
+            return VolumesResource(session)
         if names[1:2] == [SNAPSHOTS_NAME]:
             return past_resource(session, names[0], "".join(names[2:3]), "/".join(names[3:]))
         return session.resource(names[0], "/".join(names[1:]))

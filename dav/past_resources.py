@@ -1,4 +1,4 @@
-"""Resources for WsgiDAV's own methods: the list of volumes, and the past below `.snapshots`."""
+"""Resources for WsgiDAV's own methods: the past below `.snapshots`, which only reads."""
 
 from __future__ import annotations
 
@@ -13,31 +13,6 @@ from dav.identity import Right
 from dav.locations import SNAPSHOTS_NAME
 from dav.past import snapshot_entry
 from dav.resources import FileResource, FolderResource, Session, Upload
-
-
-class ListResource(DAVCollection):
-    """The list of the volumes that the user may see."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__("/", session.environ)
-        self._session = session
-
-    def get_member_names(self) -> list[str]:
-        """Return the names of the volumes."""
-        visible = self._session.rights.visible(self._session.principal)
-        return [found.volume.name for found in visible]
-
-    def get_member(self, name: str) -> FolderResource | FileResource | None:
-        """Return a volume's root, None where there is none to see."""
-        return self._session.resource(name, "")
-
-    def support_etag(self) -> bool:
-        """Return False."""
-        return False
-
-    def get_etag(self) -> None:
-        """Return None."""
-        return
 
 
 class SnapshotsResource(DAVCollection):
