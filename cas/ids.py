@@ -30,6 +30,11 @@ class Kind(IntEnum):
     JOURNAL = 7
     REF = 8
 
+    @property
+    def words(self) -> str:
+        """What people call it: `tree node`."""
+        return self.name.lower().replace("_", " ")
+
 
 class Identifier:
     """Computes ids with the keys of one repository. Thread-safe: it holds constants only."""

@@ -153,12 +153,11 @@ class _Check:
         for number, reason in read.bad:
             self._packs.mark_damaged(pack, number)
             place = pack.places[number]
-            name = place.kind.name.lower().replace("_", " ")
             where = f"in pack {pack.row.id.hex()} at {place.offset}"
             self._report(
                 Damage(
                     DamageKind.DAMAGED,
-                    f"{name} {place.id.hex()} {where} is damaged: {reason}",
+                    f"{place.kind.words} {place.id.hex()} {where} is damaged: {reason}",
                     pack.row.id,
                     place.kind,
                     place.id,

@@ -140,8 +140,7 @@ class _Repair:
                 for number, reason in read_pack(pack, self._identifier).bad:
                     bad.add(number)
                     place = pack.places[number]
-                    name = place.kind.name.lower().replace("_", " ")
-                    message = f"{name} {place.id.hex()} at {place.offset}: {reason}"
+                    message = f"{place.kind.words} {place.id.hex()} at {place.offset}: {reason}"
                     self._reasons.setdefault(row.id, []).append(message)
                     self._packs.mark_damaged(pack, number)
             if row.id in self._reasons and (pack is None or not pack.is_open):

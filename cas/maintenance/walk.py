@@ -200,11 +200,11 @@ class Walk:
         if object_id not in self.broken:
             self.broken.add(object_id)
             if found is None:
-                what = f"{_name(kind)} {object_id.hex()} is missing: no pack has it"
+                what = f"{kind.words} {object_id.hex()} is missing: no pack has it"
                 self._report(Damage(DamageKind.MISSING, what, b"", kind, object_id))
 
     def _tell_fault(self, reference: Reference, fault: str) -> None:
-        message = f"{_name(reference.kind)} {reference.id.hex()}: {fault}"
+        message = f"{reference.kind.words} {reference.id.hex()}: {fault}"
         damage = Damage(DamageKind.INCONSISTENT, message, b"", reference.kind, reference.id)
         self._report(damage)
 
@@ -216,7 +216,7 @@ class Walk:
         where = f", in pack {pack.id.hex()} at {place.offset}" if pack else ""
         return Damage(
             kind,
-            f"{_name(object_kind)}: {message}{where}",
+            f"{object_kind.words}: {message}{where}",
             pack.id if pack else b"",
             object_kind,
             object_id,
@@ -284,7 +284,3 @@ def _agrees(seen: int, reference: Reference) -> bool:
     if level is None:
         return seen & _LOW == _root_fingerprint(reference.sums)
     return seen >> 32 == _fingerprint(level, reference.sums) >> 32
-
-
-def _name(kind: Kind) -> str:
-    return kind.name.lower().replace("_", " ")
