@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,17 +10,6 @@ import pytest
 import cas
 
 COUNT = 700
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Iterator[cas.Repository]:
-    with cas.create(tmp_path / "store") as made:
-        yield made
-
-
-@pytest.fixture
-def volume(repository: cas.Repository) -> cas.Volume:
-    return repository.create_volume("v")
 
 
 def names_of(prefix: str) -> list[str]:

@@ -23,17 +23,6 @@ from tests.support.faulty_store import Fault, FaultyStore
 from tests.support.history import check_index
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Iterator[cas.Repository]:
-    with cas.create(tmp_path / "store") as made:
-        yield made
-
-
-@pytest.fixture
-def volume(repository: cas.Repository) -> cas.Volume:
-    return repository.create_volume("v")
-
-
 def touch(volume: cas.Volume, *paths: str) -> None:
     with volume.edit() as edit:
         for path in paths:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 import cas
@@ -18,12 +15,6 @@ from tests.support.clock import FakeClock
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture
-def repository(tmp_path: Path, clock: FakeClock) -> Iterator[cas.Repository]:
-    with cas.create(tmp_path / "store", clock=clock) as made:
-        yield made
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final, Never
 
 import pytest
@@ -15,12 +14,6 @@ import cas
 NAMES: Final = ("a", "b", "c")
 Change = Callable[[cas.Edit], None]
 Tree = dict[str, cas.Entry]
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Iterator[cas.Repository]:
-    with cas.create(tmp_path / "store") as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 import cas
@@ -13,12 +10,6 @@ from cas.objects import encode
 from cas.reliance import Reliance
 
 FILES = 300
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Iterator[cas.Repository]:
-    with cas.create(tmp_path / "store") as made:
-        yield made
 
 
 def put_empty(volume: cas.Volume, *names: str, mtime_ns: int = 1) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import cas
 from tests.support.clock import FakeClock
+from tests.support.volumes import put
 
 State = dict[str, cas.Entry]
 
@@ -17,25 +17,6 @@ State = dict[str, cas.Entry]
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture
-def repository(tmp_path: Path, clock: FakeClock) -> Iterator[cas.Repository]:
-    with cas.create(tmp_path / "store", clock=clock) as made:
-        yield made
-
-
-@pytest.fixture
-def volume(repository: cas.Repository) -> cas.Volume:
-    return repository.create_volume("v")
-
-
-def put(volume: cas.Volume, path: str, data: bytes = b"") -> int:
-    with volume.edit() as edit:
-        upload = volume.upload()
-        upload.write(data)
-        edit.put(path, upload)
-    return edit.sequence
 
 
 def state(view: cas.View) -> State:

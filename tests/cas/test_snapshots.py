@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import cas
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Iterator[cas.Repository]:
-    with cas.create(tmp_path / "store") as made:
-        yield made
-
-
-@pytest.fixture
-def volume(repository: cas.Repository) -> cas.Volume:
-    return repository.create_volume("v")
-
-
-def put(volume: cas.Volume, path: str, data: bytes) -> None:
-    with volume.edit() as edit:
-        upload = volume.upload()
-        upload.write(data)
-        edit.put(path, upload)
+from tests.support.volumes import put
 
 
 def content_at(volume: cas.Volume, snapshot: cas.Snapshot, path: str) -> bytes:

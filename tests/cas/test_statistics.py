@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -19,12 +17,6 @@ TEXT = b"compresses " * 2_000
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture
-def repository(tmp_path: Path, clock: FakeClock) -> Iterator[cas.Repository]:
-    with cas.create(tmp_path / "store", clock=clock) as made:
-        yield made
 
 
 def put(volume: cas.Volume, path: str, data: bytes) -> None:

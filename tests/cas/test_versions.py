@@ -12,22 +12,10 @@ from tests.support.corpus import seeded_bytes
 from tests.support.volumes import put, read, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    pass
 
 TWO_VERSIONS = cas.VersionPolicy(versions=2, states=Retention())
 LARGE = 3_000_000
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Iterator[cas.Repository]:
-    with cas.create(tmp_path / "store") as made:
-        yield made
-
-
-@pytest.fixture
-def volume(repository: cas.Repository) -> cas.Volume:
-    return repository.create_volume("v")
 
 
 def collect(repository: cas.Repository) -> None:

@@ -8,12 +8,13 @@ if TYPE_CHECKING:
     import cas
 
 
-def put(volume: cas.Volume, path: str, content: bytes) -> None:
-    """Make the path a file with these bytes."""
+def put(volume: cas.Volume, path: str, content: bytes = b"") -> int:
+    """Make the path a file with these bytes; return the number of the change."""
     with volume.upload() as upload:
         upload.write(content)
         with volume.edit() as edit:
             edit.put(path, upload)
+    return edit.sequence
 
 
 def remove(volume: cas.Volume, path: str) -> None:
