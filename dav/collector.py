@@ -5,6 +5,10 @@ outlives a restart. Who finds it due claims it by moving the time on, for as lon
 take; whoever then finds a collection at work leaves it alone. So one that was killed is made up
 for soon, and one that has run is not run again. A time further ahead than the interval comes from
 a clock that was ahead, or from a longer interval: it is brought back, and nothing runs twice.
+
+Nobody watches these collections, and what they forget is gone. So they believe the clock only a
+week ahead of the time that the last one believed: where it jumps by a year, history goes a week at
+a time, and there are days to notice. `casdav gc` believes what it is told.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ from dav.upkeep import Job
 RETRY_SECONDS: Final = 3600.0
 """After which a collection that did not come to its end is tried again, or gone on with."""
 _KEY: Final = b"collection due"
+_BELIEVED: Final = b"collection time"
+_BELIEVED_AHEAD_NS: Final = 7 * 86_400 * 1_000_000_000
 _LOOK_SECONDS: Final = 60.0
 _SECOND_NS: Final = 1_000_000_000
 _logger = logging.getLogger(__name__)
@@ -62,13 +68,14 @@ class Collector:
         """
         if not self._claim():
             return
-        plan = self._plan
+        plan, now_ns = self._plan, self._believed_ns()
         try:
             report = cas.collect_garbage(
                 self._repository,
                 plan.policy,
                 grace_seconds=plan.grace_seconds,
                 budget_seconds=plan.budget_seconds,
+                now_ns=now_ns,
                 watcher=_Gentle(self._stopping),
             )
         except _StoppedError:
@@ -79,7 +86,18 @@ class Collector:
         left = report.condemned_packs - report.removed_packs - len(report.damaged_packs)
         if not left:
             self._repository.scratch.put(_KEY, self._after(plan.interval_seconds))
+            self._repository.scratch.put(_BELIEVED, now_ns.to_bytes(8, "big"))
         _tell(report, left)
+
+    def _believed_ns(self) -> int:
+        """Return the time that ages are counted back from; the first time is taken as it is."""
+        now_ns = self._clock()
+
+        def believe(known: bytes | None) -> bytes:
+            return known or now_ns.to_bytes(8, "big")
+
+        known = self._repository.scratch.update(_BELIEVED, believe)
+        return min(now_ns, _time(known or b"") + _BELIEVED_AHEAD_NS)
 
     def stop(self) -> None:
         """Let a collection that is at work end soon, and no other begin."""
@@ -88,6 +106,8 @@ class Collector:
     def _claim(self) -> bool:
         """Return whether a collection is due, and this is who is to run it."""
         scratch = self._repository.scratch
+        if scratch.get(_KEY) is None:
+            self._believed_ns()  # what is believed from now on
         if self._stopping.is_set() or self._is_ahead(scratch.get(_KEY)):
             return False  # as nearly always: nothing is written for it
         is_mine = False

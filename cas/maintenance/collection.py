@@ -71,12 +71,14 @@ def collect_garbage(
     *,
     grace_seconds: float = GRACE_SECONDS,
     budget_seconds: float | None = None,
+    now_ns: int | None = None,
     is_dry_run: bool = False,
     watcher: Watcher | None = None,
 ) -> CollectionReport:
     """Delete what nothing refers to any more, and return what came of it.
 
     With a budget, packs are emptied until so much time has passed; the rest is for the next time.
+    `now_ns` is the time that ages are counted back from, where the clock is not to be believed.
 
     Raises:
         LockedError: another collection, or a check, is at work.
@@ -89,7 +91,8 @@ def collect_garbage(
         if not is_mine:
             raise LockedError("a collection or a check is at work: wait for its end")
         deadline = None if budget_seconds is None else time.monotonic() + budget_seconds
-        collection = _Collection(repository, policy, watcher or Watcher(), deadline)
+        now_ns = repository.engine.clock.now_ns() if now_ns is None else now_ns
+        collection = _Collection(repository, policy, now_ns, watcher or Watcher(), deadline)
         return collection.run(grace_seconds, is_dry_run=is_dry_run)
 
 
@@ -98,12 +101,14 @@ class _Collection:
         self,
         repository: Repository,
         policy: VersionPolicy,
+        now_ns: int,
         watcher: Watcher,
         deadline: float | None,
     ) -> None:
         self._repository = repository
         self._engine = repository.engine
         self._policy = policy
+        self._now_ns = now_ns
         self._watcher = watcher
         self._deadline = deadline
         self._marking = Marking(repository.engine, watcher.advance)
@@ -189,7 +194,7 @@ class _Collection:
 
     def _decision(self, head: Head, before: KeptStates) -> KeptStates:
         marks = commit_marks(self._engine.chunks, head.commit)
-        further = decide(marks, self._policy, self._engine.clock.now_ns())
+        further = decide(marks, self._policy, self._now_ns)
         return before.thinned(further, (mark.last_sequence for mark in marks))
 
     def _mark(self, stage: str) -> None:

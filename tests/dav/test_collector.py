@@ -171,3 +171,28 @@ def test_a_server_that_ends_does_not_wait_for_its_collection(
     assert len(runs) == 1
     assert repository.engine.chunks.epoch() == 2
     assert sum(size for _, size in repository.engine.store.list("packs")) < SIZE * 0.1
+
+
+def test_a_clock_that_jumps_ahead_does_not_take_all_history_along(
+    repository: cas.Repository, clock: FakeClock, runs: list[str]
+) -> None:
+    """It is believed a week further at each collection: there is time to notice."""
+    volume = repository.create_volume("v")
+    put(volume, "file", b"old")
+    with volume.view() as view:
+        sequence = view.sequence
+    put(volume, "file", b"new")
+    repository.checkpoint()
+    policy = cas.VersionPolicy(states=cas.Retention())
+    collector = Collector(repository, CollectionPlan(interval_seconds=DAY, policy=policy), clock)
+    collector.look()
+    clock.advance(400 * DAY)
+    for week in range(1, 7):
+        collector.look()
+        assert len(runs) == week
+        if week < 4:
+            with volume.at_sequence(sequence) as past:
+                assert read(past, "file") == b"old"
+        clock.advance(DAY + 1)
+    with pytest.raises(cas.NotFoundError):
+        volume.at_sequence(sequence)
