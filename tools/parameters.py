@@ -153,6 +153,8 @@ class SpanType(click.ParamType[int]):
         """Return the seconds."""
         if isinstance(value, int):
             return value
+        if str(value).strip() == "0":  # nothing is nothing, whatever the unit
+            return 0
         match = _SPAN.fullmatch(str(value).strip())
         if match is None:
             self.fail(f"{value!r} is not a span of time, as 10m or 2h are", param, ctx)

@@ -5,7 +5,7 @@ import time
 import click
 import pytest
 
-from tools.parameters import FUTURE, LIMIT, LOCATION, PAST, SIZE, Location, limit_of
+from tools.parameters import FUTURE, LIMIT, LOCATION, PAST, SIZE, Location, SpanType, limit_of
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,7 @@ def test_a_moment_is_a_span_from_now_or_a_date() -> None:
     assert FUTURE.convert("2027-01-31T00:00:00+00:00", None, None) == 1_801_353_600 * 10**9
     with pytest.raises(click.BadParameter, match="neither a span"):
         FUTURE.convert("soon", None, None)
+
+
+def test_no_time_needs_no_unit() -> None:
+    assert SpanType().convert("0", None, None) == 0
