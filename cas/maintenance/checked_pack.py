@@ -50,7 +50,8 @@ def encoded_places(ordinal: int, places: Sequence[tuple[int, RecordPlace]]) -> b
 def agreed(pack: CheckedPack, number: int, place: RecordPlace, stored: bytes) -> int | None:
     """Return the number that pack and catalog have for a record; None if they disagree.
 
-    It is -1 for an object that the catalog has in another pack.
+    It is -1 for an object that the catalog has elsewhere: in another pack, or in another record
+    of this one, where two writers have stored it at the same moment.
     """
     right = location_of(pack.ordinal, number, place)
     if stored == right.encode():
@@ -62,4 +63,8 @@ def agreed(pack: CheckedPack, number: int, place: RecordPlace, stored: bytes) ->
         return -1
     if not pack.has_footer and location._replace(number=number) == right:
         return location.number  # what a scan passes over shifts the numbers
+    if location.number < len(pack.places):
+        twin = pack.places[location.number]
+        if twin.id == place.id and location == location_of(pack.ordinal, location.number, twin):
+            return -1
     return None

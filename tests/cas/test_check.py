@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 import cas
+from cas.compression import Codec
+from cas.ids import Kind
+from cas.packfile import PackKind, Record
+from cas.reliance import Reliance
 from tests.support.checking import Told, assert_sound, check
 from tests.support.corpus import seeded_bytes
 
@@ -218,3 +222,28 @@ def test_an_old_version_that_is_damaged_is_named_with_its_commit(location: Path)
         (state,) = affected.states
         with repository.volume("v").at(bytes.fromhex(state)) as view:
             assert view.entry("old").size == len("another")
+
+
+def test_what_two_writers_stored_at_the_same_moment_lies_there_twice_and_is_sound(
+    tmp_path: Path,
+) -> None:
+    """Between looking a chunk up and appending it, another thread may append it too."""
+    with cas.create(tmp_path / "store") as repository:
+        volume = repository.create_volume("v")
+        put(volume, "file", b"content")
+        chunks = repository.engine.chunks
+        record = Record(Kind.CHUNK, chunks.identifier.chunk(b"content"), 7, Codec.RAW, b"content")
+        for name in ("again", "and again"):
+            chunks.open_packs.append(PackKind.DATA, [record], Reliance())
+            put(volume, name, b"another " + name.encode())
+        assert_sound(repository)
+        chunks.open_packs.seal_current()
+        assert_sound(repository)
+    shutil.rmtree(tmp_path / "store" / "local" / "catalog")
+    with cas.open(tmp_path / "store") as repository:
+        assert_sound(repository)
+        policy = cas.VersionPolicy(versions=1, states=cas.Retention())
+        cas.collect_garbage(repository, policy, grace_seconds=0)
+        assert_sound(repository)
+        report = cas.replicate(repository, tmp_path / "replica")
+        assert not report.damaged_packs
