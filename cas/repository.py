@@ -14,14 +14,14 @@ from typing import Final, Self
 
 from blake3 import blake3
 
-from cas.catalog import Catalog
+from cas.catalog import Catalog, compact
 from cas.checkpoint import Checkpointer
 from cas.chunkstore import ChunkStore
 from cas.clock import Clock
 from cas.commit import Committer
 from cas.disk import StoreErrors, sync_directory
 from cas.edits import Edit
-from cas.errors import AlreadyExistsError, NotFoundError
+from cas.errors import AlreadyExistsError, CasError, NotFoundError
 from cas.formats import (
     RepositoryConfig,
     decode_config,
@@ -35,7 +35,7 @@ from cas.objects import Entry, decode
 from cas.operations import ABSENT
 from cas.past import Past
 from cas.paths import join_names
-from cas.processes import Process, opening
+from cas.processes import Process, live_processes, opening
 from cas.rebuild import rebuild_if_needed
 from cas.recovery import Recovery
 from cas.registry import (
@@ -267,6 +267,7 @@ class Repository:
         with ExitStack() as steps:  # from the last one up, each whether or not another fails
             if self._is_temporary:
                 steps.callback(shutil.rmtree, self._local)
+            steps.callback(self._compact_catalog)
             steps.callback(self._catalog.close)
             steps.callback(self._sign_off)
             steps.callback(self._chunks.close)
@@ -286,6 +287,15 @@ class Repository:
     ) -> None:
         """Close the repository."""
         self.close()
+
+    def _compact_catalog(self) -> None:
+        """Give the room back that the catalog does not need, if no other process has it open."""
+        try:
+            with opening(self._local, alone=True):
+                if not live_processes(self._local / "processes"):
+                    compact(self._local / "catalog")
+        except CasError:
+            _logger.warning("the catalog could not be made smaller", exc_info=True)
 
     def _sign_off(self) -> None:
         self._process.close(leaves_packs=self._chunks.open_packs.leaves_packs)

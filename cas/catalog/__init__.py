@@ -8,6 +8,7 @@ rebuilt from packs and refs.
 No read transaction outlives a request or a batch, and no value is a view into LMDB's memory.
 """
 
+from cas.catalog.compaction import compact
 from cas.catalog.environment import COMMIT_RESERVE, Catalog
 from cas.catalog.rows import (
     ChangesRow,
@@ -36,6 +37,7 @@ __all__ = [
     "ProcessRow",
     "ReadTransaction",
     "WriteTransaction",
+    "compact",
     "decode_location",
     "decode_locations",
     "encode_locations",

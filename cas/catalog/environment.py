@@ -156,7 +156,7 @@ class Catalog:
         self._directory = directory
         self._pid = os.getpid()
         self._key = str(directory.resolve())
-        with _open_lock, _mapped_errors():
+        with _open_lock, mapped_errors():
             shared = _open_environments.get(self._key)
             if shared is None:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -203,7 +203,7 @@ class Catalog:
         A commit alone syncs its data, not the page that names them: a power cut may take the
         newest transaction back. Whatever makes good for that must still be where it was.
         """
-        with _mapped_errors():
+        with mapped_errors():
             self._environment.sync(force=True)
 
     def last_transaction(self) -> int:
@@ -212,7 +212,7 @@ class Catalog:
 
     def remove_dead_readers(self) -> None:
         """Free the reader slots of processes that died, so that their old pages are used again."""
-        with _mapped_errors():
+        with mapped_errors():
             self._environment.reader_check()
 
     def _refuse_fork(self) -> None:
@@ -221,7 +221,8 @@ class Catalog:
 
 
 @contextmanager
-def _mapped_errors() -> Iterator[None]:
+def mapped_errors() -> Iterator[None]:
+    """Turn the errors of LMDB and the operating system inside the block into the engine's."""
     try:
         yield
     except (lmdb.Error, OSError) as error:

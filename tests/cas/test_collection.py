@@ -270,3 +270,31 @@ def newest_commit(repository: cas.Repository, volume: cas.Volume) -> bytes:
         head = transaction.head(volume.id)
     assert head is not None
     return head.commit
+
+
+@pytest.mark.parametrize("size", [5_000_000])
+def test_many_versions_of_a_small_file_leave_little_behind(tmp_path: Path, size: int) -> None:
+    """In packs, and in the catalog, whose file is made smaller when nobody has it open."""
+    location = tmp_path / "store"
+    with cas.create(location) as repository:
+        volume = repository.create_volume("v")
+        put(volume, "corpus", seeded_bytes(1, size))
+    before = directory_size(location)
+    with cas.open(location) as repository:
+        volume = repository.volume("v")
+        for number in range(500):
+            put(volume, "file", b"%d" % number * 100)
+            if number % 50 == 0:
+                repository.checkpoint()
+    with cas.open(location) as repository:
+        policy = cas.VersionPolicy(versions=10, states=Retention())
+        cas.collect_garbage(repository, policy, grace_seconds=0)
+    assert directory_size(location) < before * 1.1
+    with cas.open(location) as repository:
+        check(repository)
+        assert len(list(repository.volume("v").log("file"))) == 500
+
+
+def directory_size(location: Path) -> int:
+    """Return the bytes that the files in a directory take on the disk."""
+    return sum(path.stat().st_blocks * 512 for path in location.rglob("*") if path.is_file())
