@@ -45,7 +45,8 @@ class RepositoryMachine(RuleBasedStateMachine):
         super().__init__()
         self.directory = DiskPath(tempfile.mkdtemp(prefix="casdav-test-"))
         self.location = self.directory / "store"
-        self.handles = [cas.create(self.location)]
+        cas.create(self.location).close()
+        self.handles = [self.open()]
         self.trees: dict[str, Tree] = {}
         self.views: list[tuple[cas.View, Tree]] = []
         self.states: dict[str, list[tuple[int, int, Tree]]] = {name: [] for name in VOLUMES}
@@ -53,6 +54,12 @@ class RepositoryMachine(RuleBasedStateMachine):
         for name in VOLUMES:
             self.handles[0].create_volume(name)
             self.trees[name] = {}
+
+    def open(self) -> cas.Repository:
+        return cas.open(self.location)
+
+    def now_ns(self) -> int:
+        return time.time_ns()
 
     def handle(self, number: int) -> cas.Repository:
         return self.handles[number % len(self.handles)]
@@ -133,7 +140,7 @@ class RepositoryMachine(RuleBasedStateMachine):
     def note(self, name: str, edit: cas.Edit, tree: Tree) -> None:
         self.trees[name] = tree
         if edit.sequence:  # 0: there was nothing to do
-            self.states[name].append((edit.sequence, time.time_ns(), tree))
+            self.states[name].append((edit.sequence, self.now_ns(), tree))
 
     @rule(number=chosen, name=volumes, which=chosen, by_time=st.booleans())
     def look_back(self, number: int, name: str, which: int, by_time: bool) -> None:  # noqa: FBT001
@@ -142,7 +149,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         if self.states[name]:
             sequence, time_ns, tree = self.states[name][which % len(self.states[name])]
             view = volume.at_time(time_ns) if by_time else volume.at_sequence(sequence)
-            self.views.append((view, tree))
+            self.hold(name, view, tree)
 
     @rule(number=chosen, name=volumes, which=chosen)
     def roll_back(self, number: int, name: str, which: int) -> None:
@@ -193,14 +200,20 @@ class RepositoryMachine(RuleBasedStateMachine):
 
     @rule(number=chosen, name=volumes)
     def pin_a_view(self, number: int, name: str) -> None:
-        self.views.append((self.handle(number).volume(name).view(), self.trees[name]))
+        self.hold(name, self.handle(number).volume(name).view(), self.trees[name])
+
+    def hold(self, name: str, view: cas.View, tree: Tree) -> None:
+        self.views.append((view, tree))
 
     @precondition(lambda self: self.views)
     @rule(number=chosen)
     def close_a_view(self, number: int) -> None:
         view, tree = self.views.pop(number % len(self.views))
         with view:
-            assert_same(view, tree)
+            self.compare_view(view, tree)
+
+    def compare_view(self, view: cas.View, tree: Tree) -> None:
+        assert_same(view, tree)
 
     @rule(number=chosen, name=volumes, label=names_of_snapshots)
     def create_a_snapshot(self, number: int, name: str, label: str) -> None:
@@ -251,7 +264,7 @@ class RepositoryMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.handles) < MOST_HANDLES)
     @rule()
     def open_another_handle(self) -> None:
-        self.handles.append(cas.open(self.location))
+        self.handles.append(self.open())
 
     @precondition(lambda self: len(self.handles) > 1)
     @rule(number=chosen)
@@ -265,7 +278,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         self.close_all()
         if lose_catalog:
             shutil.rmtree(self.location / "local" / "catalog")
-        self.handles = [cas.open(self.location)]
+        self.handles = [self.open()]
         assert {name: self.entries(name) for name in VOLUMES} == before
 
     @rule(number=chosen)
@@ -290,7 +303,7 @@ class RepositoryMachine(RuleBasedStateMachine):
     def close_views(self) -> None:
         for view, tree in self.views:
             with view:
-                assert_same(view, tree)
+                self.compare_view(view, tree)
         self.views = []
 
     def close_all(self) -> None:
@@ -312,7 +325,7 @@ class RepositoryMachine(RuleBasedStateMachine):
             shutil.rmtree(self.directory)
 
 
-def _run(
+def run_machine(
     examples: int, step_count: int, machine: type[RuleBasedStateMachine] = RepositoryMachine
 ) -> None:
     chosen_settings: Any = settings(max_examples=examples, stateful_step_count=step_count)
@@ -320,14 +333,14 @@ def _run(
 
 
 def test_a_repository_is_a_dict_of_paths() -> None:
-    _run(examples=25, step_count=25)
+    run_machine(examples=25, step_count=25)
 
 
 @pytest.mark.long
 def test_a_repository_is_a_dict_of_paths_in_long_runs() -> None:
-    _run(examples=400, step_count=60)
+    run_machine(examples=400, step_count=60)
 
 
 @pytest.mark.soak
 def test_a_repository_is_a_dict_of_paths_whatever_the_seed(soak_seed: int) -> None:
-    _run(examples=200, step_count=80, machine=seed(soak_seed)(RepositoryMachine))
+    run_machine(examples=200, step_count=80, machine=seed(soak_seed)(RepositoryMachine))
