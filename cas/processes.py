@@ -13,7 +13,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,6 +39,7 @@ class Process:
         self._pins_lock = threading.Lock()
         self._forgotten: deque[int] = deque()
         self._released: deque[int] = deque()
+        self._is_signed_off = False
         self._path = directory / f"{self.id.hex()}.lock"
         with StoreErrors():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -133,13 +134,16 @@ class Process:
 
     def close(self, *, leaves_packs: bool = False) -> None:
         """Sign off; one that leaves packs behind is tidied up after as if it had died."""
-        try:
-            if not leaves_packs:
-                with self._catalog.write() as transaction:
-                    transaction.delete_process(self.id)
-                self._path.unlink(missing_ok=True)
-        finally:
-            os.close(self._descriptor)
+        if not leaves_packs:
+            with self._catalog.write() as transaction:
+                transaction.delete_process(self.id)
+            self._is_signed_off = True
+
+    def let_go(self) -> None:
+        """Give up the lock, once the catalog is closed: whoever finds no process may replace it."""
+        if self._is_signed_off:
+            self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
 
     def _oldest_lease(self) -> int:
         while self._released:
@@ -183,8 +187,12 @@ def live_processes(directory: Path, known: AbstractSet[str] = frozenset()) -> li
     `known` are those that do not count, by their own ids in hex.
     """
     paths = [path for path in sorted(directory.glob("*.lock")) if path.stem not in known]
-    locked = [path for path in paths if is_locked(path)]
-    return [path.read_text().strip() or "of an older version" for path in locked]
+    live = []
+    for path in paths:
+        if is_locked(path):
+            with suppress(FileNotFoundError):  # it has ended meanwhile
+                live.append(path.read_text().strip() or "of an older version")
+    return live
 
 
 @contextmanager

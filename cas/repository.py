@@ -86,9 +86,13 @@ class Repository:
         shape = TreeShape(self.config.tree_seed)
         with opening(self._local):
             self._catalog = Catalog(self._local / "catalog")
+            with ExitStack() as failing:
+                failing.callback(self._catalog.close)
+                self._process = Process(self._catalog, self._local / "processes", clock)
+                failing.pop_all()
+            parts.callback(self._process.let_go)
             parts.callback(self._catalog.close)
-            self._process = Process(self._catalog, self._local / "processes", clock)
-        parts.callback(self._process.close)
+            parts.callback(self._process.close)
         chunks = ChunkStore(self._catalog, store, identifier, open_directory, self._process.id)
         self._chunks = chunks
         self._nodes = NodeStore(self._catalog, chunks)
@@ -268,6 +272,7 @@ class Repository:
             if self._is_temporary:
                 steps.callback(shutil.rmtree, self._local)
             steps.callback(self._compact_catalog)
+            steps.callback(self._process.let_go)
             steps.callback(self._catalog.close)
             steps.callback(self._sign_off)
             steps.callback(self._chunks.close)
