@@ -58,7 +58,12 @@ class Collector:
 
 
 @pytest.mark.parametrize(
-    ("writers", "rounds"), [(3, 5), pytest.param(8, 50, marks=pytest.mark.long)]
+    ("writers", "rounds"),
+    [
+        (3, 5),
+        pytest.param(8, 10, marks=pytest.mark.long),
+        pytest.param(8, 50, marks=pytest.mark.soak),
+    ],
 )
 def test_collections_and_writers_killed_again_and_again(
     tmp_path: Path, writers: int, rounds: int

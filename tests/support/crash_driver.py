@@ -145,12 +145,13 @@ class Driver:
         """Copy a file to the other volume and from there back, where it is then removed."""
         assert self._mirror is not None
         path = f"{self._folder} {name}"
-        while self._mirror.view().get(path) is None:
-            with self._volume.view() as view:
+        is_there = False  # what a kill may have left there is an older version
+        while not is_there:
+            with self._volume.view() as view, contextlib.suppress(cas.ExpiredError):
                 there = self._mirror.edit()
                 there.attach(path, view.entry(f"{self._folder}/{name}"), epoch=view.epoch)
-            with contextlib.suppress(cas.ExpiredError):
                 there.commit()
+                is_there = True
         with self._mirror.view() as view:
             entry = view.entry(path)
             edit.attach(f"{self._folder}/{target}", entry, epoch=view.epoch)
