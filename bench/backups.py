@@ -22,13 +22,17 @@ _VOLUME = "bench"
 
 @dataclass
 class BackupTool:
-    """A tool with a repository: how it is made, filled, emptied, checked to the last byte."""
+    """A tool with a repository: how it is made, filled, read back, checked to the last byte.
+
+    `prune` forgets all states but the newest and gives their room back.
+    """
 
     repository: Path
     initialise: Callable[[], object]
     ingest: list[str | Path]
     restore: Callable[[Path], list[str | Path]]
     check: list[str | Path]
+    prune: list[str | Path]
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, command: list[str | Path]) -> processes.Cost:
@@ -49,6 +53,7 @@ def casdav(place: Path, tree: Tree) -> BackupTool:
         [*command, "-q", "import", tree.top, f"{_VOLUME}:/tree"],
         lambda target: [*command, "-q", "export", f"{_VOLUME}:/tree", target / "tree"],
         [*command, "-q", "check", "--read-data"],
+        [*command, "-q", "gc", "--keep-versions", "1", "--grace", "0"],
         casdav_environment({"CASDAV_STORE": str(repository)}),
     )
 
@@ -76,6 +81,7 @@ def _restic(place: Path, tree: Tree) -> dict[str, BackupTool]:
         [found, "-q", "backup", tree.top],
         lambda target: [found, "-q", "restore", "latest", "--target", target],
         [found, "-q", "check", "--read-data"],
+        [found, "-q", "forget", "--keep-last", "1", "--prune"],
         environment,
     )
     return {RESTIC: tool}
@@ -107,6 +113,7 @@ def _borg_tool(
         [*create, "::{now:%H%M%S%f}", tree.top],
         lambda target: ["sh", "-c", _EXTRACT, found, target],
         [found, "check", "--verify-data"],
+        ["sh", "-c", '"$0" prune --keep-last 1 && "$0" compact', found],
         environment,
     )
 

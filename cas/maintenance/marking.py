@@ -50,14 +50,16 @@ class Marking:
             self._first(chunks)
             chunks = []
             batch, files = files[-_AT_ONCE:], files[:-_AT_ONCE]
-            for node_id in self._first(batch):
+            file_nodes = self._first(batch)
+            for node_id in file_nodes:
                 self._open_file_node(node_id, files, chunks)
             batch, trees = trees[-_AT_ONCE:], trees[:-_AT_ONCE]
-            for node_id in self._first(batch):
+            tree_nodes = self._first(batch)
+            for node_id in tree_nodes:
                 node = self._nodes.tree_node(node_id)
                 trees += (child.id for child in node.children)
                 _sort(node.entries, trees, files, chunks)
-            self._progress(len(batch))
+            self._progress(len(file_nodes) + len(tree_nodes))
 
     def tree(self, root: bytes) -> None:
         """Mark the tree with this root."""
