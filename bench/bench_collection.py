@@ -69,7 +69,7 @@ def test_marking(benchmark: BenchmarkFixture, table: Table, scale: Scale, place:
     figures = [
         Figure("wall", title, "s", higher_is_better=False),
         Figure("cpu", title, "cpu s", higher_is_better=False),
-        Figure("memory", f"peak growth, {title}", "MiB", higher_is_better=False),
+        Figure("memory", f"peak growth with LMDB's pages, {title}", "MiB", higher_is_better=False),
     ]
     compete(benchmark, table, figures, mark, {}, scale.rounds)
 
