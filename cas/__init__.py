@@ -26,9 +26,20 @@ processes of one machine may have the same repository open. Errors form the tree
 The bytes on disk are specified in FORMAT.md.
 """
 
+from cas import wire
 from cas.chunking import ChunkParameters
 from cas.clock import Clock, SystemClock
 from cas.commit import TreeState
+from cas.contents import (
+    CHUNK_SIZE_LIMIT,
+    ContentKeys,
+    FoundPiece,
+    Unshared,
+    chunks_of,
+    identify_file,
+    read_file_node,
+    unshared,
+)
 from cas.diff import Difference, diff, moves_between
 from cas.edits import Edit
 from cas.errors import (
@@ -69,7 +80,7 @@ from cas.maintenance.undeleting import DeletedVolume, deleted_volumes, undelete_
 from cas.maintenance.upgrading import Upgrade, upgrade
 from cas.maintenance.watching import DamageWatcher, Watcher
 from cas.moves import Move
-from cas.objects import EMPTY_CONTENT, Content, Entry, EntryKind
+from cas.objects import EMPTY_CONTENT, Content, Entry, EntryKind, FileNode
 from cas.opening import create
 from cas.opening import open_repository as open
 from cas.operations import ABSENT, EXISTS, Applied, ContentIs, EntryIs, Expectation
@@ -84,6 +95,7 @@ from cas.volume import Volume
 
 __all__ = [
     "ABSENT",
+    "CHUNK_SIZE_LIMIT",
     "DEFAULT_POLICY",
     "EMPTY_CONTENT",
     "EXISTS",
@@ -103,6 +115,7 @@ __all__ = [
     "ConflictingLocksError",
     "Content",
     "ContentIs",
+    "ContentKeys",
     "Damage",
     "DamageKind",
     "DamageWatcher",
@@ -115,10 +128,12 @@ __all__ = [
     "EntryKind",
     "Expectation",
     "ExpiredError",
+    "FileNode",
     "FileReader",
     "FileWriter",
     "FolderWriter",
     "FormatError",
+    "FoundPiece",
     "Growth",
     "IntegrityError",
     "InvalidError",
@@ -155,6 +170,7 @@ __all__ = [
     "StoredSums",
     "SystemClock",
     "TreeState",
+    "Unshared",
     "Upgrade",
     "Verdict",
     "VersionPolicy",
@@ -164,15 +180,18 @@ __all__ = [
     "Watcher",
     "WrongKeyError",
     "check_repository",
+    "chunks_of",
     "collect_garbage",
     "create",
     "deleted_volumes",
     "diff",
     "growth",
+    "identify_file",
     "is_stored",
     "look_at_source",
     "moves_between",
     "open",
+    "read_file_node",
     "rebuild_index",
     "repair_repository",
     "replicate",
@@ -182,5 +201,7 @@ __all__ = [
     "sum_kept",
     "sum_states",
     "undelete_volume",
+    "unshared",
     "upgrade",
+    "wire",
 ]

@@ -46,6 +46,10 @@ class Identifier:
         }
         self._chunk_key = self._keys[Kind.CHUNK]
 
+    def key(self, kind: Kind) -> bytes:
+        """Return the key of a kind, for whoever may compute ids of that kind elsewhere."""
+        return self._keys[kind]
+
     def identify(self, kind: Kind, plaintext: bytes | memoryview) -> ObjectId:
         """Return the id of an object of this kind with these bytes."""
         return ObjectId(blake3(plaintext, key=self._keys[kind]).digest())

@@ -19,6 +19,7 @@ from cas.checkpoint import Checkpointer
 from cas.chunkstore import ChunkStore
 from cas.clock import Clock
 from cas.commit import Committer
+from cas.contents import ContentKeys
 from cas.disk import StoreErrors, sync_directory
 from cas.edits import Edit
 from cas.errors import AlreadyExistsError, CasError, NotFoundError
@@ -27,7 +28,7 @@ from cas.formats import (
     decode_config,
 )
 from cas.history import HistoryIndex, HistoryKeys
-from cas.ids import Identifier
+from cas.ids import Identifier, Kind
 from cas.journal_replay import Loss
 from cas.locks import LockKeys, LockTable
 from cas.nodes import NodeStore
@@ -175,6 +176,11 @@ class Repository:
         """Return a 32-byte key for one purpose, derived from the repository's secret."""
         context = f"casdav 2026-11-22 {purpose}"
         return blake3(self.config.secret, derive_key_context=context).digest()
+
+    def content_keys(self) -> ContentKeys:
+        """Return what a linked device needs to compute the ids of its own files."""
+        key = self._chunks.identifier.key
+        return ContentKeys(key(Kind.CHUNK), key(Kind.FILE_NODE))
 
     def volumes(self) -> list[VolumeInfo]:
         """Return the volumes, by name."""
