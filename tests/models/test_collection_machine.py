@@ -21,6 +21,7 @@ from tests.models import tree_model as model
 from tests.models.steps import paths
 from tests.models.test_repository_machine import (
     VOLUMES,
+    Prompting,
     RepositoryMachine,
     chosen,
     run_machine,
@@ -78,7 +79,8 @@ class CollectionMachine(RepositoryMachine):
             self.expect(name, policy, repository.volume(name))
         with repository.engine.catalog.read() as transaction:
             before = {ordinal for ordinal, _ in transaction.packs()}
-        report = cas.collect_garbage(repository, policy, grace_seconds=0, budget_seconds=20)
+        watcher = Prompting(self.handles)
+        report = cas.collect_garbage(repository, policy, grace_seconds=0, watcher=watcher)
         assert report.damaged_packs == []
         assert report.removed_packs == report.condemned_packs
         if policy is PRESENT_ONLY:

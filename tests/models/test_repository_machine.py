@@ -22,6 +22,7 @@ from tests.support.history import check_index, check_log
 
 VOLUMES = ("one", "two")
 MOST_HANDLES = 3
+_PATIENCE_ROUNDS = 1000
 
 names_of_snapshots = st.sampled_from(["daily", "1.0", "x_-"])
 volumes = st.sampled_from(VOLUMES)
@@ -33,6 +34,21 @@ def assert_same(view: cas.View, tree: Tree) -> None:
     # Contents are long: of those that differ the message shows the paths.
     assert sorted(found.keys() ^ tree.keys()) == []
     assert [path for path in found if found[path] != tree[path]] == []
+
+
+class Prompting(cas.Watcher):
+    """Lets each handle say at once what its writes lean on; by itself it does every second."""
+
+    def __init__(self, handles: list[cas.Repository]) -> None:
+        self._handles = handles
+        self._rounds = 0
+
+    def advance(self, steps: int) -> None:
+        if not steps:  # it waits
+            self._rounds += 1
+            assert self._rounds < _PATIENCE_ROUNDS, "what no write leans on is waited for"
+            for handle in self._handles:
+                handle.engine.process.keep_up()
 
 
 class RepositoryMachine(RuleBasedStateMachine):
@@ -259,7 +275,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         """Collect what nobody can reach: all history is younger than what is kept anyway."""
         for handle in self.handles:
             handle.engine.chunks.open_packs.seal_current()
-        cas.collect_garbage(self.handle(number), grace_seconds=0, budget_seconds=1)
+        cas.collect_garbage(self.handle(number), grace_seconds=0, watcher=Prompting(self.handles))
 
     @precondition(lambda self: len(self.handles) < MOST_HANDLES)
     @rule()
