@@ -165,7 +165,7 @@ class _Memory(cas.Watcher):
         self._before = self._now()
         self.growth = 0
 
-    def advance(self, steps: int) -> None:  # noqa: ARG002
+    def advance(self, steps: int) -> None:
         self.growth = max(self.growth, self._now() - self._before)
 
     @staticmethod
