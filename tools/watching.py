@@ -29,6 +29,10 @@ class StagePrinter(cas.Watcher):
         pids = ", ".join(map(str, processes))
         self._output.warn(f"waiting for uploads in process {pids}; to stop now does no harm")
 
+    def queued(self) -> None:
+        """Say that this has to wait for its turn."""
+        _say_queued(self._output)
+
     def advance(self, steps: int) -> None:
         """Show that it goes on."""
         self._progress.advance(steps, 0)
@@ -71,9 +75,17 @@ class DamagePrinter(cas.DamageWatcher):
         self._output.detail(name)
         self._progress.expect(0, total or 0)
 
+    def queued(self) -> None:
+        """Say that this has to wait for its turn."""
+        _say_queued(self._output)
+
     def advance(self, steps: int) -> None:
         """Show how much was read."""
         self._progress.advance(1, steps)
+
+
+def _say_queued(output: Output) -> None:
+    output.warn("waiting for another gc, check, repair or replicate; to stop now does no harm")
 
 
 def _damage_members(damage: cas.Damage) -> dict[str, object]:

@@ -1,9 +1,13 @@
 """Checking a repository: is everything there that its volumes reach, and is it what it must be?
 
-First the packs, by what they say they hold and what the catalog says; with `read` their bytes
-too, front to back, for each pack once. Then every object that a volume, a snapshot or a commit
-reaches. Last, the paths that damage hits. Nothing is changed, and nobody has to wait: it runs
-beside servers at work.
+First the bytes of packs, if they are to be read: front to back, each pack once. Then all packs by
+what they say they hold and what the catalog says, every object that a volume, a snapshot or a
+commit reaches, and last the paths that damage hits. Nothing is changed, and it runs beside servers
+at work.
+
+To read bytes takes hours where there are many, so collections go on meanwhile: packs that they
+empty are left out, for what is live in them was read when it was copied. Only the rest, which
+takes a small part of that, keeps collections waiting.
 """
 
 from __future__ import annotations
@@ -13,16 +17,17 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from cas.catalog import PackRow, ReadTransaction
-from cas.disk import file_lock
 from cas.dropped import dropped_volumes
-from cas.errors import CasError
-from cas.formats import COLLECTION_LOCK, REGISTRY_ID
+from cas.errors import CasError, NotFoundError
+from cas.formats import REGISTRY_ID
+from cas.maintenance.checked_pack import CheckedPack
 from cas.maintenance.damage import (
     Affected,
     CheckSummary,
     Damage,
     DamageKind,
 )
+from cas.maintenance.exclusive import exclusive
 from cas.maintenance.history_walk import HistoryWalk, volume_names
 from cas.maintenance.naming import Naming
 from cas.maintenance.pack_table import PackTable
@@ -44,15 +49,19 @@ def check_repository(
     """Check a repository and return what was looked at; the watcher is told what is wrong.
 
     `reading` says of which packs all bytes are read, None for none: what a pack says it holds is
-    believed then. A collection that is at work is waited for, and none begins meanwhile.
+    believed then. When they are read, a collection that is at work is waited for, and none begins
+    until the end.
 
     Raises:
         StoreError: the disk failed.
         IntegrityError: LMDB's file is damaged; the catalog has to be rebuilt.
     """
-    engine = repository.engine
-    with file_lock(engine.local / COLLECTION_LOCK, wait=True):
-        return _Check(engine, watcher or DamageWatcher()).run(reading)
+    watcher = watcher or DamageWatcher()
+    check = _Check(repository.engine, watcher)
+    if reading is not None:
+        check.read(reading)
+    with exclusive(repository.engine, watcher):
+        return check.run()
 
 
 class _Check:
@@ -64,16 +73,18 @@ class _Check:
         self._walk = Walk(engine, self._packs, self._report)
         self._history = HistoryWalk(engine, self._walk, self._summary, self._report)
 
-    def run(self, reading: Reading | None) -> CheckSummary:
-        known = self._packs.ordinals()
-        if reading is not None:
-            chosen = reading.choose(known)
-            self._watcher.stage("reading packs", sum(row.size for _, row in chosen))
-            self._read(chosen, reading)
-            rest = {ordinal for ordinal, _ in known} - self._packs.seen()
-        else:
-            rest = {ordinal for ordinal, _ in known}
-        for ordinal in sorted(rest):
+    def read(self, reading: Reading) -> None:
+        """Read the bytes of packs; collections may be at work."""
+        chosen = reading.choose(self._packs.ordinals())
+        self._watcher.stage("reading packs", sum(row.size for _, row in chosen))
+        self._read(chosen, reading)
+
+    def run(self) -> CheckSummary:
+        """Look at all else; no collection is at work."""
+        self._watcher.stage("looking at what is kept")
+        self._packs.forget_gone()
+        known = [ordinal for ordinal, _ in self._packs.ordinals()]
+        for ordinal in sorted(set(known) - self._packs.seen()):
             self._packs.check(ordinal)
         self._summary.packs = len(known)
         self._packs.check_rows()
@@ -122,7 +133,7 @@ class _Check:
         """Read packs on as many threads as there are cores, and look at each meanwhile."""
         identifier = self._engine.chunks.identifier
         workers = os.cpu_count() or 1
-        waiting: deque[Future[ReadPack]] = deque()
+        waiting: deque[tuple[CheckedPack, Future[ReadPack]]] = deque()
         with ThreadPoolExecutor(workers, "casdav-check") as pool:
             try:
                 for ordinal, row in chosen:
@@ -130,26 +141,32 @@ class _Check:
                         break
                     pack = self._packs.check(ordinal)
                     if pack is not None:
-                        waiting.append(pool.submit(read_pack, pack, identifier))
+                        waiting.append((pack, pool.submit(read_pack, pack, identifier)))
                     else:
                         self._watcher.advance(row.size)
                         reading.note(row)
                     if len(waiting) > workers:
-                        self._take(waiting.popleft().result(), reading)
+                        self._take(*waiting.popleft(), reading)
                 while waiting:
-                    self._take(waiting.popleft().result(), reading)
+                    self._take(*waiting.popleft(), reading)
             finally:
-                for future in waiting:
+                for _, future in waiting:
                     future.cancel()
                 reading.end()
 
-    def _take(self, read: ReadPack, reading: Reading) -> None:
-        pack = read.pack
+    def _take(self, pack: CheckedPack, future: Future[ReadPack], reading: Reading) -> None:
+        try:
+            read = future.result()
+        except NotFoundError:
+            if not self._packs.is_gone(pack):
+                raise
+            return
+        finally:
+            self._watcher.advance(pack.row.size)
+        reading.note(pack.row)
         self._summary.packs_read += 1
         self._summary.records_read += len(pack.places)
         self._summary.bytes_read += read.plain_size
-        self._watcher.advance(pack.row.size)
-        reading.note(pack.row)
         for number, reason in read.bad:
             self._packs.mark_damaged(pack, number)
             place = pack.places[number]

@@ -81,7 +81,7 @@ def collect_garbage(
     `now_ns` is the time that ages are counted back from, where the clock is not to be believed.
 
     Raises:
-        LockedError: another collection, or a check, is at work.
+        LockedError: another collection is at work, or a check, repair or replication.
         MissingObjectError, IntegrityError: something that is kept is missing or damaged; nothing
             was deleted.
         StoreError, StoreFullError: the disk failed or is full; the next collection goes on.
@@ -89,7 +89,7 @@ def collect_garbage(
     path = repository.engine.local / COLLECTION_LOCK
     with file_lock(path, wait=False) as is_mine:
         if not is_mine:
-            raise LockedError("a collection or a check is at work: wait for its end")
+            raise LockedError("another gc, check, repair or replicate is at work: wait for its end")
         deadline = None if budget_seconds is None else time.monotonic() + budget_seconds
         now_ns = repository.engine.clock.now_ns() if now_ns is None else now_ns
         collection = _Collection(repository, policy, now_ns, watcher or Watcher(), deadline)

@@ -53,6 +53,10 @@ class Marks:
         for number in numbers:
             bits[number >> 3] |= 1 << (number & 7)
 
+    def drop(self, pack: int) -> None:
+        """Mark none of a pack's records."""
+        self._packs.pop(pack, None)
+
     def has(self, pack: int, number: int) -> bool:
         """Return whether the record is marked."""
         bits = self._packs.get(pack)

@@ -61,6 +61,20 @@ class PackTable:
         """Return the packs that were looked at."""
         return set(self._seen)
 
+    def is_gone(self, pack: CheckedPack) -> bool:
+        """Return whether the pack was removed since it was looked at."""
+        row = self._row(pack.ordinal)
+        return row is None or row.state is PackState.REMOVED
+
+    def forget_gone(self) -> None:
+        """Forget what is known of packs that were removed since."""
+        for ordinal in self._seen.keys() - {ordinal for ordinal, _ in self.ordinals()}:
+            del self._seen[ordinal]
+            self._sound.drop(ordinal)
+            self._damaged.drop(ordinal)
+            self._lost.discard(ordinal)
+            self._scanned.discard(ordinal)
+
     def check(self, ordinal: int) -> CheckedPack | None:
         """Look at a pack; None if it cannot be read, or is gone.
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cas.catalog import Location, PackRow
-from cas.disk import file_lock
 from cas.errors import CasError, InvalidError
-from cas.formats import COLLECTION_LOCK
 from cas.ids import Identifier, Kind, ObjectId
 from cas.maintenance.checked_pack import CheckedPack
 from cas.maintenance.damage import Damage, DamageKind
+from cas.maintenance.exclusive import exclusive
 from cas.maintenance.pack_table import PackTable
 from cas.maintenance.quarantine import Held, Quarantine
 from cas.maintenance.reading import read_pack
@@ -82,8 +81,9 @@ def repair_repository(
     engine = repository.engine
     if engine.store.local_path("packs/00/00") is None:
         raise InvalidError(f"{engine.store.location} is in memory: there is nothing to repair")
-    with file_lock(engine.local / COLLECTION_LOCK, wait=True):
-        return _Repair(engine, is_dry_run=is_dry_run).run(watcher or DamageWatcher())
+    watcher = watcher or DamageWatcher()
+    with exclusive(engine, watcher):
+        return _Repair(engine, is_dry_run=is_dry_run).run(watcher)
 
 
 class _Repair:

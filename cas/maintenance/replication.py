@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from cas.catalog import PackRow, PackState
-from cas.disk import StoreErrors, file_lock
+from cas.disk import StoreErrors
 from cas.dropped import dropped_volumes
 from cas.errors import ConflictError, IntegrityError, InvalidError, LockedError, NotFoundError
-from cas.formats import COLLECTION_LOCK, REGISTRY_ID
+from cas.formats import REGISTRY_ID
 from cas.ids import Kind, ObjectId
 from cas.journal import JournalRecord
 from cas.maintenance.damage import Damage
+from cas.maintenance.exclusive import exclusive
 from cas.maintenance.pack_table import PackTable
 from cas.maintenance.reading import read_pack
 from cas.maintenance.watching import Watcher
@@ -76,9 +77,10 @@ def replicate(
         StoreError, StoreFullError: a disk failed or is full; the replica is what it was before.
     """
     target = open_store(location, create=not is_dry_run)
-    replication = _Replication(repository, target, watcher or Watcher())
+    watcher = watcher or Watcher()
+    replication = _Replication(repository, target, watcher)
     # No collection deletes what is about to be copied.
-    with file_lock(repository.engine.local / COLLECTION_LOCK, wait=True):
+    with exclusive(repository.engine, watcher):
         return replication.run(is_dry_run=is_dry_run)
 
 

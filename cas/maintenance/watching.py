@@ -20,6 +20,9 @@ class Watcher:
     def waiting(self, processes: list[int]) -> None:
         """Writes of processes, by the system's ids, are waited for; told once, if it takes long."""
 
+    def queued(self) -> None:
+        """Another collection, check, repair or replication is at work, and is waited for."""
+
     def advance(self, steps: int) -> None:
         """So many steps have been done."""
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import random
 import shutil
 import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 import cas
 from cas.compression import Codec
+from cas.disk import file_lock
+from cas.formats import COLLECTION_LOCK
 from cas.ids import Kind
 from cas.packfile import PackKind, Record
 from cas.reliance import Reliance
 from tests.support.checking import Told, assert_sound, check
 from tests.support.corpus import seeded_bytes
+from tests.support.damage import damage_object
 
 
 def put(volume: cas.Volume, path: str, data: bytes) -> None:
@@ -150,6 +155,98 @@ def test_it_runs_between_the_moves_of_refs_and_what_the_catalog_is_told(
         monkeypatch.undo()
         assert len(moved) == 2
         assert_sound(other)
+
+
+class _Meanwhile(Told):
+    """Does something once, in the first step of the reading of bytes."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        super().__init__()
+        self._act = act
+        self.has_acted = False
+
+    def advance(self, steps: int) -> None:
+        super().advance(steps)
+        if not self.has_acted:
+            self.has_acted = True
+            self._act()
+
+
+@pytest.mark.parametrize("is_in_memory", [False, True])
+def test_a_collection_goes_on_while_bytes_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_in_memory: bool
+) -> None:
+    monkeypatch.setattr("cas.packs.PACK_RECORD_LIMIT", 8)
+    location = "memory:" if is_in_memory else tmp_path / "store"
+    with cas.create(location) as repository:
+        volume = repository.create_volume("v")
+        for number in range(60):
+            put(volume, f"{number % 7}", seeded_bytes(number, 40_000))
+        repository.engine.chunks.open_packs.seal_current()
+        policy = cas.VersionPolicy(versions=1, states=cas.Retention())
+        reports: list[cas.CollectionReport] = []
+
+        def collect() -> None:
+            reports.append(cas.collect_garbage(repository, policy, grace_seconds=0))
+
+        told = _Meanwhile(collect)
+        summary = cas.check_repository(repository, reading=cas.Share(), watcher=told)
+        assert told.messages == ""
+        assert summary.is_sound
+        assert reports[0].removed_packs
+        assert summary.packs_read > 1
+        assert_sound(repository)
+
+
+class _Queued(Told):
+    """Lets go of what is waited for."""
+
+    def __init__(self, held: ExitStack) -> None:
+        super().__init__()
+        self._held = held
+        self.times = 0
+
+    def queued(self) -> None:
+        self.times += 1
+        self._held.close()
+
+
+def test_who_has_to_wait_for_another_is_told_so(location: Path, tmp_path: Path) -> None:
+    with cas.open(location) as repository:
+        for work in (
+            lambda told: cas.check_repository(repository, watcher=told),
+            lambda told: cas.repair_repository(repository, watcher=told),
+            lambda told: cas.replicate(repository, tmp_path / "replica", watcher=told),
+        ):
+            held = ExitStack()
+            held.enter_context(file_lock(repository.engine.local / COLLECTION_LOCK, wait=False))
+            told = _Queued(held)
+            with pytest.raises(cas.LockedError):
+                cas.collect_garbage(repository)
+            work(told)
+            assert told.times == 1
+
+
+def test_damage_is_told_although_a_collection_has_been_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cas.packs.PACK_RECORD_LIMIT", 8)
+    with cas.create(tmp_path / "store") as repository:
+        volume = repository.create_volume("v")
+        for number in range(30):
+            put(volume, f"{number % 7}", seeded_bytes(number, 40_000))
+        repository.checkpoint()
+        with volume.view() as view:
+            content = view.entry("3").content
+        put(volume, "4", b"another")
+        repository.engine.chunks.open_packs.seal_current()
+        damage_object(tmp_path / "store", content)
+        policy = cas.VersionPolicy(versions=1, states=cas.Retention())
+        told = _Meanwhile(lambda: cas.collect_garbage(repository, policy, grace_seconds=0))
+        summary = cas.check_repository(repository, reading=cas.Share(), watcher=told)
+        assert told.has_acted
+        assert not summary.is_sound
+        assert told.paths == {"v:/3"}
 
 
 def test_a_rebuilt_catalog_and_a_deleted_volume_are_sound(location: Path) -> None:

@@ -1,0 +1,28 @@
+"""One at a time: what must not find that packs go, or makes them go, holds one lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cas.disk import file_lock
+from cas.formats import COLLECTION_LOCK
+from cas.maintenance.watching import Watcher
+from cas.volume import Engine
+
+
+@contextmanager
+def exclusive(engine: Engine, watcher: Watcher) -> Iterator[None]:
+    """Hold the lock; who has it is waited for, and the watcher is told so.
+
+    Raises:
+        StoreError: the disk failed.
+    """
+    path = engine.local / COLLECTION_LOCK
+    with file_lock(path, wait=False) as is_mine:
+        if is_mine:
+            yield
+            return
+    watcher.queued()
+    with file_lock(path, wait=True):
+        yield
