@@ -43,10 +43,11 @@ format: $(VENV)/.test-ready
 	$(BIN)/ruff check --fix .
 
 soak: $(VENV)/.test-ready
-	$(BIN)/pytest -m soak -v $(ARGS)
+	$(BIN)/pytest -m soak -v -o faulthandler_timeout=0 $(ARGS)
 
 bench: $(VENV)/.test-ready
-	$(BIN)/pytest bench -q --benchmark-enable --benchmark-only --benchmark-quiet $(ARGS)
+	$(BIN)/pytest bench -q --benchmark-enable --benchmark-only --benchmark-quiet \
+		-o faulthandler_timeout=0 $(ARGS)
 
 clean:
 	rm -rf $(VENV) dist .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
