@@ -40,6 +40,7 @@ from cas.contents import (
     read_file_node,
     unshared,
 )
+from cas.deliveries import Delivered, Deliveries
 from cas.diff import Difference, diff, moves_between
 from cas.edits import Edit
 from cas.errors import (
@@ -63,8 +64,9 @@ from cas.errors import (
 from cas.files import FileReader, FileWriter, StoredFiles
 from cas.folders import FolderWriter
 from cas.formats import NAME_SIZE_LIMIT, RepositoryConfig
+from cas.history import Recorded
 from cas.ids import ObjectId
-from cas.journal import Action
+from cas.journal import Action, Change
 from cas.locks import ConflictingLocksError, Lock, LockTable, LockView
 from cas.log import LogItem
 from cas.maintenance.check import check_repository
@@ -84,6 +86,7 @@ from cas.objects import EMPTY_CONTENT, Content, Entry, EntryKind, FileNode
 from cas.opening import create
 from cas.opening import open_repository as open
 from cas.operations import ABSENT, EXISTS, Applied, ContentIs, EntryIs, Expectation
+from cas.parts import FileParts, numbered_changes
 from cas.registry import VolumeInfo
 from cas.repository import Repository
 from cas.retention import UNLIMITED, CalendarSpan, Dated, Retention, Verdict, retain
@@ -107,6 +110,7 @@ __all__ = [
     "Applied",
     "CalendarSpan",
     "CasError",
+    "Change",
     "CheckSummary",
     "ChunkParameters",
     "Clock",
@@ -121,6 +125,8 @@ __all__ = [
     "DamageWatcher",
     "Dated",
     "DeletedVolume",
+    "Delivered",
+    "Deliveries",
     "Difference",
     "Edit",
     "Entry",
@@ -129,6 +135,7 @@ __all__ = [
     "Expectation",
     "ExpiredError",
     "FileNode",
+    "FileParts",
     "FileReader",
     "FileWriter",
     "FolderWriter",
@@ -153,6 +160,7 @@ __all__ = [
     "Reading",
     "RebuildSource",
     "RebuiltIndex",
+    "Recorded",
     "RepairReport",
     "RepairedPack",
     "ReplicationReport",
@@ -190,6 +198,7 @@ __all__ = [
     "is_stored",
     "look_at_source",
     "moves_between",
+    "numbered_changes",
     "open",
     "read_file_node",
     "rebuild_index",

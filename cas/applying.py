@@ -75,6 +75,7 @@ class Applier:
         time_ns: int,
         locks: LockView,
         lock_tokens: frozenset[str],
+        key: str = "",
     ) -> None:
         self._tree = tree
         self._snapshots = snapshots
@@ -84,6 +85,7 @@ class Applier:
         self._time_ns = time_ns
         self._locks = locks
         self._tokens = lock_tokens
+        self._key = key
         self.changes: list[Change] = []
         self.unlocked: list[Names] = []
         """Paths whose locks end with this: what they protected was moved or removed."""
@@ -289,6 +291,7 @@ class Applier:
                 self._time_ns,
                 b"/".join(source),
                 source_volume,
+                self._key,
             )
         )
 

@@ -20,6 +20,7 @@ from cas.applying import Applier
 from cas.catalog import COMMIT_RESERVE, Catalog, Head, WriteTransaction
 from cas.chunkstore import ChunkStore
 from cas.clock import Clock
+from cas.done import find_done, note_done
 from cas.errors import CasError, ExpiredError, InvalidError, NotFoundError, QuotaError, StoreError
 from cas.formats import PLAIN_SIZE_LIMIT
 from cas.journal import Batch, Change, JournalRecord
@@ -81,6 +82,7 @@ class Request:
     author: str = ""
     device: str = ""
     lock_tokens: frozenset[str] = frozenset()
+    key: str = ""
     checks: Sequence[Check] = ()
     relies: Reliance = field(default_factory=Reliance)
     is_done: bool = False
@@ -88,6 +90,9 @@ class Request:
     outcome: list[Applied] = field(default_factory=list)
     sequence_before: int = 0
     sequence: int = 0
+    was_done: bool = False
+    failed: int | None = None
+    """The index of the operation that could not be carried out."""
 
 
 class _TooLargeError(InvalidError):
@@ -256,6 +261,8 @@ class Committer:
         """Apply one request wholly or not at all."""
         if volume.info is None:
             raise NotFoundError("this volume has been deleted")
+        if self._find_done(transaction, request):
+            return
         request.relies.check(transaction.epoch())
         mark, snapshots_mark = volume.tree.mark(), volume.snapshots.mark()
         size = volume.tree.size
@@ -268,16 +275,19 @@ class Committer:
             time_ns=self._clock.now_ns(),
             locks=volume.locks,
             lock_tokens=request.lock_tokens,
+            key=request.key,
         )
         try:
             state = TreeState(volume.tree, volume.locks)
             for check in request.checks:
                 check(state)
-            for operation in request.operations:
+            for index, operation in enumerate(request.operations):
+                request.failed = index
                 self._check_content(transaction, operation)
                 made = len(applier.changes)
                 applier.apply(operation)
                 request.outcome.append(_applied(operation, applier.changes[made:], volume.tree))
+            request.failed = None
             _check_quota(volume, size)
         except BaseException:
             volume.tree.undo_to(mark)
@@ -289,6 +299,22 @@ class Committer:
         request.sequence_before = volume.head.sequence + len(volume.changes)
         volume.changes += applier.changes
         request.sequence = volume.head.sequence + len(volume.changes)
+        if request.key:
+            done = request.sequence_before, request.sequence
+            now_ns = self._clock.now_ns()
+            note_done(transaction, request.volume_id, request.author, request.key, done, now_ns)
+
+    def _find_done(self, transaction: WriteTransaction, request: Request) -> bool:
+        """Return whether the same request was carried out before; tell it what came of that."""
+        if not request.key:
+            return False
+        found = find_done(
+            transaction, request.volume_id, request.author, request.key, self._clock.now_ns()
+        )
+        if found is not None:
+            request.sequence_before, request.sequence = found
+            request.was_done = True
+        return found is not None
 
     def _check_content(self, transaction: WriteTransaction, operation: Operation) -> None:
         """Raise where an operation puts what is not, or not any more, stored here."""

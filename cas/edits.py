@@ -9,7 +9,7 @@ from typing import Self
 from cas.chunkstore import ChunkStore
 from cas.commit import Check, Committer, Request
 from cas.errors import ConflictError, InvalidError
-from cas.files import FileWriter, StoredFiles
+from cas.files import FileWriter
 from cas.folders import FolderWriter
 from cas.formats import (
     LABEL_SIZE_LIMIT,
@@ -48,7 +48,7 @@ from cas.operations import (
     symlink_content,
 )
 from cas.paths import split_path
-from cas.reliance import Reliance
+from cas.reliance import Reliance, Relying
 from cas.snapshots import SnapshotRecord, encode_snapshot, snapshot_name
 
 
@@ -70,6 +70,7 @@ class Edit:
         author: str,
         device: str,
         lock_tokens: frozenset[str],
+        key: str = "",
     ) -> None:
         self._committer = committer
         self._chunks = chunks
@@ -78,7 +79,8 @@ class Edit:
         self._checks: list[Check] = []
         check_size("an author's name", _utf8(author), LABEL_SIZE_LIMIT)
         check_size("a device's name", _utf8(device), LABEL_SIZE_LIMIT)
-        self._request = Request(volume_id, (), author, device, lock_tokens, relies=relies)
+        check_size("a commit's key", _utf8(key), LABEL_SIZE_LIMIT)
+        self._request = Request(volume_id, (), author, device, lock_tokens, key, relies=relies)
         self._is_open = True
 
     @property
@@ -95,6 +97,19 @@ class Edit:
     def sequence_before(self) -> int:
         """The number of the volume's last change before the edit's own; 0 before the commit."""
         return self._request.sequence_before
+
+    @property
+    def was_done(self) -> bool:
+        """Whether an edit with the same key was carried out before, and nothing was done now.
+
+        Its numbers are those of then; what its operations did is not known any more.
+        """
+        return self._request.was_done
+
+    @property
+    def failed(self) -> int | None:
+        """After an error, the index of the operation that was not possible, if it was one."""
+        return self._request.failed
 
     def require(self, check: Check) -> None:
         """Let `check` look at the state inside the commit; what it raises refuses the edit."""
@@ -123,7 +138,7 @@ class Edit:
         attributes = self._attributes(mtime_ns, mode, created_ns, content_type, properties)
         self._operations.append(Put(split_path(path), content, attributes, expect))
 
-    def rely_on(self, stored: FileWriter | StoredFiles | FolderWriter) -> None:
+    def rely_on(self, stored: Relying) -> None:
         """Say that this edit puts content stored so: it fails if the packs that hold it do."""
         self._request.relies.include(stored.relies)
 

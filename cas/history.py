@@ -10,7 +10,7 @@ gap, and a repository that was made before there were such tables gets them too.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from blake3 import blake3
@@ -351,6 +351,21 @@ class History:
                 self._nodes.popitem(last=False)
         self._nodes.move_to_end(row.node)
         return changes
+
+
+def find_key(
+    changes: Iterable[Recorded], author: str, key: str, upto: int
+) -> tuple[int, int] | None:
+    """Return the numbers of the change before an author's edit with this key, and of its last."""
+    first = last = 0
+    for recorded in changes:
+        if recorded.sequence > upto:
+            break
+        if recorded.change.key == key and recorded.change.author == author:
+            first, last = first or recorded.sequence, recorded.sequence
+        elif first:
+            break
+    return (first - 1, last) if first else None
 
 
 def touched_paths(change: Change) -> tuple[bytes, ...]:

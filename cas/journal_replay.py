@@ -15,6 +15,7 @@ import msgspec
 
 from cas.catalog import WriteTransaction
 from cas.disk import StoreErrors
+from cas.done import note_replayed
 from cas.errors import REPAIR_HINT, CasError, IntegrityError, MissingObjectError
 from cas.ids import Identifier, Kind, ObjectId
 from cas.journal import Batch, JournalRecord
@@ -167,6 +168,7 @@ class JournalReplay:
             head, root=root, sequence=sequence, snapshots=snapshots.flush().content
         )
         transaction.put_head(batch.volume_id, new)
+        note_replayed(transaction, batch)
 
     def _nodes_within(self, transaction: WriteTransaction) -> _AdoptedNodes:
         def read(object_id: bytes) -> bytes | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from cas.errors import ExpiredError, StoreError
 from cas.packs import OpenPack
@@ -70,3 +70,11 @@ class Reliance:
             raise StoreError("writing to the disk failed: send the data again", transient=True)
         if self._seen_epoch not in {None, epoch}:
             raise ExpiredError("what is to be put may have been collected meanwhile: look again")
+
+
+class Relying(Protocol):
+    """Content that was stored for an edit, and what it leans on until that is committed."""
+
+    @property
+    def relies(self) -> Reliance:
+        """What the content leans on."""

@@ -31,7 +31,7 @@ class Scratch:
     def put(self, key: bytes, value: bytes, expires_ns: int | None = None) -> None:
         """Keep a value, until `expires_ns` (nanoseconds since the epoch) if given."""
         with self._catalog.write() as transaction:
-            transaction.put_scratch(key, _stamped(value, expires_ns))
+            transaction.put_scratch(key, stamped(value, expires_ns))
 
     def delete(self, key: bytes) -> None:
         """Forget a value; nothing happens where there is none."""
@@ -53,7 +53,7 @@ class Scratch:
             if value is None:
                 transaction.delete_scratch(key)
             else:
-                transaction.put_scratch(key, _stamped(value, expires_ns))
+                transaction.put_scratch(key, stamped(value, expires_ns))
         return value
 
     def remove_expired(self) -> int:
@@ -72,11 +72,16 @@ class Scratch:
         return len(expired)
 
     def _get(self, transaction: ReadTransaction, key: bytes) -> bytes | None:
-        row = transaction.scratch(key)
-        if row is None or _EXPIRY.unpack_from(row)[0] <= self._clock.now_ns():
-            return None
-        return row[_EXPIRY.size :]
+        return fresh(transaction.scratch(key), self._clock.now_ns())
 
 
-def _stamped(value: bytes, expires_ns: int | None) -> bytes:
+def fresh(row: bytes | None, now_ns: int) -> bytes | None:
+    """Return the value that a row holds, None where there is no row or its time is over."""
+    if row is None or _EXPIRY.unpack_from(row)[0] <= now_ns:
+        return None
+    return row[_EXPIRY.size :]
+
+
+def stamped(value: bytes, expires_ns: int | None) -> bytes:
+    """Return the row that holds a value until its time."""
     return _EXPIRY.pack(_NEVER if expires_ns is None else expires_ns) + value

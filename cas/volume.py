@@ -13,11 +13,12 @@ from cas.checkpoint import Checkpointer
 from cas.chunkstore import ChunkStore
 from cas.clock import Clock
 from cas.commit import Committer
+from cas.done import find_done, known_from
 from cas.edits import Edit
 from cas.errors import AlreadyExistsError, NotFoundError, PreconditionError
 from cas.files import FileWriter, StoredFiles, store_files
 from cas.folders import FolderWriter
-from cas.history import HistoryIndex
+from cas.history import HistoryIndex, find_key
 from cas.journal import Change
 from cas.log import LogItem, PathLog
 from cas.nodes import NodeStore, ReadNodes, UploadTreeNodes
@@ -93,6 +94,11 @@ class Volume:
         with self._engine.catalog.read() as transaction:
             return transaction.head_row(self.info.id) or b""
 
+    def sequence(self) -> int:
+        """Return the number of the volume's last change."""
+        with self._engine.catalog.read() as transaction:
+            return head_of(transaction, self.info.id).sequence
+
     def view(self) -> View:
         """Return the volume as it is now."""
         engine = self._engine
@@ -160,6 +166,22 @@ class Volume:
             if recorded.sequence > upto:
                 return
             yield recorded.change
+
+    def find_edit(self, author: str, key: str, since: int) -> tuple[int, int] | None:
+        """Return the numbers of the change before an author's edit with a key, and of its last.
+
+        Of edits since the change of number `since`; None where there was none. What the catalog
+        does not know, because it was lost, is found in the changes themselves.
+        """
+        engine = self._engine
+        with engine.catalog.read() as transaction:
+            now_ns = engine.clock.now_ns()
+            found = find_done(transaction, self.id, author, key, now_ns)
+            known = known_from(transaction, self.id)
+            upto = head_of(transaction, self.id).sequence if known is None else known
+        if found is not None or since >= upto:
+            return found
+        return find_key(engine.history.open(self.id).forward(since + 1), author, key, upto)
 
     def log(
         self,
@@ -307,9 +329,18 @@ class Volume:
         return FolderWriter(nodes, engine.shape)
 
     def edit(
-        self, *, author: str = "", device: str = "", lock_tokens: frozenset[str] = frozenset()
+        self,
+        *,
+        author: str = "",
+        device: str = "",
+        lock_tokens: frozenset[str] = frozenset(),
+        key: str = "",
     ) -> Edit:
-        """Return an edit; `lock_tokens` are those of locks that its author holds."""
+        """Return an edit; `lock_tokens` are those of locks that its author holds.
+
+        An edit with a `key` is not done again where the same author's edit of that key was done,
+        within a week; `find_edit` knows of older ones and of those before the catalog was lost.
+        """
         return Edit(
             self._engine.committer,
             self._engine.chunks,
@@ -319,6 +350,7 @@ class Volume:
             author=author,
             device=device,
             lock_tokens=lock_tokens,
+            key=key,
         )
 
     def entry_id(self, entry: Entry) -> bytes:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Final
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from wsgidav.wsgidav_app import WsgiDAVApp
 
 import cas
+from dav.api.app import Api
+from dav.api.settings import ApiSettings
 from dav.auth import Authenticator
 from dav.drive import Drive
 from dav.gate import Gate
@@ -55,9 +57,11 @@ def make_app(
     repository: cas.Repository,
     settings: DriveSettings | None = None,
     authenticator: Authenticator | None = None,
-) -> WSGIApplication:
-    """Return the application for a repository: login pages and the drive behind them."""
+    api_settings: ApiSettings | None = None,
+) -> Gate:
+    """Return the application for a repository: login pages, the API, and the drive."""
     authenticator = authenticator or Authenticator(repository)
     drive = Drive(repository, authenticator.rights, settings)
     provider = VolumesProvider(repository, authenticator.rights, drive=drive)
-    return Gate(DriveApp(provider), authenticator)
+    api = Api(repository, authenticator, api_settings)
+    return Gate(DriveApp(provider), authenticator, api)

@@ -3,7 +3,8 @@
     app = Gate(drive, Authenticator(repository))
 
 What goes in carries `environ["casdav.principal"]` and `environ["casdav.user"]`. What does not:
-pages for browsers, OPTIONS of somebody unknown, and everybody who must sign in first. Clients get
+pages for browsers, OPTIONS of somebody unknown, and everybody who must sign in first. The API
+signs its clients in by itself. Clients get
 401 with a challenge; a browser that opens a page is sent to the login page.
 """
 
@@ -15,6 +16,7 @@ from typing import Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import cas
+from dav.api.app import Api
 from dav.auth import Authenticator
 from dav.challenge import Challenge, Reason
 from dav.identity import Method, Principal
@@ -37,13 +39,18 @@ _logger = logging.getLogger(__name__)
 class Gate:
     """WSGI middleware. One per process, shared by its threads."""
 
-    def __init__(self, app: WSGIApplication, authenticator: Authenticator) -> None:
+    def __init__(
+        self, app: WSGIApplication, authenticator: Authenticator, api: Api | None = None
+    ) -> None:
         self._app = app
+        self._api = api
         self._authenticator = authenticator
         self._pages = Pages(authenticator)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or pass it on with its principal."""
+        if self._api is not None and self._api.has(environ["PATH_INFO"]):
+            return self._api(environ, start_response)
         try:
             response = self._answer(environ)
         except cas.CasError:

@@ -51,6 +51,7 @@ class Principal(msgspec.Struct, frozen=True):
     """An authenticated user for the length of one request.
 
     `token_id` names the app password that was used, also behind a session; empty otherwise.
+    `device` is the name of the linked device whose token it is; empty otherwise.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Principal(msgspec.Struct, frozen=True):
     method: Method
     scope: Scope = Scope()
     token_id: str = ""
+    device: str = ""
 
     @property
     def is_admin(self) -> bool:

@@ -1,0 +1,177 @@
+"""The application below `/api/v1`: from a request to its route, and from there to an answer.
+
+    api = Api(repository, authenticator, ApiSettings())
+    api(environ, start_response)
+
+Bearer tokens and app passwords open it. A browser's session does not: its cookie goes along with
+requests that other sites make.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Final, NamedTuple
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import cas
+from cas import wire
+from dav.api import committing, sending, states
+from dav.api.answers import Answer, RefusedError, document, encode_refusal, refusal_of, refused
+from dav.api.call import Call, Services
+from dav.api.news import News
+from dav.api.settings import ApiSettings
+from dav.auth import Authenticator
+from dav.challenge import Challenge, Reason
+from dav.identity import Method, Principal, Role
+from dav.status import STATUS_LINES
+
+PREFIX: Final = "/api/v1"
+
+_logger = logging.getLogger(__name__)
+
+
+class Route(NamedTuple):
+    """A handler; `speaks_messages` says that it is one of syncd's."""
+
+    handler: Callable[[Call], Answer]
+    speaks_messages: bool = False
+    is_open: bool = False
+
+
+class Api:
+    """A WSGI application over a repository. One per process, shared by its threads."""
+
+    def __init__(
+        self,
+        repository: cas.Repository,
+        authenticator: Authenticator,
+        settings: ApiSettings | None = None,
+    ) -> None:
+        settings = settings or ApiSettings()
+        self.news = News(repository)
+        self._services = Services(
+            repository,
+            authenticator,
+            settings,
+            cas.Deliveries(repository),
+            cas.FileParts(repository),
+            repository.content_keys(),
+            self.news,
+        )
+        deltas = states.Deltas(states.Waiting(settings.waiting))
+        self._routes: dict[tuple[str, str], Route] = {
+            ("GET", ""): Route(_about, is_open=True),
+            ("GET", "volumes"): Route(states.volumes, speaks_messages=True),
+            ("GET", "sync/head"): Route(states.head, speaks_messages=True),
+            ("GET", "sync/delta"): Route(deltas, speaks_messages=True),
+            ("POST", "sync/tree"): Route(states.tree, speaks_messages=True),
+            ("POST", "nodes/get"): Route(sending.get_nodes, speaks_messages=True),
+            ("POST", "chunks/get"): Route(sending.get_chunks, speaks_messages=True),
+            ("POST", "chunks/missing"): Route(sending.missing, speaks_messages=True),
+            ("POST", "chunks"): Route(sending.send, speaks_messages=True),
+            ("POST", "commit"): Route(committing.commit, speaks_messages=True),
+        }
+
+    @staticmethod
+    def has(path: str) -> bool:
+        """Return whether a path is one of the API's."""
+        return path == PREFIX or path.startswith(PREFIX + "/")
+
+    def close(self) -> None:
+        """End what waits for news: the server is stopping."""
+        self.news.close()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request.
+
+        Raises:
+            OSError: the request's body could not be read to its end; nothing was stored.
+        """
+        route: Route | None = None
+        try:
+            route, rest = self._route(environ)
+            answer = route.handler(self._call(environ, route, rest))
+        except RefusedError as error:
+            answer = encode_refusal(error, as_message=_speaks_messages(route))
+        except cas.CasError as error:
+            found = refusal_of(error)
+            if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                _logger.exception("%s %s failed", environ["REQUEST_METHOD"], environ["PATH_INFO"])
+            answer = encode_refusal(found, as_message=_speaks_messages(route))
+        return _send(environ, start_response, answer)
+
+    def _route(self, environ: WSGIEnvironment) -> tuple[Route, str]:
+        """Return the route of a request, and the rest of its path."""
+        path = environ["PATH_INFO"].removeprefix(PREFIX).strip("/")
+        method = "GET" if environ["REQUEST_METHOD"] == "HEAD" else environ["REQUEST_METHOD"]
+        found = self._routes.get((method, path))
+        if found is not None:
+            return found, ""
+        methods = sorted(each for each, there in self._routes if there == path)
+        if methods:
+            error = refused(405, "invalid", f"{method} is not for this address")
+            raise RefusedError(405, error.refusal, [("Allow", ", ".join(methods))])
+        raise refused(404, "not_found", "there is no such address in this API")
+
+    def _call(self, environ: WSGIEnvironment, route: Route, rest: str) -> Call:
+        """Return the request with its principal.
+
+        Raises:
+            RefusedError: 401, 429 or 503 for somebody who is not let in.
+        """
+        services = self._services
+        if route.is_open:
+            return Call(services, environ, _NOBODY, rest)
+        outcome = services.authenticator.authenticate(environ)
+        if isinstance(outcome, Principal) and outcome.method is not Method.SESSION:
+            environ["casdav.user"] = outcome.name
+            return Call(services, environ, outcome, rest)
+        challenge = outcome if isinstance(outcome, Challenge) else Challenge(Reason.NO_CREDENTIALS)
+        raise _unauthorized(challenge)
+
+
+_NOBODY: Final = Principal("", Role.USER, Method.JWT)
+
+
+def _about(call: Call) -> Answer:
+    """Answer `GET /api/v1`: what there is, and where."""
+    return document(
+        {
+            "api": PREFIX,
+            "protocol": wire.PROTOCOL,
+            "feed": call.services.settings.feed,
+            "openapi": f"{PREFIX}/openapi.json",
+        }
+    )
+
+
+def _unauthorized(challenge: Challenge) -> RefusedError:
+    status = int(challenge.status.partition(" ")[0])
+    kinds = {401: "unauthorized", 429: "throttled", 503: "busy"}
+    words = challenge.status.partition(" ")[2]
+    refusal = wire.Refusal(kinds[status], words, retry_s=challenge.wait_seconds)
+    return RefusedError(status, refusal, challenge.headers)
+
+
+def _speaks_messages(route: Route | None) -> bool:
+    return route is not None and route.speaks_messages
+
+
+def _send(
+    environ: WSGIEnvironment, start_response: StartResponse, answer: Answer
+) -> Iterable[bytes]:
+    headers = [
+        ("Content-Type", answer.content_type),
+        ("X-Content-Type-Options", "nosniff"),
+        *answer.headers,
+    ]
+    if not any(name.lower() == "cache-control" for name, _ in headers):
+        headers.append(("Cache-Control", "no-store"))
+    if isinstance(answer.body, bytes):
+        headers.append(("Content-Length", str(len(answer.body))))
+        start_response(STATUS_LINES[answer.status], headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
+    start_response(STATUS_LINES[answer.status], headers)
+    return answer.body
