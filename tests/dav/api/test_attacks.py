@@ -217,18 +217,10 @@ def test_a_foreign_volume_is_as_none(device: Device, bob: Remote) -> None:
 def test_bodies_that_are_no_messages(device: Device) -> None:
     deep = b"\x91" * 100_000
     wide = b"\xdd\xff\xff\xff\xff"
-    bodies = [b"", b"\xc1", b"{}", deep, wide, b"\x90", b"\x80", random.Random(2).randbytes(99)]
+    garbage = random.Random(2).randbytes(99)
+    bodies = [b"", b"\xc1", b"{}", deep, wide, b"\x90", b"\x80", garbage]
     for path in ("sync/tree", "nodes/get", "chunks/get", "chunks/missing", "chunks", "commit"):
-        for body in (
-            b"",
-            b"\xc1",
-            b"{}",
-            deep,
-            wide,
-            b"\x90",
-            b"\x80",
-            random.Random(2).randbytes(99),
-        ):
+        for body in bodies:
             status, answer = raw(device, "POST", path, body)
             assert status == 400, (path, body[:20])
             assert wire.decode_message(answer, wire.Refusal).kind == "invalid"
