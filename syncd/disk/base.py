@@ -62,14 +62,13 @@ class Base:
             ).fetchall()
         return {os.fsdecode(row[0]): _known(row[1:]) for row in rows}
 
-    def signatures(self, folder: str) -> dict[bytes, bytes | None]:
-        """Return name and packed signature of all in a folder: what a walk compares first."""
+    def signatures_by_name(self, folder: str) -> dict[str, tuple[int, bytes | None]]:
+        """Return kind and packed signature of all in a folder: what a walk compares first."""
         with self._database.reading() as connection:
-            return dict(
-                connection.execute(
-                    "SELECT name, signature FROM base WHERE folder = ?", (os.fsencode(folder),)
-                ).fetchall()
-            )
+            rows = connection.execute(
+                "SELECT name, kind, signature FROM base WHERE folder = ?", (os.fsencode(folder),)
+            ).fetchall()
+        return {os.fsdecode(name): (kind, signature) for name, kind, signature in rows}
 
     def below(self, path: str) -> Iterator[tuple[str, Known]]:
         """Yield all below a folder, in the order of folder and name; the empty path is the top.

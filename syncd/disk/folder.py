@@ -306,12 +306,16 @@ def _rename(source: Name, target: Name) -> None:
 
 
 def _is_respelled(one: Name, other: Name) -> bool:
-    """Whether both names are of one file, for a disk that takes the one for the other."""
+    """Whether the other name is not there itself: the disk takes the one for it.
+
+    Inodes do not tell: exfat-fuse has one for each way of writing a name.
+    """
     if _plain(one.name) != _plain(other.name):
         return False
-    with suppress(FileNotFoundError):
-        return os.path.samestat(look_up(one), look_up(other))
-    return False
+    if not os.path.samestat(os.fstat(one.directory), os.fstat(other.directory)):
+        return False
+    names = names_in(one.directory)
+    return one.name in names and other.name not in names
 
 
 def _plain(name: str) -> str:

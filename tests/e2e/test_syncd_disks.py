@@ -1,0 +1,122 @@
+"""A linked folder on the disks that people carry about: exFAT, NTFS, FAT, mounted for real."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from syncd.disk.base import Base
+from syncd.disk.database import Database
+from syncd.disk.folder import Folder
+from syncd.disk.name_map import NameMap
+from syncd.disk.probing import probe
+from syncd.disk.steps import ChangedError, Install, MakeFolder, Move, RemoveFile, RemoveFolder
+from tests.support.linked import Linked
+from tests.support.programs import as_root, can_be_root, needs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SIZE = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Disk:
+    name: str
+    format: tuple[str, ...]
+    mount: tuple[str, ...]
+
+
+EXFAT = Disk("exfat", ("mkfs.exfat",), ("mount.exfat-fuse",))
+NTFS = Disk("ntfs", ("mkntfs", "-F", "-q"), ("ntfs-3g", "-o", "windows_names"))
+
+pytestmark = pytest.mark.debian
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(EXFAT, id="exfat", marks=needs("mkfs.exfat", "mount.exfat-fuse")),
+        pytest.param(NTFS, id="ntfs", marks=needs("mkntfs", "ntfs-3g")),
+    ]
+)
+def carried(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Linked]:
+    disk: Disk = request.param
+    if not can_be_root():
+        pytest.skip("mounting needs root")
+    image, place = tmp_path / "image", tmp_path / "mounted"
+    image.write_bytes(b"")
+    with image.open("r+b") as file:
+        file.truncate(SIZE)
+    place.mkdir()
+    subprocess.run([*disk.format, image], check=True, capture_output=True)
+    loop = subprocess.run(
+        as_root("losetup", "--find", "--show", image), check=False, capture_output=True, text=True
+    )
+    if loop.returncode:
+        pytest.skip("there is no loop device")
+    device = loop.stdout.strip()
+    try:
+        subprocess.run(as_root(*disk.mount, device, place), check=True, capture_output=True)
+    except subprocess.CalledProcessError:
+        subprocess.run(as_root("losetup", "--detach", device), check=True)
+        pytest.skip(f"{disk.name} cannot be mounted here")
+    try:
+        with Folder(place) as folder, Database(tmp_path / "state") as database:
+            yield Linked(folder, database)
+    finally:
+        subprocess.run(as_root("umount", place), check=True)
+        subprocess.run(as_root("losetup", "--detach", device), check=True)
+
+
+def test_the_steps_are_as_safe_as_elsewhere(carried: Linked) -> None:
+    linked = carried
+    old = linked.write("folder/a.txt", b"old")
+    linked.write("taken.txt", b"mine")
+    outcomes = linked.apply(
+        Install("folder/a.txt", linked.stage(b"new"), old),
+        Install("taken.txt", linked.stage(b"theirs")),
+        Install("new.txt", linked.stage(b"new")),
+        MakeFolder("made"),
+    )
+    assert [type(outcome.failure) for outcome in outcomes] == [
+        type(None), ChangedError, type(None), type(None),
+    ]  # fmt: skip
+    assert linked.tree() == {
+        "folder": None,
+        "folder/a.txt": b"new",
+        "made": None,
+        "new.txt": b"new",
+        "taken.txt": b"mine",
+    }
+    outcomes = linked.apply(
+        RemoveFile("new.txt", linked.signature("new.txt")),
+        RemoveFolder("made"),
+        Move("folder", "renamed", linked.signature("folder")),
+        Move("taken.txt", "TAKEN.txt", linked.signature("taken.txt")),
+    )
+    assert [outcome.failure for outcome in outcomes] == [None] * 4
+    assert linked.tree() == {"renamed": None, "renamed/a.txt": b"new", "TAKEN.txt": b"mine"}
+    linked.trash.sweep(2**62)
+    assert linked.trash.is_empty
+
+
+def test_the_disk_is_found_out_and_holds_the_names_that_it_gets(carried: Linked) -> None:
+    abilities = probe(carried.folder)
+    assert not abilities.takes_reserved_names or not abilities.folds_case
+    names = NameMap(carried.database, Base(carried.database), abilities)
+    wanted = ["Plain.txt", "what?.txt", "dot.", "aux", "x" * 300, "\udcff", "\u20ac" * 255]
+    if abilities.folds_case:
+        from tests.syncd.test_local_names import FILE  # noqa: PLC0415 - one value
+
+        Base(carried.database).put("Plain.txt", FILE)
+        wanted.append("plain.TXT")
+    for name in wanted:
+        local = names.assign(name)
+        (outcome,) = carried.apply(Install(local, carried.stage(name.encode(errors="replace"))))
+        assert outcome.failure is None, name
+        assert local in carried.tree(), name
+    assert len(carried.tree()) == len(wanted)
