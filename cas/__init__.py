@@ -67,11 +67,21 @@ from cas.formats import NAME_SIZE_LIMIT, RepositoryConfig
 from cas.history import Recorded
 from cas.ids import ObjectId
 from cas.journal import Action, Change
+from cas.keys import Credential, KeyFile, NewKey, Passphrase, RepositoryKey, Unlock
 from cas.locks import ConflictingLocksError, Lock, LockTable, LockView
 from cas.log import LogItem
 from cas.maintenance.check import check_repository
 from cas.maintenance.collection import CollectionReport, collect_garbage
 from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind
+from cas.maintenance.keyring import (
+    KeyInfo,
+    Rotation,
+    add_key,
+    export_config,
+    list_keys,
+    remove_key,
+    rotate_key,
+)
 from cas.maintenance.policy import DEFAULT_POLICY, VersionPolicy
 from cas.maintenance.reindex import RebuildSource, RebuiltIndex, look_at_source, rebuild_index
 from cas.maintenance.repair import RepairedPack, RepairReport, repair_repository
@@ -120,6 +130,7 @@ __all__ = [
     "Content",
     "ContentIs",
     "ContentKeys",
+    "Credential",
     "Damage",
     "DamageKind",
     "DamageWatcher",
@@ -145,15 +156,19 @@ __all__ = [
     "IntegrityError",
     "InvalidError",
     "Kept",
+    "KeyFile",
+    "KeyInfo",
     "Lock",
     "LockTable",
     "LockView",
     "LockedError",
     "LogItem",
     "Move",
+    "NewKey",
     "NotFoundError",
     "NotKeptError",
     "ObjectId",
+    "Passphrase",
     "PreconditionError",
     "QuotaError",
     "ReadOnlyError",
@@ -166,7 +181,9 @@ __all__ = [
     "ReplicationReport",
     "Repository",
     "RepositoryConfig",
+    "RepositoryKey",
     "Retention",
+    "Rotation",
     "Scratch",
     "Scrub",
     "Share",
@@ -178,6 +195,7 @@ __all__ = [
     "StoredSums",
     "SystemClock",
     "TreeState",
+    "Unlock",
     "Unshared",
     "Upgrade",
     "Verdict",
@@ -187,24 +205,29 @@ __all__ = [
     "VolumeInfo",
     "Watcher",
     "WrongKeyError",
+    "add_key",
     "check_repository",
     "chunks_of",
     "collect_garbage",
     "create",
     "deleted_volumes",
     "diff",
+    "export_config",
     "growth",
     "identify_file",
     "is_stored",
+    "list_keys",
     "look_at_source",
     "moves_between",
     "numbered_changes",
     "open",
     "read_file_node",
     "rebuild_index",
+    "remove_key",
     "repair_repository",
     "replicate",
     "retain",
+    "rotate_key",
     "snapshot_name",
     "stored_version",
     "sum_kept",

@@ -25,6 +25,7 @@ from cas.pack_reader import MissingPackError, PackReader
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record
 from cas.records import open_record, run_end
 from cas.reliance import Reliance
+from cas.sealing import PackSeal
 from cas.stores.base import BlobStore
 
 _SHORT_RECORD: Final = 1024
@@ -44,13 +45,18 @@ class ChunkStore:
         identifier: Identifier,
         open_directory: Path,
         process_id: bytes,
+        chunk_seed: int = 0,
     ) -> None:
+        """`chunk_seed` decides with a file's content where it is cut, see `cas.chunking`."""
         self.identifier = identifier
+        self.chunk_seed = chunk_seed
         self._catalog = catalog
         self._directory = open_directory
-        self.reader = PackReader(catalog, store, open_directory)
+        sealing = identifier.sealing
+        self.reader = PackReader(catalog, store, open_directory, sealing)
         self._damaged: set[bytes] = set()  # found so by a read: stored anew when they come again
-        self.open_packs = OpenPacks(catalog, store, open_directory, process_id, self.reader.expect)
+        expect = self.reader.expect
+        self.open_packs = OpenPacks(catalog, store, open_directory, process_id, expect, sealing)
 
     def put_chunks(self, pieces: Sequence[bytes | memoryview], relies: Reliance) -> list[ObjectId]:
         """Store the pieces that are not here yet; return the ids of all, in order.
@@ -126,13 +132,14 @@ class ChunkStore:
         location = self.locate([object_id])[0]
         with self._noting_damage([object_id]):
             try:
-                stored = self._read_record(location)
+                seal, stored = self._read_record(location)
             except MissingPackError:
                 moved = self.locate([object_id])[0]
                 if moved == location:
                     raise
-                location, stored = moved, self._read_record(moved)
-            return bytes(open_record(self.identifier, kind, object_id, location, stored))
+                location = moved
+                seal, stored = self._read_record(moved)
+            return bytes(open_record(self.identifier, kind, object_id, location, stored, seal))
 
     def get_chunks(self, ids: Sequence[bytes]) -> Iterator[bytes | memoryview]:
         """Yield the plaintext of these chunks in order, checked; neighbours are read at once.
@@ -154,6 +161,7 @@ class ChunkStore:
             end = locations[stop - 1].offset + RECORD_OVERHEAD + locations[stop - 1].stored_size
             with self._noting_damage(ids[start:stop]):
                 try:
+                    seal = self.reader.seal(first.pack)
                     region = memoryview(self.reader.read(first.pack, begin, end - begin))
                 except MissingPackError:
                     moved = self.locate(ids[start:stop])
@@ -163,13 +171,15 @@ class ChunkStore:
                     start = stop
                     continue
             for index in range(start, stop):
-                location = locations[index]
+                location, chunk_id = locations[index], ids[index]
                 at = location.offset - begin + RECORD_OVERHEAD
                 stored = region[at : at + location.stored_size]
                 try:
-                    piece = open_record(self.identifier, Kind.CHUNK, ids[index], location, stored)
+                    piece = open_record(
+                        self.identifier, Kind.CHUNK, chunk_id, location, stored, seal
+                    )
                 except IntegrityError:
-                    self._damaged.add(ids[index])
+                    self._damaged.add(chunk_id)
                     raise
                 yield piece
             start = stop
@@ -210,9 +220,10 @@ class ChunkStore:
         finally:
             self.reader.close()
 
-    def _read_record(self, location: Location) -> bytes:
+    def _read_record(self, location: Location) -> tuple[PackSeal | None, bytes]:
         start = location.offset + RECORD_OVERHEAD
-        return self.reader.read(location.pack, start, location.stored_size)
+        seal = self.reader.seal(location.pack)
+        return seal, self.reader.read(location.pack, start, location.stored_size)
 
     def _append(self, kind: PackKind, records: list[Record], relies: Reliance) -> None:
         self.open_packs.append(kind, records, relies)

@@ -145,7 +145,7 @@ class FileWriter:
 
     def _ends(self, segment: bytes, *, final: bool) -> list[int]:
         if self._chunker is None:
-            self._chunker = _chunker(choose_parameters(segment))
+            self._chunker = _chunker(choose_parameters(segment, self._chunks.chunk_seed))
         return self._chunker.cut(segment, final=final)
 
     def _store(self, segment: bytes, ends: list[int], *, at_once: bool = True) -> None:
@@ -172,12 +172,13 @@ class FileWriter:
 
     def _is_cut_alike(self, first_chunk: bytes) -> bool:
         """Whether stored content that begins with this chunk is cut as this stream is."""
-        parameters = choose_parameters(self._read(first_chunk))
+        seed = self._chunks.chunk_seed
+        parameters = choose_parameters(self._read(first_chunk), seed)
         if self._chunker is None:
             if not self._gathered:
                 self._chunker = _chunker(parameters)
             elif self._gathered >= SIGNATURE_SIZE:
-                self._chunker = _chunker(choose_parameters(b"".join(self._blocks)))
+                self._chunker = _chunker(choose_parameters(b"".join(self._blocks), seed))
         return self._chunker is not None and self._chunker.parameters == parameters
 
     def _meet_border(self, pieces: deque[tuple[bytes, int]]) -> None:
@@ -231,7 +232,7 @@ def store_files(
     counts: list[int] = []
     for file in files:
         view = memoryview(file)
-        ends = _chunker(choose_parameters(file)).cut(file, final=True)
+        ends = _chunker(choose_parameters(file, chunks.chunk_seed)).cut(file, final=True)
         pieces += (view[start:end] for start, end in pairwise([0, *ends]))
         counts.append(len(ends))
     stored = zip(chunks.put_chunks(pieces, relies), map(len, pieces), strict=True)

@@ -8,13 +8,16 @@ there is a way to open a repository for reading only.
 from __future__ import annotations
 
 import secrets
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from cas.errors import FormatError
 
 FORMAT_VERSION: Final = 1
+ENCRYPTED: Final = "encrypted"
+"""Name of the feature, in a config's `incompatible`, that everything is sealed."""
+_KNOWN_FEATURES: Final = frozenset({ENCRYPTED})
 KiB: Final = 1024
 MiB: Final = 1024 * KiB
 
@@ -72,6 +75,41 @@ class RepositoryConfig(msgspec.Struct, frozen=True, kw_only=True):
     incompatible: list[str] = []
 
 
+class KeySlot(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to the key of an encrypted repository: `wrapped` is the key, sealed under another.
+
+    That other key is made of a passphrase, by Argon2id with `salt` (16 bytes), `passes`,
+    `memory_kib` and `lanes`, or of a key file and the salt. `id` are 8 hex digits.
+    """
+
+    id: str
+    kind: Literal["passphrase", "key file"]
+    label: str = ""
+    created: str = ""
+    salt: bytes
+    passes: int = 0
+    memory_kib: int = 0
+    lanes: int = 0
+    wrapped: bytes
+
+
+class EncryptedConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The document `config` of an encrypted repository; it changes with its key slots.
+
+    `ring` holds all its secrets, sealed with the key that each of the slots gives.
+    """
+
+    format: str = "casdav"
+    version: int = FORMAT_VERSION
+    identity: bytes
+    created: str
+    ring: bytes
+    slots: list[KeySlot]
+    read_features: list[str] = []
+    write_features: list[str] = []
+    incompatible: list[str] = msgspec.field(default_factory=lambda: [ENCRYPTED])
+
+
 def new_config(created: str) -> RepositoryConfig:
     """Return the config of a new repository with fresh random secrets."""
     return RepositoryConfig(
@@ -82,7 +120,7 @@ def new_config(created: str) -> RepositoryConfig:
     )
 
 
-def encode_config(config: RepositoryConfig) -> bytes:
+def encode_config(config: RepositoryConfig | EncryptedConfig) -> bytes:
     """Return the config document's bytes."""
     return msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
 
@@ -112,7 +150,8 @@ def decode_stamp(document: bytes) -> FormatStamp:
         message = f"this is not a casdav repository: its config says {stamp.format!r}"
         raise FormatError(message)
     # There is no way to open a repository for reading only yet: what may not be written is refused.
-    unknown = [*stamp.incompatible, *stamp.read_features, *stamp.write_features]
+    features = (*stamp.incompatible, *stamp.read_features, *stamp.write_features)
+    unknown = [name for name in features if name not in _KNOWN_FEATURES]
     if stamp.version > FORMAT_VERSION or unknown:
         needs = f"features {', '.join(unknown)}" if unknown else f"format {stamp.version}"
         message = (
@@ -123,7 +162,7 @@ def decode_stamp(document: bytes) -> FormatStamp:
     return stamp
 
 
-def decode_config(document: bytes) -> RepositoryConfig:
+def decode_config(document: bytes) -> RepositoryConfig | EncryptedConfig:
     """Return the config that the document holds, if this program can work with it.
 
     Raises:
@@ -137,6 +176,8 @@ def decode_config(document: bytes) -> RepositoryConfig:
         )
         raise FormatError(message)
     try:
+        if ENCRYPTED in stamp.incompatible:
+            return msgspec.json.decode(document, type=EncryptedConfig)
         return msgspec.json.decode(document, type=RepositoryConfig)
     except msgspec.DecodeError as error:
         message = f"the repository's config is damaged: {error}"

@@ -12,6 +12,8 @@ from typing import Final, NewType
 
 from blake3 import blake3
 
+from cas.sealing import Sealing
+
 ObjectId = NewType("ObjectId", bytes)
 """32 bytes; compared and stored as they are, shown to people as 64 hex digits."""
 
@@ -37,9 +39,13 @@ class Kind(IntEnum):
 
 
 class Identifier:
-    """Computes ids with the keys of one repository. Thread-safe: it holds constants only."""
+    """Computes ids with the keys of one repository. Thread-safe.
 
-    def __init__(self, secret: bytes = PUBLIC_SECRET) -> None:
+    `sealing` goes with it wherever objects do: what seals them, None where nothing is encrypted.
+    """
+
+    def __init__(self, secret: bytes = PUBLIC_SECRET, sealing: Sealing | None = None) -> None:
+        self.sealing = sealing
         self._keys = {
             kind: blake3(secret, derive_key_context=f"casdav 2026-11-22 id {kind.name}").digest()
             for kind in Kind

@@ -27,6 +27,7 @@ from cas.packs import open_pack_name
 from cas.records import open_record
 from cas.registry import head_of
 from cas.replaying import replay
+from cas.sealing import PackSeal
 from cas.snapshots import snapshot_tree
 from cas.stores.base import BlobStore
 from cas.trees import TreeShape
@@ -55,7 +56,8 @@ class FoundPack(NamedTuple):
 
     `journal` are those journal records that were asked for; `is_journal_whole` is False if one
     of them is damaged, and is not among them. `torn_at` is where, before the newest journal
-    record, bytes are missing that a power cut may have left out; None is the rule.
+    record, bytes are missing that a power cut may have left out; None is the rule. `seal` opens
+    what is encrypted.
     """
 
     id: bytes
@@ -66,6 +68,12 @@ class FoundPack(NamedTuple):
     is_journal_whole: bool
     is_sealed: bool
     torn_at: int | None = None
+    seal: PackSeal | None = None
+
+    @property
+    def key_number(self) -> int:
+        """The number of the key that encrypts it, 0 where none does."""
+        return 0 if self.seal is None else self.seal.key_number
 
     @property
     def end(self) -> int:
@@ -184,7 +192,11 @@ class JournalReplay:
             with StoreErrors(), path.open("rb") as file:
                 file.seek(location.offset + RECORD_OVERHEAD)
                 stored = file.read(location.stored_size)
-            return bytes(open_record(self._identifier, Kind.TREE_NODE, object_id, location, stored))
+            sealing = self._identifier.sealing
+            seal = None if sealing is None else sealing.pack(pack.id, pack.key_number)
+            return bytes(
+                open_record(self._identifier, Kind.TREE_NODE, object_id, location, stored, seal)
+            )
 
         return _AdoptedNodes(CommitNodes(self._nodes, transaction), read)
 

@@ -19,6 +19,7 @@ from cas.pack_reader import pack_blob_name
 from cas.packfile import PackKind, Record
 from cas.packs import OpenPack, PackWriter, locations_of, open_pack_pattern
 from cas.reliance import Reliance
+from cas.sealing import Sealing
 from cas.stores.base import BlobStore
 
 _ORDINALS_KEPT: Final = 64
@@ -43,6 +44,7 @@ class OpenPacks:
         directory: Path,
         process_id: bytes,
         expect: Callable[[int, PackRow], None],
+        sealing: Sealing | None = None,
     ) -> None:
         """`expect` is told of a new pack, by its ordinal, before the catalog is."""
         self._catalog = catalog
@@ -50,6 +52,7 @@ class OpenPacks:
         self._directory = directory
         self._process_id = process_id
         self._expect = expect
+        self._sealing = sealing
         self._lock = threading.Lock()
         self._pending: dict[ObjectId, _Place] = {}
         self._to_seal: list[OpenPack] = []
@@ -151,7 +154,7 @@ class OpenPacks:
             self._sync(pack)
         for pack in packs:
             if not pack.entered and transaction.pack(pack.ordinal) is None:
-                row = PackRow(pack.id, pack.kind, PackState.OPEN, self._process_id)
+                row = self._open_row(pack)
                 transaction.put_pack(pack.ordinal, row)
         rows = sorted((object_id, location) for object_id, (location, _) in pending.items())
         transaction.put_locations(rows)
@@ -222,7 +225,8 @@ class OpenPacks:
         The file is still where it was.
         """
         size, records = pack.size, len(pack.places)
-        row = PackRow(pack.id, pack.kind, PackState.SEALED, self._process_id, size, records)
+        state = PackState.SEALED
+        row = PackRow(pack.id, pack.kind, state, self._process_id, size, records, pack.key_number)
         with self._catalog.write() as transaction:
             transaction.put_pack(pack.ordinal, row)
             transaction.put_locations(locations_of(pack.ordinal, pack.places, pack.entered))
@@ -256,6 +260,10 @@ class OpenPacks:
             if not self._ordinals:
                 raise StoreError("too many packs begun without a commit", transient=True)
             ordinal = self._ordinals.pop(0)
-        pack = OpenPack(self._directory, self._process_id, kind, ordinal)
-        self._expect(ordinal, PackRow(pack.id, kind, PackState.OPEN, self._process_id))
+        pack = OpenPack(self._directory, self._process_id, kind, ordinal, self._sealing)
+        self._expect(ordinal, self._open_row(pack))
         return pack
+
+    def _open_row(self, pack: OpenPack) -> PackRow:
+        state = PackState.OPEN
+        return PackRow(pack.id, pack.kind, state, self._process_id, key_number=pack.key_number)

@@ -9,6 +9,7 @@ from typing import Final
 from cas.clock import Clock, SystemClock
 from cas.errors import AlreadyExistsError, NotFoundError
 from cas.formats import encode_config, new_config
+from cas.keys import NewKey, Unlock, new_encrypted_config
 from cas.repository import CONFIG_NAME, Repository
 from cas.stores.base import BlobStore
 from cas.stores.opening import open_store
@@ -17,8 +18,12 @@ _MAY_BE_THERE: Final = frozenset({"lost+found", "store.lock", "packs", "refs", "
 """Names in a directory that a new repository may be made in."""
 
 
-def create(location: str | Path, *, clock: Clock | None = None) -> Repository:
+def create(
+    location: str | Path, *, clock: Clock | None = None, key: NewKey | None = None
+) -> Repository:
     """Make a new repository at a path, `file:///path` or `memory:` and open it.
+
+    With a `key` it is encrypted, and opens with that alone.
 
     Raises:
         AlreadyExistsError: there is one already, or other files are in the way.
@@ -32,21 +37,28 @@ def create(location: str | Path, *, clock: Clock | None = None) -> Repository:
     except NotFoundError:
         _refuse_other_files(store)
         created = datetime.fromtimestamp(clock.now_ns() / 1e9, UTC).isoformat(timespec="seconds")
-        store.replace(CONFIG_NAME, encode_config(new_config(created)), None)
-        return Repository(store, clock)
+        if key is None:
+            store.replace(CONFIG_NAME, encode_config(new_config(created)), None)
+            return Repository(store, clock)
+        config = new_encrypted_config(created, key)
+        store.replace(CONFIG_NAME, encode_config(config), None)
+        return Repository(store, clock, unlock=lambda: key)
     message = f"there is a repository at {store.location} already"
     raise AlreadyExistsError(message)
 
 
-def open_repository(location: str | Path, *, clock: Clock | None = None) -> Repository:
-    """Open the repository at a location.
+def open_repository(
+    location: str | Path, *, clock: Clock | None = None, unlock: Unlock | None = None
+) -> Repository:
+    """Open the repository at a location; `unlock` is asked for its key if it is encrypted.
 
     Raises:
         NotFoundError: there is none.
+        WrongKeyError: it is encrypted, and does not open with what `unlock` returned.
         FormatError: it was made by a newer program.
         StoreError: it cannot be read or written.
     """
-    return Repository(open_store(location), clock or SystemClock())
+    return Repository(open_store(location), clock or SystemClock(), unlock=unlock)
 
 
 def _refuse_other_files(store: BlobStore) -> None:

@@ -12,6 +12,7 @@ from cas.catalog import Catalog, PackRow, PackState
 from cas.disk import StoreErrors
 from cas.errors import IntegrityError, NotFoundError
 from cas.packs import open_pack_name
+from cas.sealing import PackSeal, Sealing
 from cas.stores.base import BlobStore, ByteRange
 
 _OPEN_FILES: Final = 256
@@ -85,13 +86,21 @@ class StoredPack:
 class PackReader:
     """Reads byte ranges of packs by their ordinal; keeps the files open. Shared by threads."""
 
-    def __init__(self, catalog: Catalog, store: BlobStore, open_directory: Path) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: BlobStore,
+        open_directory: Path,
+        sealing: Sealing | None = None,
+    ) -> None:
+        self._sealing = sealing
         self._catalog = catalog
         self._store = store
         self._open_directory = open_directory
         self._lock = threading.Lock()
         self._files: OrderedDict[int, PackFile] = OrderedDict()
         self._expected: dict[int, PackRow] = {}
+        self._seals: dict[int, PackSeal] = {}
 
     def expect(self, ordinal: int, pack: PackRow) -> None:
         """Learn of an open pack of this process before the catalog does."""
@@ -115,6 +124,20 @@ class PackReader:
             message = f"pack {self._name(ordinal)} ends before byte {offset + size}"
             raise IntegrityError(message)
         return found
+
+    def seal(self, ordinal: int) -> PackSeal | None:
+        """Return what seals a pack; None where nothing is encrypted.
+
+        Raises:
+            IntegrityError: the repository has no such key, or the catalog no such pack.
+        """
+        if self._sealing is None:
+            return None
+        seal = self._seals.get(ordinal)
+        if seal is None:
+            row = self._row(ordinal)
+            seal = self._seals[ordinal] = self._sealing.pack(row.id, row.key_number)
+        return seal
 
     def open_file(self, ordinal: int) -> PackFile | None:
         """Open the pack's local file; None where the store has it elsewhere.
@@ -148,6 +171,7 @@ class PackReader:
                 pack = transaction.pack(ordinal) or self._expected.get(ordinal)
                 if pack is None or pack.state is PackState.REMOVED:
                     del self._files[ordinal]
+                    self._seals.pop(ordinal, None)
 
     def close(self) -> None:
         """Close the files that no reader is using."""

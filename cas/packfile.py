@@ -19,14 +19,18 @@ from xxhash import xxh3_64_intdigest
 from cas.errors import FormatError, IntegrityError
 from cas.formats import FORMAT_VERSION, PACK_RECORD_LIMIT, PLAIN_SIZE_LIMIT
 from cas.ids import Kind, ObjectId
+from cas.sealing import TAG_SIZE, PackSeal, RecordFields
 
 HEADER_MAGIC: Final = b"casdavPK"
 RECORD_MAGIC: Final = b"cREC"
 FOOTER_MAGIC: Final = b"casdavFT"
 
-# magic, version, kind of pack, flags, pack id, salt (zeros unless records are sealed), check: the
-# low 32 bits of the xxh3_64 of the bytes before it
+# magic, version, kind of pack, flags, pack id, number of the key that seals it and zeros, check:
+# the low 32 bits of the xxh3_64 of the bytes before it
 _HEADER: Final = struct.Struct("<8sHBB16s32s")
+_KEY_NUMBER_SIZE: Final = 4
+_SEALED: Final = 1
+"""In the flags of header, record and trailer: an encrypted repository's."""
 _HEADER_CHECK: Final = struct.Struct("<I")
 # magic, kind, codec, flags, reserved, stored size, plain size, index in the pack, id
 _RECORD: Final = struct.Struct("<4sBBBBIII32s")
@@ -37,6 +41,9 @@ _ROW: Final = struct.Struct("<BBBBIII32s")
 # magic, version, flags, records, numbers of the first and last journal record (0: none), digest of
 # all bytes of table and trailer before it
 _TRAILER: Final = struct.Struct("<8sHHIQQ32s")
+_SHOWN: Final = struct.Struct("<8sHHI")  # what the trailer of a sealed footer shows
+_HIDDEN_JOURNAL: Final = struct.Struct("<QQ")
+_NONCE_SIZE: Final = 12
 
 HEADER_SIZE: Final = _HEADER.size + _HEADER_CHECK.size
 RECORD_OVERHEAD: Final = _RECORD.size + _CHECK.size
@@ -51,6 +58,7 @@ _KINDS: Final = {int(kind): kind for kind in Kind}
 _STORED_SIZE_LIMIT: Final = PLAIN_SIZE_LIMIT + 64 * 1024
 _FOOTER_KEY: Final = blake3(b"", derive_key_context="casdav 2026-11-22 pack footer").digest()
 
+Stored = bytes | memoryview
 ReadAt = Callable[[int, int], bytes]
 """Reads (offset, size) of a pack; fewer bytes at its end."""
 
@@ -89,14 +97,26 @@ class RecordPlace(NamedTuple):
         return self.offset + RECORD_OVERHEAD + self.stored_size
 
 
-def encode_header(kind: PackKind, pack_id: bytes) -> bytes:
-    """Return the first bytes of a pack."""
-    header = _HEADER.pack(HEADER_MAGIC, FORMAT_VERSION, kind, 0, pack_id, bytes(32))
+class PackHeader(NamedTuple):
+    """What a pack's first bytes say; `key_number` is 0 where nothing is sealed."""
+
+    kind: PackKind
+    id: bytes
+    key_number: int = 0
+
+
+def encode_header(kind: PackKind, pack_id: bytes, key_number: int = 0) -> bytes:
+    """Return the first bytes of a pack; a sealed one names the key."""
+    salt = key_number.to_bytes(_KEY_NUMBER_SIZE, "little").ljust(32, b"\0")
+    flags = _SEALED if key_number else 0
+    header = _HEADER.pack(HEADER_MAGIC, FORMAT_VERSION, kind, flags, pack_id, salt)
     return header + _HEADER_CHECK.pack(xxh3_64_intdigest(header) & 0xFFFFFFFF)
 
 
-def decode_header(header: bytes) -> tuple[PackKind, bytes]:
-    """Return a pack's kind and id from its first bytes.
+def decode_header(header: bytes, *, is_sealed: bool = False) -> PackHeader:
+    """Return a pack's kind and id, and which key seals it, from its first bytes.
+
+    `is_sealed` says that the pack must be; else it must not.
 
     Raises:
         IntegrityError: these are not the first bytes of a pack, or they are damaged.
@@ -104,15 +124,18 @@ def decode_header(header: bytes) -> tuple[PackKind, bytes]:
     """
     if len(header) < HEADER_SIZE or header[:8] != HEADER_MAGIC:
         raise IntegrityError("not a pack: the magic is missing")
-    _, version, kind, flags, pack_id, _ = _HEADER.unpack_from(header)
+    _, version, kind, flags, pack_id, salt = _HEADER.unpack_from(header)
     (check,) = _HEADER_CHECK.unpack_from(header, _HEADER.size)
     if check != xxh3_64_intdigest(header[: _HEADER.size]) & 0xFFFFFFFF:
         raise IntegrityError("the pack's header is damaged")
-    if version > FORMAT_VERSION or flags:
+    if version <= FORMAT_VERSION and is_sealed and not flags:
+        raise IntegrityError("the pack is not encrypted, as this repository's must be")
+    if version > FORMAT_VERSION or flags != (_SEALED if is_sealed else 0):
         message = f"pack of version {version}, flags {flags:#x}: use a newer casdav"
         raise FormatError(message)
+    key_number = int.from_bytes(salt[:_KEY_NUMBER_SIZE], "little") if is_sealed else 0
     try:
-        return PackKind(kind), pack_id
+        return PackHeader(PackKind(kind), pack_id, key_number)
     except ValueError as error:
         message = f"pack of an unknown kind {kind}: use a newer casdav"
         raise FormatError(message) from error
@@ -120,18 +143,38 @@ def decode_header(header: bytes) -> tuple[PackKind, bytes]:
 
 def encode_record_header(record: Record, index: int, pack_id: bytes) -> bytes:
     """Return the bytes that stand before the stored bytes of a pack's record number `index`."""
+    fields = RecordFields(record.kind, record.codec, record.plain_size, record.id)
+    return _record_header(fields, 0, record.stored, index, pack_id)
+
+
+def seal_record(record: Record, index: int, offset: int, seal: PackSeal) -> tuple[bytes, bytes]:
+    """Return header and stored bytes of a record that is sealed for this offset of its pack."""
+    fields = RecordFields(record.kind, record.codec, record.plain_size, record.id)
+    sealed = seal.seal_record(offset, fields, record.stored)
+    hidden = seal.hide(offset, fields)
+    return _record_header(hidden, _SEALED, sealed, index, seal.pack_id), sealed
+
+
+def unseal(seal: PackSeal | None, place: RecordPlace, stored: Stored) -> Stored:
+    """Return what the codec made, of the stored bytes of a record that may be sealed.
+
+    Raises:
+        IntegrityError: they are not those that were sealed at this place as this object.
+    """
+    if seal is None:
+        return stored
+    fields = RecordFields(place.kind, place.codec, place.plain_size, place.id)
+    return seal.open_record(place.offset, fields, stored)
+
+
+def _record_header(
+    fields: RecordFields, flags: int, stored: Stored, index: int, pack_id: bytes
+) -> bytes:
+    kind, codec, plain_size, record_id = fields
     header = _RECORD.pack(
-        RECORD_MAGIC,
-        record.kind,
-        record.codec,
-        0,
-        0,
-        len(record.stored),
-        record.plain_size,
-        index,
-        record.id,
+        RECORD_MAGIC, kind, codec, flags, 0, len(stored), plain_size, index, record_id
     )
-    return header + _CHECK.pack(_check(header, record.stored, pack_id))
+    return header + _CHECK.pack(_check(header, stored, pack_id))
 
 
 class Footer(NamedTuple):
@@ -145,7 +188,7 @@ class Footer(NamedTuple):
     last_journal: int = 0
 
 
-def encode_footer(footer: Footer) -> bytes:
+def encode_footer(footer: Footer, seal: PackSeal | None = None) -> bytes:
     """Return the bytes that end a pack."""
     places, first_journal, last_journal = footer
     table = b"".join(
@@ -153,14 +196,23 @@ def encode_footer(footer: Footer) -> bytes:
         for p in places
     )
     journal = (first_journal, last_journal)
+    if seal is not None:
+        shown = _SHOWN.pack(FOOTER_MAGIC, FORMAT_VERSION, _SEALED, len(places))
+        content = table + _HIDDEN_JOURNAL.pack(*journal)
+        nonce, sealed, tag = seal.seal_footer(content, shown)
+        hidden = sealed[-_HIDDEN_JOURNAL.size :]
+        padding = bytes(_DIGEST_SIZE - _NONCE_SIZE - TAG_SIZE)
+        return sealed[: len(table)] + shown + hidden + nonce + padding + tag
     empty = bytes(_DIGEST_SIZE)
     trailer = _TRAILER.pack(FOOTER_MAGIC, FORMAT_VERSION, 0, len(places), *journal, empty)
     digested = table + trailer[:-_DIGEST_SIZE]
     return digested + blake3(digested, key=_FOOTER_KEY).digest()
 
 
-def read_footer(read_at: ReadAt, size: int) -> Footer:
-    """Return the footer of a sealed pack of `size` bytes, by reading its end.
+def read_footer(read_at: ReadAt, size: int, seal: PackSeal | None = None) -> Footer:
+    """Return the footer of a finished pack of `size` bytes, by reading its end.
+
+    With `seal` it must be encrypted, without it must not.
 
     Raises:
         IntegrityError: the footer is missing or damaged; `scan` may still find the records.
@@ -173,9 +225,20 @@ def read_footer(read_at: ReadAt, size: int) -> Footer:
     if count > PACK_RECORD_LIMIT or start < HEADER_SIZE:
         raise IntegrityError("the pack's footer is damaged")
     table = read_at(start, count * _ROW.size)
-    if digest != blake3(table + trailer[:-_DIGEST_SIZE], key=_FOOTER_KEY).digest():
+    if seal is not None:
+        if flags != _SEALED:
+            raise IntegrityError("the pack's footer is damaged")
+        content = seal.open_footer(
+            digest[:_NONCE_SIZE],
+            table + trailer[_SHOWN.size : -_DIGEST_SIZE],
+            digest[-TAG_SIZE:],
+            trailer[: _SHOWN.size],
+        )
+        table = content[: len(table)]
+        first_journal, last_journal = _HIDDEN_JOURNAL.unpack(content[len(table) :])
+    elif digest != blake3(table + trailer[:-_DIGEST_SIZE], key=_FOOTER_KEY).digest():
         raise IntegrityError("the pack's footer is damaged")
-    if version > FORMAT_VERSION or flags:
+    if version > FORMAT_VERSION or (flags and seal is None):
         message = f"pack footer of version {version}, flags {flags:#x}: use a newer casdav"
         raise FormatError(message)
     try:
@@ -191,16 +254,19 @@ def read_footer(read_at: ReadAt, size: int) -> Footer:
     return Footer(places, first_journal, last_journal)
 
 
-def scan(read_at: ReadAt, size: int, pack_id: bytes) -> Iterator[tuple[RecordPlace, bytes]]:
+def scan(
+    read_at: ReadAt, size: int, pack_id: bytes, seal: PackSeal | None = None
+) -> Iterator[tuple[RecordPlace, bytes]]:
     """Yield the sound records of a pack of `size` bytes, with their stored bytes.
 
     What is between two of them is damage and is skipped; what follows the last one is a footer,
     or a record that a crash cut short. Nothing that somebody uploaded passes for a record there:
-    the checks depend on the pack's random id.
+    the checks depend on the pack's random id. Of a sealed pack, what a place says is true only
+    if `unseal` opens the bytes.
     """
     offset = HEADER_SIZE
     while offset < size:
-        found = _sound_record(read_at, offset, pack_id)
+        found = _sound_record(read_at, offset, pack_id, seal)
         if found is not None:
             yield found
             offset = found[0].end
@@ -223,7 +289,9 @@ def torn_at(read_at: ReadAt, places: Sequence[RecordPlace], first: int) -> int |
     return None
 
 
-def is_record_sound(region: memoryview, at: int, place: RecordPlace, pack_id: bytes) -> bool:
+def is_record_sound(
+    region: memoryview, at: int, place: RecordPlace, pack_id: bytes, seal: PackSeal | None = None
+) -> bool:
     """Return whether the record at an index of the region is the one that the place tells of."""
     end = at + RECORD_OVERHEAD + place.stored_size
     if end > len(region):
@@ -231,16 +299,25 @@ def is_record_sound(region: memoryview, at: int, place: RecordPlace, pack_id: by
     magic, kind, codec, flags, _, stored_size, plain_size, _, record_id, check = (
         _CHECKED_RECORD.unpack_from(region, at)
     )
+    if seal is not None:
+        fields = RecordFields(kind, codec, plain_size, record_id)
+        kind, codec, plain_size, record_id = seal.reveal(place.offset, fields)
     said = (kind, record_id, place.offset, stored_size, plain_size, codec)
-    if magic != RECORD_MAGIC or flags or said != place:
+    if magic != RECORD_MAGIC or flags != _flags(seal) or said != place:
         return False
     stored = region[at + RECORD_OVERHEAD : end]
     return bool(check == _check(region[at : at + _RECORD.size], stored, pack_id))
 
 
-def _sound_record(read_at: ReadAt, offset: int, pack_id: bytes) -> tuple[RecordPlace, bytes] | None:
+def _flags(seal: PackSeal | None) -> int:
+    return 0 if seal is None else _SEALED
+
+
+def _sound_record(
+    read_at: ReadAt, offset: int, pack_id: bytes, seal: PackSeal | None
+) -> tuple[RecordPlace, bytes] | None:
     header = read_at(offset, RECORD_OVERHEAD)
-    place = _read_record_header(memoryview(header), offset)
+    place = _read_record_header(memoryview(header), offset, seal)
     if place is None:
         return None
     stored = read_at(offset + RECORD_OVERHEAD, place.stored_size)
@@ -270,11 +347,16 @@ def _next_magic(read_at: ReadAt, offset: int, size: int) -> int:
     return size
 
 
-def _read_record_header(view: memoryview, offset: int) -> RecordPlace | None:
+def _read_record_header(view: memoryview, offset: int, seal: PackSeal | None) -> RecordPlace | None:
     if len(view) < RECORD_OVERHEAD or bytes(view[:4]) != RECORD_MAGIC:
         return None
     _, kind, codec, flags, _, stored_size, plain_size, _, record_id = _RECORD.unpack_from(view)
-    sound = stored_size <= _STORED_SIZE_LIMIT and plain_size <= PLAIN_SIZE_LIMIT and not flags
+    if flags != _flags(seal):
+        return None
+    if seal is not None:
+        fields = RecordFields(kind, codec, plain_size, record_id)
+        kind, codec, plain_size, record_id = seal.reveal(offset, fields)
+    sound = stored_size <= _STORED_SIZE_LIMIT and plain_size <= PLAIN_SIZE_LIMIT
     if not sound or kind not in _KINDS:
         return None
     return RecordPlace(Kind(kind), ObjectId(record_id), offset, stored_size, plain_size, codec)

@@ -33,7 +33,9 @@ from cas.packfile import (
     encode_footer,
     encode_header,
     encode_record_header,
+    seal_record,
 )
+from cas.sealing import Sealing
 
 _BUFFERS_PER_CALL: Final = 512  # Linux takes 1024 in one writev
 _SMALL_APPEND: Final = 64 * KiB
@@ -77,7 +79,14 @@ class OpenPack:
     After a failed sync nothing of the file may be trusted: the pack has `failed` and stays so.
     """
 
-    def __init__(self, directory: Path, process_id: bytes, kind: PackKind, ordinal: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        process_id: bytes,
+        kind: PackKind,
+        ordinal: int,
+        sealing: Sealing | None = None,
+    ) -> None:
         """Create the file and lock it.
 
         Raises:
@@ -86,6 +95,7 @@ class OpenPack:
         self.id = secrets.token_bytes(16)
         self.kind = kind
         self.ordinal = ordinal
+        self.seal = None if sealing is None else sealing.new_pack(self.id)
         self.path = directory / open_pack_name(process_id, self.id)
         self.places: list[RecordPlace] = []
         self.entered: set[int] = set()
@@ -96,6 +106,7 @@ class OpenPack:
         self.last_journal = 0
         self._synced_size = 0
         self._file_size = 0
+        self._is_spent = False
         self._sync_lock = threading.Lock()
         with StoreErrors():
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -105,37 +116,52 @@ class OpenPack:
                 raise directory_error(directory, error) from error
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
-            self._write([encode_header(kind, self.id)])
+            self._write([encode_header(kind, self.id, self.key_number)])
         except StoreError:
             self.abandon()
             self.path.unlink(missing_ok=True)
             raise
 
     @property
+    def key_number(self) -> int:
+        """The number of the key that seals the pack, 0 where none does."""
+        return 0 if self.seal is None else self.seal.key_number
+
+    @property
     def is_full(self) -> bool:
-        """Whether the pack has reached its size or number of records."""
-        return self.size >= PACK_SIZE_TARGET or len(self.places) >= PACK_RECORD_LIMIT
+        """Whether nothing more goes into the pack: by its size, its records, or a failed write."""
+        is_large = self.size >= PACK_SIZE_TARGET or len(self.places) >= PACK_RECORD_LIMIT
+        return is_large or self._is_spent
 
     def append(self, records: Sequence[Record]) -> list[Location]:
         """Write the records behind each other and return where they lie.
 
         Raises:
-            StoreError: they could not be written; the pack is as it was.
+            StoreError: they could not be written; the pack is as it was, and if it is sealed
+                takes nothing more: no two things are ever sealed for one place.
         """
         buffers: list[bytes | memoryview] = []
         locations: list[Location] = []
         places: list[RecordPlace] = []
         offset = self.size
         for number, record in enumerate(records, len(self.places)):
-            stored_size = len(record.stored)
-            buffers += (encode_record_header(record, number, self.id), record.stored)
-            kind, record_id, plain_size, codec, _ = record
+            kind, record_id, plain_size, codec, stored = record
+            if self.seal is None:
+                buffers += (encode_record_header(record, number, self.id), stored)
+            else:
+                header, stored = seal_record(record, number, offset, self.seal)
+                buffers += (header, stored)
+            stored_size = len(stored)
             places.append(RecordPlace(kind, record_id, offset, stored_size, plain_size, codec))
             locations.append(
                 Location(self.ordinal, offset, stored_size, plain_size, number, kind, codec)
             )
             offset += RECORD_OVERHEAD + stored_size
-        self._write(buffers)
+        try:
+            self._write(buffers)
+        except StoreError:
+            self._is_spent = self.seal is not None
+            raise
         self.places += places
         return locations
 
@@ -170,7 +196,7 @@ class OpenPack:
     def finish(self) -> None:
         """Write the footer and sync; nothing may be appended afterwards."""
         footer = Footer(self.places, self.first_journal, self.last_journal)
-        self._write([encode_footer(footer)])
+        self._write([encode_footer(footer, self.seal)])
         if self._file_size > self.size:
             with StoreErrors():
                 os.ftruncate(self._descriptor, self.size)
@@ -254,7 +280,7 @@ class PackWriter:
         written: list[tuple[OpenPack, list[Location]]] = []
         for batch in self._batches(records):
             pack = self._current
-            if pack is not None and pack.failed:
+            if pack is not None and (pack.failed or pack.is_full):
                 self._ended.append(pack)
                 pack = self._current = None
             if pack is None:
@@ -291,7 +317,7 @@ class PackWriter:
     def current(self) -> OpenPack | None:
         """The pack that is being filled, None where the next append begins one."""
         current = self._current
-        return None if current is None or current.failed else current
+        return None if current is None or current.failed or current.is_full else current
 
     def take_current(self) -> OpenPack | None:
         """Return the pack that is being filled and go on in another one."""
@@ -307,7 +333,8 @@ class PackWriter:
             return
         while start < len(records):
             pack = self._current
-            size, count = (pack.size, len(pack.places)) if pack and not pack.failed else (0, 0)
+            is_usable = pack is not None and not pack.failed and not pack.is_full
+            size, count = (pack.size, len(pack.places)) if pack and is_usable else (0, 0)
             stop = start
             while stop < len(records) and size < PACK_SIZE_TARGET and count < PACK_RECORD_LIMIT:
                 size += RECORD_OVERHEAD + len(records[stop].stored)

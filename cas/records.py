@@ -11,6 +11,7 @@ from cas.errors import FormatError, IntegrityError
 from cas.formats import PLAIN_SIZE_LIMIT, KiB, MiB
 from cas.ids import Identifier, Kind
 from cas.packfile import RECORD_OVERHEAD
+from cas.sealing import PackSeal, RecordFields
 
 _READ_TARGET: Final = 1 * MiB
 """Bytes that neighbouring chunks are read in at once."""
@@ -24,12 +25,16 @@ def open_record(
     object_id: bytes,
     location: Location,
     stored: bytes | memoryview,
+    seal: PackSeal | None,
 ) -> bytes | memoryview:
     """Return the plaintext of a record's stored bytes, checked against its id.
+
+    `seal` is the pack's, None where nothing is encrypted.
 
     Raises:
         IntegrityError: the bytes are not those of the object.
     """
+    stored = unsealed(kind, object_id, location, stored, seal)
     plaintext: bytes | memoryview = stored
     try:
         if location.codec != Codec.RAW:
@@ -45,6 +50,28 @@ def open_record(
         raise IntegrityError(message) from error
     message = f"object {object_id.hex()} is damaged: its bytes have another id"
     raise IntegrityError(message)
+
+
+def unsealed(
+    kind: Kind,
+    object_id: bytes,
+    location: Location,
+    stored: bytes | memoryview,
+    seal: PackSeal | None,
+) -> bytes | memoryview:
+    """Return what the codec made, of a record's stored bytes.
+
+    Raises:
+        IntegrityError: they are not what was sealed for this place as this object.
+    """
+    if seal is None:
+        return stored
+    fields = RecordFields(kind, location.codec, location.plain_size, object_id)
+    try:
+        return seal.open_record(location.offset, fields, stored)
+    except IntegrityError as error:
+        message = f"object {object_id.hex()} is damaged: {error}"
+        raise IntegrityError(message) from error
 
 
 def run_end(locations: Sequence[Location], start: int) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from cas.pack_reader import pack_blob_name
 from cas.packfile import (
     HEADER_SIZE,
     Footer,
+    PackHeader,
     PackKind,
     ReadAt,
     RecordPlace,
@@ -39,9 +40,11 @@ from cas.packfile import (
     read_footer,
     scan,
     torn_at,
+    unseal,
 )
 from cas.packs import locations_of, open_pack_name, open_pack_pattern
 from cas.processes import Process
+from cas.sealing import PackSeal
 from cas.stores.base import BlobStore
 from cas.trees import TreeShape
 
@@ -122,6 +125,7 @@ class Recovery:
                 process,
                 pack.size,
                 len(places),
+                pack.key_number,
             ),
         )
         transaction.put_locations(locations_of(ordinal, places))
@@ -177,12 +181,9 @@ class Recovery:
             def read_at(offset: int, length: int) -> bytes:
                 return os.pread(descriptor, length, offset)
 
-            footer, is_sealed = self._footer(read_at, size, pack_id, is_open=is_open)
-            try:
-                kind, _ = decode_header(read_at(0, HEADER_SIZE))
-            except IntegrityError:
-                kind = _kind_of(footer.places)
-                _logger.exception("the header of %s is damaged; its records are used", path)
+            header = self._header(read_at, path)
+            seal, footer, is_sealed = self._footer(read_at, size, pack_id, header, is_open=is_open)
+            kind = _kind_of(footer.places) if header is None else header.kind
             journal: list[tuple[int, JournalEntry]] = []
             is_whole = True
             is_asked_for = footer.last_journal > after or not is_sealed
@@ -190,7 +191,7 @@ class Recovery:
                 if place.kind is Kind.JOURNAL:
                     stored = read_at(place.end - place.stored_size, place.stored_size)
                     try:
-                        journal.append((index, self._journal_entry(place, stored)))
+                        journal.append((index, self._journal_entry(place, stored, seal)))
                     except IntegrityError:
                         is_whole = False
                         _logger.exception("a journal record in %s is damaged", path)
@@ -200,26 +201,55 @@ class Recovery:
                 footer = Footer(footer.places, min(numbers, default=0), max(numbers, default=0))
                 torn_at = _torn_at(read_at, footer, journal) if is_open else None
         needed = [entry for _, entry in journal if entry.record.number > after]
-        return FoundPack(pack_id, kind, size, footer, needed, is_whole, is_sealed, torn_at)
+        return FoundPack(pack_id, kind, size, footer, needed, is_whole, is_sealed, torn_at, seal)
+
+    def _header(self, read_at: ReadAt, path: Path) -> PackHeader | None:
+        is_sealed = self._identifier.sealing is not None
+        try:
+            return decode_header(read_at(0, HEADER_SIZE), is_sealed=is_sealed)
+        except IntegrityError:
+            _logger.exception("the header of %s is damaged; its records are used", path)
+            return None
 
     def _footer(
-        self, read_at: ReadAt, size: int, pack_id: bytes, *, is_open: bool
-    ) -> tuple[Footer, bool]:
-        """Return what a pack holds, and whether it has a footer that says so.
+        self,
+        read_at: ReadAt,
+        size: int,
+        pack_id: bytes,
+        header: PackHeader | None,
+        *,
+        is_open: bool,
+    ) -> tuple[PackSeal | None, Footer, bool]:
+        """Return what seals a pack, what it holds, and whether it has a footer that says so.
 
         That of an open pack may be on the disk while what it tells of is not: it was not synced.
+        Where the header does not tell the key, or tells a wrong one, it is the one that opens
+        something.
         """
-        try:
-            footer = read_footer(read_at, size)
-        except IntegrityError:
-            footer = None
-        if footer is not None and not is_open:
-            return footer, True
-        scanned = scan(read_at, size, pack_id)
-        places = [place for place, stored in scanned if self._is_genuine(place, stored)]
-        if footer is not None and footer.places == places:
-            return footer, True
-        return Footer(places), False
+        for seal in self._seals(pack_id, header):
+            try:
+                footer = read_footer(read_at, size, seal)
+            except IntegrityError:
+                footer = None
+            if footer is not None and not is_open:
+                return seal, footer, True
+            scanned = scan(read_at, size, pack_id, seal)
+            places = [place for place, stored in scanned if self._is_genuine(place, stored, seal)]
+            if footer is not None and footer.places == places:
+                return seal, footer, True
+            if places or seal is None:
+                return seal, Footer(places), False
+        return next(self._seals(pack_id, header)), Footer([]), False
+
+    def _seals(self, pack_id: bytes, header: PackHeader | None) -> Iterator[PackSeal | None]:
+        """Yield what may open a pack, the likeliest first; None where nothing is encrypted."""
+        sealing = self._identifier.sealing
+        if sealing is None:
+            yield None
+            return
+        number = 0 if header is None else header.key_number
+        seals = list(sealing.candidates(pack_id))
+        yield from sorted(seals, key=lambda seal: seal.key_number != number)
 
     def _find(self, transaction: WriteTransaction, dead: AbstractSet[bytes]) -> list[FoundPack]:
         """Seal and enter the packs of dead processes, wherever they left them."""
@@ -249,16 +279,20 @@ class Recovery:
         self.enter(transaction, found)
         return [found]
 
-    def _is_genuine(self, place: RecordPlace, stored: bytes) -> bool:
+    def _is_genuine(self, place: RecordPlace, stored: bytes, seal: PackSeal | None) -> bool:
         """Whether a record that a scan found is what its id says."""
         try:
-            plaintext = decompress(place.codec, stored, place.plain_size, limit=PLAIN_SIZE_LIMIT)
+            opened = unseal(seal, place, stored)
+            plaintext = decompress(place.codec, opened, place.plain_size, limit=PLAIN_SIZE_LIMIT)
         except CasError:
             return False
         return self._identifier.identify(place.kind, plaintext) == place.id
 
-    def _journal_entry(self, place: RecordPlace, stored: bytes) -> JournalEntry:
-        encoded = decompress(place.codec, stored, place.plain_size, limit=PLAIN_SIZE_LIMIT)
+    def _journal_entry(
+        self, place: RecordPlace, stored: bytes, seal: PackSeal | None
+    ) -> JournalEntry:
+        opened = unseal(seal, place, stored)
+        encoded = decompress(place.codec, opened, place.plain_size, limit=PLAIN_SIZE_LIMIT)
         if self._identifier.identify(Kind.JOURNAL, encoded) != place.id:
             message = f"journal record {place.id.hex()} is damaged"
             raise IntegrityError(message)
@@ -305,10 +339,10 @@ def _cut(path: Path, size: int) -> None:
 
 def _seal(path: Path, pack: FoundPack) -> FoundPack:
     """Make a pack of what is sound in an open pack's file, and sync it."""
-    footer = encode_footer(pack.footer)
+    footer = encode_footer(pack.footer, pack.seal)
     with StoreErrors(), path.open("r+b") as file:
         if not pack.is_sealed:
-            file.write(encode_header(pack.kind, pack.id))
+            file.write(encode_header(pack.kind, pack.id, pack.key_number))
             file.truncate(pack.end)
             file.seek(pack.end)
             file.write(footer)

@@ -1,4 +1,7 @@
-"""Refs: small mutable objects, one per volume, that name its newest commit."""
+"""Refs: small mutable objects, one per volume, that name its newest commit.
+
+In an encrypted repository they are sealed, and called by a keyed hash of the volume's id.
+"""
 
 from __future__ import annotations
 
@@ -46,10 +49,10 @@ def read_ref(store: BlobStore, identifier: Identifier, volume_id: bytes) -> Ref 
         IntegrityError: the ref is damaged.
     """
     try:
-        stored, _ = store.read(_name(volume_id))
+        stored, _ = store.read(ref_name(identifier, volume_id))
     except NotFoundError:
         return None
-    return _decode(identifier, stored, _name(volume_id))
+    return _decode(identifier, stored, ref_name(identifier, volume_id))
 
 
 def read_refs(store: BlobStore, identifier: Identifier) -> list[Ref]:
@@ -59,13 +62,30 @@ def read_refs(store: BlobStore, identifier: Identifier) -> list[Ref]:
         IntegrityError: a ref is damaged.
     """
     names = [name for name, _ in store.list("refs")]
-    return [_decode(identifier, store.read(name)[0], name) for name in names]
+    return [read_named_ref(store, identifier, name) for name in names]
 
 
-def volumes_with_refs(store: BlobStore) -> list[bytes]:
-    """Return the ids of the volumes that have a ref, which may be damaged."""
+def read_named_ref(store: BlobStore, identifier: Identifier, name: str) -> Ref:
+    """Return the ref of this name in the store.
+
+    Raises:
+        NotFoundError: there is none any more.
+        IntegrityError: the ref is damaged.
+    """
+    return _decode(identifier, store.read(name)[0], name)
+
+
+def volumes_with_refs(store: BlobStore, identifier: Identifier) -> list[bytes]:
+    """Return the ids of the volumes that have a ref, which may be damaged.
+
+    Of a damaged ref that was encrypted, nobody knows whose it is: it is not among them.
+    """
     found = []
     for name, _ in store.list("refs"):
+        if identifier.sealing is not None:
+            with suppress(NotFoundError, IntegrityError):
+                found.append(read_named_ref(store, identifier, name).volume_id)
+            continue
         with suppress(ValueError):  # half a digit too many: no ref of ours
             found.append(bytes.fromhex(name.rpartition("/")[2]))
     return found
@@ -73,36 +93,54 @@ def volumes_with_refs(store: BlobStore) -> list[bytes]:
 
 def move_ref(store: BlobStore, identifier: Identifier, ref: Ref) -> None:
     """Make this the volume's ref; durable when this returns."""
-    payload = encode(ref)
-    stored = identifier.identify(Kind.REF, payload) + payload
+    name = ref_name(identifier, ref.volume_id)
+    stored = encode_ref(identifier, ref)
     while True:
         try:
-            _, token = store.read(_name(ref.volume_id))
+            _, token = store.read(name)
         except NotFoundError:
             token = None
         try:
-            store.replace(_name(ref.volume_id), stored, token)
+            store.replace(name, stored, token)
         except ConflictError:
             continue
         return
 
 
-def delete_ref(store: BlobStore, volume_id: bytes) -> None:
+def delete_ref(store: BlobStore, identifier: Identifier, volume_id: bytes) -> None:
     """Remove a volume's ref; nothing happens where there is none."""
-    store.delete(_name(volume_id))
+    store.delete(ref_name(identifier, volume_id))
 
 
-def _name(volume_id: bytes) -> str:
-    return f"refs/{volume_id.hex()}"
+def ref_name(identifier: Identifier, volume_id: bytes) -> str:
+    """Return the name of a volume's ref in the store."""
+    sealing = identifier.sealing
+    shown = volume_id if sealing is None else sealing.name("ref", volume_id)
+    return f"refs/{shown.hex()}"
+
+
+def encode_ref(identifier: Identifier, ref: Ref) -> bytes:
+    """Return a ref's bytes as the store keeps them."""
+    payload = encode(ref)
+    stored = identifier.identify(Kind.REF, payload) + payload
+    if identifier.sealing is None:
+        return stored
+    return identifier.sealing.seal(ref_name(identifier, ref.volume_id).encode(), stored)
 
 
 def _decode(identifier: Identifier, stored: bytes, name: str) -> Ref:
+    if identifier.sealing is not None:
+        try:
+            stored = identifier.sealing.open(name.encode(), stored)
+        except IntegrityError as error:
+            message = f"{name} is damaged: {REPAIR_HINT}"
+            raise IntegrityError(message) from error
     payload = stored[_DIGEST_SIZE:]
     if identifier.identify(Kind.REF, payload) != stored[:_DIGEST_SIZE]:
         message = f"{name} is damaged: {REPAIR_HINT}"
         raise IntegrityError(message)
     ref = decode(payload, Ref)
-    if _name(ref.volume_id) != name:
+    if ref_name(identifier, ref.volume_id) != name:
         message = f"{name} is the ref of another volume: {REPAIR_HINT}"
         raise IntegrityError(message)
     return ref

@@ -23,13 +23,11 @@ from cas.contents import ContentKeys
 from cas.disk import StoreErrors, sync_directory
 from cas.edits import Edit
 from cas.errors import AlreadyExistsError, CasError, NotFoundError
-from cas.formats import (
-    RepositoryConfig,
-    decode_config,
-)
+from cas.formats import RepositoryConfig
 from cas.history import HistoryIndex, HistoryKeys
-from cas.ids import Identifier, Kind
+from cas.ids import Kind
 from cas.journal_replay import Loss
+from cas.keys import OpenKeys, RepositoryKey, Unlock, open_keys
 from cas.locks import LockKeys, LockTable
 from cas.nodes import NodeStore
 from cas.objects import Entry, decode
@@ -65,7 +63,14 @@ class Repository:
     `upkeep` are for `cas.maintenance`.
     """
 
-    def __init__(self, store: BlobStore, clock: Clock, losses: list[Loss] | None = None) -> None:
+    def __init__(
+        self,
+        store: BlobStore,
+        clock: Clock,
+        losses: list[Loss] | None = None,
+        unlock: Unlock | None = None,
+    ) -> None:
+        self._keys = read_keys(store, unlock)
         with ExitStack() as parts:
             self._open(store, clock, parts, losses)
             parts.pop_all()  # nothing has failed: they stay open until `close`
@@ -73,7 +78,7 @@ class Repository:
     def _open(
         self, store: BlobStore, clock: Clock, parts: ExitStack, losses: list[Loss] | None
     ) -> None:
-        self.config: RepositoryConfig = read_config(store)
+        self.config: RepositoryConfig = self._keys.config
         self.location = store.location
         self._store = store
         self._clock = clock
@@ -83,10 +88,10 @@ class Repository:
             open_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             for directory in (self._local, self._local.parent):
                 sync_directory(directory)  # or a power cut takes the open packs' directory
-        identifier = Identifier()
+        identifier = self._keys.identifier
         shape = TreeShape(self.config.tree_seed)
         with opening(self._local):
-            self._catalog = Catalog(self._local / "catalog")
+            self._catalog = Catalog(self._local / "catalog", identifier.sealing)
             with ExitStack() as failing:
                 failing.callback(self._catalog.close)
                 self._process = Process(self._catalog, self._local / "processes", clock)
@@ -94,7 +99,14 @@ class Repository:
             parts.callback(self._process.let_go)
             parts.callback(self._catalog.close)
             parts.callback(self._process.close)
-        chunks = ChunkStore(self._catalog, store, identifier, open_directory, self._process.id)
+        chunks = ChunkStore(
+            self._catalog,
+            store,
+            identifier,
+            open_directory,
+            self._process.id,
+            self._keys.chunk_seed,
+        )
         self._chunks = chunks
         self._nodes = NodeStore(self._catalog, chunks)
         self._registry = Registry(self._nodes)
@@ -168,6 +180,11 @@ class Repository:
         return self.config.identity
 
     @property
+    def key(self) -> RepositoryKey | None:
+        """What opens this repository in another process; None where it is not encrypted."""
+        return self._keys.key
+
+    @property
     def registry(self) -> Volume:
         """The reserved volume of users, tokens, volumes and grants; its files are records."""
         return Volume(self.engine, REGISTRY_INFO)
@@ -180,7 +197,7 @@ class Repository:
     def content_keys(self) -> ContentKeys:
         """Return what a linked device needs to compute the ids of its own files."""
         key = self._chunks.identifier.key
-        return ContentKeys(key(Kind.CHUNK), key(Kind.FILE_NODE))
+        return ContentKeys(key(Kind.CHUNK), key(Kind.FILE_NODE), self._keys.chunk_seed)
 
     def volumes(self) -> list[VolumeInfo]:
         """Return the volumes, by name."""
@@ -312,19 +329,23 @@ class Repository:
         self._process.close(leaves_packs=self._chunks.open_packs.leaves_packs)
 
 
-def read_config(store: BlobStore) -> RepositoryConfig:
-    """Return a repository's config.
+def read_keys(store: BlobStore, unlock: Unlock | None) -> OpenKeys:
+    """Return what a repository computes with, by its config.
 
     Raises:
         NotFoundError: there is no repository.
+        WrongKeyError: it is encrypted, and does not open.
         FormatError: it was made by a newer program, or is damaged.
     """
-    try:
-        document, _ = store.read(CONFIG_NAME)
-    except NotFoundError as error:
-        message = f"there is no repository at {store.location}: make one with `casdav init`"
-        raise NotFoundError(message) from error
-    return decode_config(document)
+
+    def read() -> bytes:
+        try:
+            return store.read(CONFIG_NAME)[0]
+        except NotFoundError as error:
+            message = f"there is no repository at {store.location}: make one with `casdav init`"
+            raise NotFoundError(message) from error
+
+    return open_keys(read, unlock)
 
 
 def local_directory(store: BlobStore) -> tuple[Path, bool]:

@@ -39,7 +39,7 @@ def find_starts(
 ) -> dict[bytes, Start]:
     """Return where each volume goes on from: its ref's commit, else the newest that can be read."""
     starts: dict[bytes, Start] = {}
-    found = volumes_with_refs(store)
+    found = volumes_with_refs(store, chunks.identifier)
     covered = covered_journal(store, chunks)
     for volume_id in found:
         try:
@@ -49,7 +49,11 @@ def find_starts(
                 starts[volume_id] = Start(ref.commit, commit, covered)
         except CasError as error:
             losses.append(Loss(volume_id, f"an older commit has to do: {error}"))
-    newest = _newest_commits(catalog, chunks) if covered == 0 or len(starts) < len(found) else {}
+    unknown = sum(1 for _ in store.list("refs")) - len(found)
+    if unknown > 0:
+        losses.append(Loss(b"", f"{unknown} refs cannot be read: older commits have to do"))
+    is_short = covered == 0 or unknown > 0 or len(starts) < len(found)
+    newest = _newest_commits(catalog, chunks) if is_short else {}
     for volume_id, (commit_id, commit) in newest.items():
         start = starts.get(volume_id)
         if start is None or start.commit.last_sequence < commit.last_sequence:

@@ -61,14 +61,14 @@ class Scratch:
         now_ns = self._clock.now_ns()
         with self._catalog.read() as reading:
             expired = [
-                k for k, row in reading.scratch_rows() if _EXPIRY.unpack_from(row)[0] <= now_ns
+                (key, row)
+                for key, row in reading.scratch_rows()
+                if _EXPIRY.unpack_from(row)[0] <= now_ns
             ]
         if expired:
             with self._catalog.write() as transaction:
-                for key in expired:
-                    row = transaction.scratch(key)
-                    if row is not None and _EXPIRY.unpack_from(row)[0] <= now_ns:
-                        transaction.delete_scratch(key)
+                for key, row in expired:
+                    transaction.delete_scratch_row(key, row)
         return len(expired)
 
     def _get(self, transaction: ReadTransaction, key: bytes) -> bytes | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.encrypted import encrypted_environment
 from tests.support.seaweed import (
     CREDENTIALS,
     Bucket,
@@ -69,6 +70,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(_FOREIGN_PREFIXES):
             monkeypatch.delenv(name)
+    for name, value in encrypted_environment().items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from cas.catalog.transactions import ReadTransaction, WriteTransaction
 from cas.disk import require_free_space
 from cas.errors import REBUILD_HINT, CasError, IntegrityError, StoreError, StoreFullError
 from cas.formats import MiB
+from cas.sealing import Sealing
 
 _MAP_SIZE: Final = 256 * 1024 * MiB
 """Address space, not disk: the file grows with what is in it."""
@@ -37,10 +38,11 @@ class _Transaction:
     A class, as a generator for each of the many transactions of a request costs more than they.
     """
 
-    __slots__ = ("_shared", "_transaction")
+    __slots__ = ("_sealing", "_shared", "_transaction")
 
-    def __init__(self, shared: _Shared) -> None:
+    def __init__(self, shared: _Shared, sealing: Sealing | None) -> None:
         self._shared = shared
+        self._sealing = sealing
 
     def _begin(self, *, write: bool) -> lmdb.Transaction[bytes]:
         try:
@@ -54,7 +56,7 @@ class _Reading(_Transaction, AbstractContextManager[ReadTransaction]):
     __slots__ = ()
 
     def __enter__(self) -> ReadTransaction:
-        return ReadTransaction(self._begin(write=False), self._shared.tables)
+        return ReadTransaction(self._begin(write=False), self._shared.tables, self._sealing)
 
     def __exit__(
         self,
@@ -70,7 +72,8 @@ class _Writing(_Transaction, AbstractContextManager[WriteTransaction]):
     __slots__ = ()
 
     def __enter__(self) -> WriteTransaction:
-        transaction = WriteTransaction(self._begin(write=True), self._shared.tables)
+        begun = self._begin(write=True)
+        transaction = WriteTransaction(begun, self._shared.tables, self._sealing)
         self._shared.make_room()
         return transaction
 
@@ -146,14 +149,17 @@ os.register_at_fork(after_in_child=_renew_lock)
 class Catalog:
     """The catalog in one directory. May be shared by threads; of no use after a fork."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, sealing: Sealing | None = None) -> None:
         """Open the catalog, making an empty one where there is none.
+
+        With `sealing`, its rows are sealed that tell of names, changes, states or locks.
 
         Raises:
             StoreError: the directory cannot be written.
             IntegrityError: the file there is damaged; it can be rebuilt from the packs.
         """
         self._directory = directory
+        self._sealing = sealing
         self._pid = os.getpid()
         self._key = str(directory.resolve())
         with _open_lock, mapped_errors():
@@ -182,7 +188,7 @@ class Catalog:
     def read(self) -> AbstractContextManager[ReadTransaction]:
         """Look at one state of the catalog. Short: it keeps old pages from being used again."""
         self._refuse_fork()
-        return _Reading(self._shared)
+        return _Reading(self._shared, self._sealing)
 
     def write(self, *, reserve: int = 0) -> AbstractContextManager[WriteTransaction]:
         """Change the catalog; one writer at a time over all processes. An exception undoes it.
@@ -195,7 +201,7 @@ class Catalog:
         self._refuse_fork()
         if reserve:
             require_free_space(self._directory, 0, reserve)
-        return _Writing(self._shared)
+        return _Writing(self._shared, self._sealing)
 
     def sync(self) -> None:
         """Return once all transactions so far would survive a power cut.

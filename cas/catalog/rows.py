@@ -110,7 +110,7 @@ class PackRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A pack that the catalog knows, by its random id.
 
     `process` is the id of the process that has it open; `size` in bytes and `records` are known
-    once it is sealed.
+    once it is sealed. `key_number` is that of the key that encrypts it, 0 where none does.
     """
 
     id: bytes
@@ -119,6 +119,7 @@ class PackRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     process: bytes = b""
     size: int = 0
     records: int = 0
+    key_number: int = 0
 
 
 class Head(msgspec.Struct, array_like=True, frozen=True, gc=False):

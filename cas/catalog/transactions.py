@@ -21,7 +21,9 @@ from cas.catalog.rows import (
     encode_row,
     pack_of_location,
 )
+from cas.catalog.sealed_rows import HEADS, JOURNAL, LOCKS, NURSERY, SealedRows
 from cas.catalog.tables import TABLE_NAMES, Tables
+from cas.sealing import Sealing
 
 if TYPE_CHECKING:
     from lmdb import Transaction, _Database
@@ -40,7 +42,13 @@ _SEALING: Final = b"sealing"
 class ReadTransaction:
     """One state of the catalog; valid inside the `with` block that made it."""
 
-    def __init__(self, transaction: Transaction[bytes], tables: Tables) -> None:
+    def __init__(
+        self,
+        transaction: Transaction[bytes],
+        tables: Tables,
+        sealing: Sealing | None = None,
+    ) -> None:
+        self._sealed = SealedRows(sealing)
         self._transaction = transaction
         self._tables = tables
         self._generation: int | None = None  # asked for with every node that is kept
@@ -76,7 +84,9 @@ class ReadTransaction:
         """Return the bytes of a tree node that is in the nursery, or None."""
         get = self._transaction.get
         node = get(node_id, db=self._tables.nursery_even)
-        return get(node_id, db=self._tables.nursery_odd) if node is None else node
+        if node is None:
+            node = get(node_id, db=self._tables.nursery_odd)
+        return None if node is None else self._sealed.open(NURSERY + node_id, node)
 
     def generation(self) -> int:
         """Return the number of the nursery's current generation."""
@@ -121,7 +131,7 @@ class ReadTransaction:
     def head(self, volume_id: bytes) -> Head | None:
         """Return the volume's newest state, or None where there is no such volume."""
         row = self.head_row(volume_id)
-        return None if row is None else decode_row(row, Head)
+        return None if row is None else self._head(volume_id, row)
 
     def head_row(self, volume_id: bytes) -> bytes | None:
         """Return what stands for the volume's newest state: other bytes after every change."""
@@ -129,7 +139,7 @@ class ReadTransaction:
 
     def heads(self) -> list[tuple[bytes, Head]]:
         """Return the newest state of every volume, by volume id."""
-        return [(key, decode_row(row, Head)) for key, row in self._rows(self._tables.heads)]
+        return [(key, self._head(key, row)) for key, row in self._rows(self._tables.heads)]
 
     def history(self) -> HistoryTables:
         """Return the tables that find changes."""
@@ -157,8 +167,8 @@ class ReadTransaction:
 
     def journal(self, after: int = 0) -> Iterator[bytes]:
         """Yield the journal records beyond number `after` that no commit holds yet."""
-        for _, row in self._rows(self._tables.journal, start=_NUMBER.pack(after + 1)):
-            yield row
+        for key, row in self._rows(self._tables.journal, start=_NUMBER.pack(after + 1)):
+            yield self._sealed.open(JOURNAL + key, row)
 
     def first_journal(self) -> int | None:
         """Return the number of the oldest journal record that no commit holds, if there is one."""
@@ -181,14 +191,15 @@ class ReadTransaction:
 
     def lock(self, key: bytes) -> bytes | None:
         """Return the lock record under this path key, or None."""
-        return self._transaction.get(key, db=self._tables.locks)
+        record = self._transaction.get(key, db=self._tables.locks)
+        return None if record is None else self._sealed.open(LOCKS + key, record)
 
     def locks(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Yield the lock records whose key begins with the prefix, with their keys."""
         for key, row in self._rows(self._tables.locks, start=prefix):
             if not key.startswith(prefix):
                 return
-            yield key, row
+            yield key, self._sealed.open(LOCKS + key, row)
 
     def has_locks(self) -> bool:
         """Return whether there is any lock at all."""
@@ -196,14 +207,16 @@ class ReadTransaction:
 
     def lock_key(self, token: bytes) -> bytes | None:
         """Return the path key of the lock with this token, or None."""
-        return self._transaction.get(token, db=self._tables.lock_tokens)
+        return self._transaction.get(self._sealed.token_key(token), db=self._tables.lock_tokens)
 
     def scratch(self, key: bytes) -> bytes | None:
         """Return the scratch value under this key, or None."""
-        return self._transaction.get(key, db=self._tables.scratch)
+        return self._sealed.open_scratch(
+            key, self._transaction.get(self._sealed.scratch_key(key), db=self._tables.scratch)
+        )
 
     def scratch_rows(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield all scratch keys and values."""
+        """Yield all rows as they are kept; their first 8 bytes are as they were put."""
         return self._rows(self._tables.scratch)
 
     def counts(self) -> dict[str, int]:
@@ -212,6 +225,9 @@ class ReadTransaction:
             name.decode(): self._entries(table)
             for name, table in zip(TABLE_NAMES, self._tables, strict=True)
         }
+
+    def _head(self, volume_id: bytes, row: bytes) -> Head:
+        return decode_row(self._sealed.open(HEADS + volume_id, row), Head)
 
     def _rows(self, table: _Database, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         with self._transaction.cursor(db=table) as cursor:
@@ -273,7 +289,8 @@ class WriteTransaction(ReadTransaction):
 
     def put_young_node(self, node_id: bytes, node: bytes) -> None:
         """Keep a tree node in the current generation of the nursery."""
-        self._transaction.put(node_id, node, db=self._nursery(self.generation()))
+        row = self._sealed.seal(NURSERY + node_id, node)
+        self._transaction.put(node_id, row, db=self._nursery(self.generation()))
 
     def open_generation(self) -> None:
         """Begin a new generation of the nursery; the one that takes its table must be empty."""
@@ -291,7 +308,8 @@ class WriteTransaction(ReadTransaction):
 
     def put_head(self, volume_id: bytes, head: Head) -> None:
         """Set a volume's newest state."""
-        self._transaction.put(volume_id, encode_row(head), db=self._tables.heads)
+        row = self._sealed.seal(HEADS + volume_id, encode_row(head))
+        self._transaction.put(volume_id, row, db=self._tables.heads)
 
     def delete_head(self, volume_id: bytes) -> None:
         """Forget a volume's newest state; nothing happens where there is none."""
@@ -315,7 +333,9 @@ class WriteTransaction(ReadTransaction):
 
     def put_journal(self, number: int, record_id: bytes, record: bytes) -> None:
         """Append the journal record that becomes the newest."""
-        self._transaction.put(_NUMBER.pack(number), record, db=self._tables.journal, append=True)
+        key = _NUMBER.pack(number)
+        row = self._sealed.seal(JOURNAL + key, record)
+        self._transaction.put(key, row, db=self._tables.journal, append=True)
         self.set_journal_end(number, record_id)
 
     def set_journal_end(self, number: int, record_id: bytes) -> None:
@@ -340,9 +360,9 @@ class WriteTransaction(ReadTransaction):
 
     def put_lock(self, key: bytes, record: bytes, tokens: Iterable[bytes]) -> None:
         """Keep the lock record under its path key; the tokens find it."""
-        self._transaction.put(key, record, db=self._tables.locks)
+        self._transaction.put(key, self._sealed.seal(LOCKS + key, record), db=self._tables.locks)
         for token in tokens:
-            self._transaction.put(token, key, db=self._tables.lock_tokens)
+            self._transaction.put(self._sealed.token_key(token), key, db=self._tables.lock_tokens)
 
     def delete_lock(self, key: bytes) -> None:
         """Forget the lock record under this path key."""
@@ -350,15 +370,22 @@ class WriteTransaction(ReadTransaction):
 
     def delete_lock_token(self, token: bytes) -> None:
         """Forget a lock token."""
-        self._transaction.delete(token, db=self._tables.lock_tokens)
+        self._transaction.delete(self._sealed.token_key(token), db=self._tables.lock_tokens)
 
     def put_scratch(self, key: bytes, value: bytes) -> None:
         """Keep a scratch value."""
-        self._transaction.put(key, value, db=self._tables.scratch)
+        kept = self._sealed.scratch_key(key)
+        row = self._sealed.seal_scratch(key, value)
+        self._transaction.put(kept, row, db=self._tables.scratch)
 
     def delete_scratch(self, key: bytes) -> None:
         """Forget a scratch value."""
-        self._transaction.delete(key, db=self._tables.scratch)
+        self._transaction.delete(self._sealed.scratch_key(key), db=self._tables.scratch)
+
+    def delete_scratch_row(self, kept: bytes, row: bytes) -> None:
+        """Forget a row that `scratch_rows` has shown, if it is still the same."""
+        if self._transaction.get(kept, db=self._tables.scratch) == row:
+            self._transaction.delete(kept, db=self._tables.scratch)
 
     def _set_state(self, ordinal: int, state: PackState) -> None:
         pack = self.pack(ordinal)

@@ -107,7 +107,7 @@ class _Check:
         with self._engine.catalog.read() as transaction:
             found = {volume_id for volume_id, _ in transaction.heads()}
             dropped = self._dropped(transaction)
-        found.update(volumes_with_refs(self._engine.store))
+        found.update(volumes_with_refs(self._engine.store, self._engine.chunks.identifier))
         found -= {REGISTRY_ID, *dropped}  # the next collection removes what there is of those
         for volume_id in found:
             labels.setdefault(volume_id, f"deleted:{volume_id.hex()}")

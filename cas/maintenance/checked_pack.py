@@ -10,12 +10,14 @@ from cas.errors import IntegrityError
 from cas.pack_reader import PackFile, StoredPack
 from cas.packfile import RecordPlace
 from cas.packs import location_of
+from cas.sealing import PackSeal
 
 
 class CheckedPack(NamedTuple):
     """A pack that was looked at: its bytes, and the records that it says it holds.
 
     `has_footer` is False where that is missing or damaged and the records were scanned for.
+    `seal` opens what is encrypted.
     """
 
     ordinal: int
@@ -24,6 +26,7 @@ class CheckedPack(NamedTuple):
     size: int
     places: list[RecordPlace]
     has_footer: bool
+    seal: PackSeal | None = None
 
     @property
     def is_open(self) -> bool:

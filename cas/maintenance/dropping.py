@@ -101,9 +101,9 @@ class Dropping:
         Raises:
             StoreError: the disk failed; the next collection goes on.
         """
-        store = self._engine.store
-        for volume_id in self._dropped.intersection(volumes_with_refs(store)):
-            delete_ref(store, volume_id)
+        store, identifier = self._engine.store, self._engine.chunks.identifier
+        for volume_id in self._dropped.intersection(volumes_with_refs(store, identifier)):
+            delete_ref(store, identifier, volume_id)
         for volume_id in self._dropped:
             self._forget_history(volume_id)
 

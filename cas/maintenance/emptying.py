@@ -14,7 +14,8 @@ from cas.ids import ObjectId
 from cas.maintenance.liveness import Liveness
 from cas.pack_reader import StoredPack, pack_blob_name
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record, RecordPlace, read_footer
-from cas.records import open_record
+from cas.records import open_record, unsealed
+from cas.sealing import PackSeal
 from cas.stores.base import ByteRange
 from cas.volume import Engine
 
@@ -83,7 +84,8 @@ class Emptying:
         """
         name = pack_blob_name(row.id)
         try:
-            return read_footer(StoredPack(self._store, name).read_at, row.size).places
+            seal = self._seal(row)
+            return read_footer(StoredPack(self._store, name).read_at, row.size, seal).places
         except NotFoundError as error:
             message = f"{name} is missing"
             raise IntegrityError(message) from error
@@ -97,6 +99,7 @@ class Emptying:
             IntegrityError: one is damaged.
         """
         damage: IntegrityError | None = None
+        seal = self._seal(row)
         for batch in self._live(ordinal, places):
             start = batch[0][1].offset
             last = batch[-1][1]
@@ -105,9 +108,10 @@ class Emptying:
             records = []
             for object_id, location in batch:
                 at = location.offset - start + RECORD_OVERHEAD
-                stored = region[at : at + location.stored_size]
+                stored: bytes | memoryview = region[at : at + location.stored_size]
                 try:
-                    open_record(self._identifier, location.kind, object_id, location, stored)
+                    stored = unsealed(location.kind, object_id, location, stored, seal)
+                    open_record(self._identifier, location.kind, object_id, location, stored, None)
                 except IntegrityError as error:
                     damage = error
                     continue
@@ -117,6 +121,10 @@ class Emptying:
                 self.copied_size += sum(RECORD_OVERHEAD + len(each.stored) for each in records)
         if damage is not None:
             raise damage
+
+    def _seal(self, row: PackRow) -> PackSeal | None:
+        sealing = self._identifier.sealing
+        return None if sealing is None else sealing.pack(row.id, row.key_number)
 
     def _live(
         self, ordinal: int, places: list[RecordPlace]
@@ -165,5 +173,5 @@ class Emptying:
         return found
 
 
-def _record(object_id: ObjectId, location: Location, stored: memoryview) -> Record:
+def _record(object_id: ObjectId, location: Location, stored: bytes | memoryview) -> Record:
     return Record(location.kind, object_id, location.plain_size, location.codec, stored)

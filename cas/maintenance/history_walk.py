@@ -19,7 +19,7 @@ from cas.maintenance.walk import Reference, Walk
 from cas.nodes import ReadNodes
 from cas.objects import Entry, decode
 from cas.paths import Names
-from cas.refs import Ref, read_ref
+from cas.refs import Ref, read_ref, ref_name
 from cas.registry import REGISTRY_INFO, head_of
 from cas.reliance import Pin
 from cas.snapshots import Snapshot, iterate_snapshots
@@ -93,7 +93,8 @@ class HistoryWalk:
             return newest
         if ref is None:
             if head.commit and self._head(volume_id).commit == head.commit:
-                message = f"the ref of {label} is missing, refs/{volume_id.hex()}"
+                name = ref_name(self._engine.chunks.identifier, volume_id)
+                message = f"the ref of {label} is missing, {name}"
                 self._report(Damage(DamageKind.MISSING, message))
         elif not self._is_ahead(ref):
             if ref.commit not in newest:

@@ -270,23 +270,24 @@ class PackTable:
         )
         size = file.size()
         name = f"pack {row.id.hex()}"
+        seal = self._engine.chunks.reader.seal(ordinal)
         try:
-            kind, pack_id = decode_header(file.read_at(0, HEADER_SIZE))
-            if (kind, pack_id) != (row.kind, row.id):
+            header = decode_header(file.read_at(0, HEADER_SIZE), is_sealed=seal is not None)
+            if header != (row.kind, row.id, row.key_number):
                 message = f"the header of {name} is that of another pack"
                 found.append(Damage(DamageKind.DAMAGED, message, row.id))
         except (IntegrityError, FormatError) as error:
             message = f"the header of {name} cannot be read: {error}"
             found.append(Damage(DamageKind.DAMAGED, message, row.id))
         try:
-            places = read_footer(file.read_at, size).places
+            places = read_footer(file.read_at, size, seal).places
         except (IntegrityError, FormatError) as error:
             if row.state is not PackState.OPEN:
                 message = f"the footer of {name} cannot be read: {error}"
                 found.append(Damage(DamageKind.DAMAGED, message, row.id))
-            places = [place for place, _ in scan(file.read_at, size, row.id)]
-            return CheckedPack(ordinal, row, file, size, places, has_footer=False)
-        return CheckedPack(ordinal, row, file, size, places, has_footer=True)
+            places = [place for place, _ in scan(file.read_at, size, row.id, seal)]
+            return CheckedPack(ordinal, row, file, size, places, has_footer=False, seal=seal)
+        return CheckedPack(ordinal, row, file, size, places, has_footer=True, seal=seal)
 
     def _compare(self, pack: CheckedPack, found: list[Damage]) -> bool:
         """Compare the pack's records with the catalog's rows; False if the pack has moved on."""

@@ -20,8 +20,8 @@ from cas.errors import CasError, NotFoundError
 from cas.ids import Kind, ObjectId
 from cas.maintenance.checked_pack import CheckedPack
 from cas.pack_reader import pack_blob_name
-from cas.packfile import RECORD_OVERHEAD, PackKind, Record, RecordPlace
-from cas.records import open_record
+from cas.packfile import RECORD_OVERHEAD, PackKind, Record, RecordPlace, unseal
+from cas.records import open_record, unsealed
 from cas.volume import Engine
 
 QUARANTINE: Final = "quarantine"
@@ -58,7 +58,8 @@ class Quarantine:
         for first in range(0, len(sound), _COPIED_AT_ONCE):
             records = []
             for place in sound[first : first + _COPIED_AT_ONCE]:
-                stored = pack.file.read_at(place.offset + RECORD_OVERHEAD, place.stored_size)
+                found = pack.file.read_at(place.offset + RECORD_OVERHEAD, place.stored_size)
+                stored = unseal(pack.seal, place, found)
                 records.append(Record(place.kind, place.id, place.plain_size, place.codec, stored))
             self._engine.chunks.open_packs.write(kind, records)
 
@@ -136,15 +137,18 @@ class Quarantine:
             transaction.forget_pack(ordinal)
         self._engine.chunks.let_go_of_removed()
 
-    def _second_try(self, held: Held) -> tuple[int, int, bytes] | None:
-        """Return plain size, codec and stored bytes of an object, if it can be read now."""
+    def _second_try(self, held: Held) -> tuple[int, int, bytes | memoryview] | None:
+        """Return plain size, codec and what that made of an object, if it can be read now."""
         location = held.location
         identifier = self._engine.chunks.identifier
+        reader = self._engine.chunks.reader
         with suppress(CasError):
-            stored = self._engine.chunks.reader.read(
+            seal = reader.seal(location.pack)
+            found = reader.read(
                 location.pack, location.offset + RECORD_OVERHEAD, location.stored_size
             )
-            open_record(identifier, location.kind, held.id, location, stored)
+            stored = unsealed(location.kind, held.id, location, found, seal)
+            open_record(identifier, location.kind, held.id, location, stored, None)
             return location.plain_size, location.codec, stored
         if location.kind is Kind.TREE_NODE:
             with self._engine.catalog.read() as transaction:

@@ -18,7 +18,7 @@ from cas.errors import CasError, StoreError
 from cas.formats import PLAIN_SIZE_LIMIT, MiB
 from cas.ids import Identifier
 from cas.maintenance.checked_pack import CheckedPack
-from cas.packfile import RECORD_OVERHEAD, RecordPlace, is_record_sound
+from cas.packfile import RECORD_OVERHEAD, RecordPlace, is_record_sound, unseal
 
 _READ_SIZE: Final = 4 * MiB
 _PLAIN_SIZE: Final = MiB
@@ -61,7 +61,7 @@ def read_pack(pack: CheckedPack, identifier: Identifier) -> ReadPack:
             if error.transient:
                 raise
             length = _read_singly(pack, first, stop, buffer[: end - start])
-        reader = _Batch(pack.row.id, buffer[:length], start, identifier, bad)
+        reader = _Batch(pack, buffer[:length], start, identifier, bad)
         reader.check(pack.places, first, stop)
     bad.sort()
     return ReadPack(pack, bad, sum(place.plain_size for place in pack.places))
@@ -98,13 +98,14 @@ class _Batch:
 
     def __init__(
         self,
-        pack_id: bytes,
+        pack: CheckedPack,
         region: memoryview,
         start: int,
         identifier: Identifier,
         bad: list[BadRecord],
     ) -> None:
-        self._pack_id = pack_id
+        self._pack_id = pack.row.id
+        self._seal = pack.seal
         self._region = region
         self._start = start
         self._identifier = identifier
@@ -120,8 +121,10 @@ class _Batch:
             place = places[number]
             kind, object_id, offset, stored_size, plain_size, codec = place
             at = offset - start
-            if not is_record_sound(region, at, place, self._pack_id):
+            if not is_record_sound(region, at, place, self._pack_id, self._seal):
                 self._bad.append(BadRecord(number, "its bytes fail their check"))
+            elif self._seal is not None:
+                self._check_alone(number, place)
             elif codec == Codec.ZSTD and plain_size <= PLAIN_SIZE_LIMIT:
                 frames.append((number, place))
                 waiting += plain_size
@@ -161,8 +164,8 @@ class _Batch:
     def _check_alone(self, number: int, place: RecordPlace) -> None:
         """Check a record as a reader does."""
         at = place.offset - self._start + RECORD_OVERHEAD
-        stored = self._region[at : at + place.stored_size]
         try:
+            stored = unseal(self._seal, place, self._region[at : at + place.stored_size])
             plaintext = decompress(place.codec, stored, place.plain_size, limit=PLAIN_SIZE_LIMIT)
         except CasError as error:
             self._bad.append(BadRecord(number, str(error)))

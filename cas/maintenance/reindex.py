@@ -13,12 +13,13 @@ from cas.disk import StoreErrors
 from cas.errors import FormatError, IntegrityError, InvalidError, LockedError
 from cas.ids import Identifier
 from cas.journal_replay import Loss
+from cas.keys import Unlock
 from cas.maintenance.history_walk import volume_names
 from cas.pack_reader import StoredPack
 from cas.packfile import HEADER_SIZE, decode_header, read_footer
 from cas.processes import live_processes, opening
-from cas.refs import read_ref, volumes_with_refs
-from cas.repository import Repository, local_directory, read_config
+from cas.refs import read_named_ref
+from cas.repository import Repository, local_directory, read_keys
 from cas.stores.base import BlobStore
 from cas.stores.opening import open_store
 
@@ -49,26 +50,28 @@ class RebuiltIndex(NamedTuple):
     losses: list[str]
 
 
-def look_at_source(location: str | Path) -> RebuildSource:
+def look_at_source(location: str | Path, *, unlock: Unlock | None = None) -> RebuildSource:
     """Return what the catalog would be rebuilt from. Changes nothing, and needs no catalog.
 
     Raises:
         NotFoundError: there is no repository.
+        WrongKeyError: it is encrypted, and does not open with what `unlock` returned.
         StoreError: it cannot be read.
     """
     store, local = _store_of(location)
+    identifier = read_keys(store, unlock).identifier
     open_packs = list((local / "open").glob("*.pack"))
     packs = list(store.list("packs"))
-    refs = volumes_with_refs(store)
+    refs = list(store.list("refs"))
     problems = []
     for name, size in packs:
         try:
-            _look_at_pack(store, name, size)
+            _look_at_pack(store, identifier, name, size)
         except (IntegrityError, FormatError) as error:
             problems.append(f"{name}: {error}")
-    for volume_id in refs:
+    for name, _ in refs:
         try:
-            read_ref(store, Identifier(), volume_id)
+            read_named_ref(store, identifier, name)
         except (IntegrityError, FormatError) as error:
             problems.append(str(error))
     size = sum(size for _, size in packs) + sum(path.stat().st_size for path in open_packs)
@@ -77,7 +80,11 @@ def look_at_source(location: str | Path) -> RebuildSource:
 
 
 def rebuild_index(
-    location: str | Path, *, give_up: bool = False, clock: Clock | None = None
+    location: str | Path,
+    *,
+    give_up: bool = False,
+    clock: Clock | None = None,
+    unlock: Unlock | None = None,
 ) -> RebuiltIndex:
     """Make the catalog anew from packs, refs and journal, whatever is the matter with the old one.
 
@@ -86,12 +93,15 @@ def rebuild_index(
 
     Raises:
         LockedError: another process has the repository open.
+        WrongKeyError: the repository is encrypted, and does not open.
         IntegrityError: something acknowledged cannot be read; the old catalog is as it was.
         StoreError: the disk failed or is full; likewise.
     """
     store, local = _store_of(location)
+    keys = read_keys(store, unlock)  # before anything is set aside
     losses: list[Loss] | None = [] if give_up else None
-    with _aside(local), Repository(store, clock or SystemClock(), losses) as repository:
+    clock = clock or SystemClock()
+    with _aside(local), Repository(store, clock, losses, keys.unlock) as repository:
         with repository.engine.catalog.read() as transaction:
             counts = transaction.counts()
         labels = volume_names(repository.engine, lambda _: None)
@@ -131,13 +141,14 @@ def _aside(local: Path) -> Iterator[None]:
 
 def _store_of(location: str | Path) -> tuple[BlobStore, Path]:
     store = open_store(location)
-    read_config(store)
     if store.local_path("packs/00/00") is None:
         raise InvalidError(f"{store.location} has its catalog in memory alone")
     return store, local_directory(store)[0]
 
 
-def _look_at_pack(store: BlobStore, name: str, size: int) -> None:
+def _look_at_pack(store: BlobStore, identifier: Identifier, name: str, size: int) -> None:
     pack = StoredPack(store, name)
-    decode_header(pack.read_at(0, HEADER_SIZE))
-    read_footer(pack.read_at, size)
+    sealing = identifier.sealing
+    header = decode_header(pack.read_at(0, HEADER_SIZE), is_sealed=sealing is not None)
+    seal = None if sealing is None else sealing.pack(header.id, header.key_number)
+    read_footer(pack.read_at, size, seal)

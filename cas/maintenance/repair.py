@@ -22,7 +22,7 @@ from cas.maintenance.reading import read_pack
 from cas.maintenance.watching import DamageWatcher
 from cas.packfile import RecordPlace
 from cas.packs import location_of
-from cas.refs import read_ref
+from cas.refs import read_ref, ref_name
 from cas.repository import Repository
 from cas.volume import Engine
 
@@ -125,7 +125,7 @@ class _Repair:
             except CasError:
                 is_there = False
             if not is_there:
-                self._report.refs.append(f"refs/{volume_id.hex()}")
+                self._report.refs.append(ref_name(self._identifier, volume_id))
 
     def _find_hurt(self, watcher: DamageWatcher) -> dict[int, _Hurt]:
         """Read all packs; return the sealed ones that are damaged, and the missing ones."""

@@ -207,8 +207,9 @@ class _Replication:
 
     def _journal_end_of(self, ordinal: int, row: PackRow, after: int) -> tuple[int, bytes]:
         pack = StoredPack(self._source, pack_blob_name(row.id))
+        seal = self._engine.chunks.reader.seal(ordinal)
         try:
-            footer = read_footer(pack.read_at, row.size)
+            footer = read_footer(pack.read_at, row.size, seal)
         except IntegrityError:
             return (0, b"")  # it will not be copied
         if footer.last_journal <= after:
@@ -218,7 +219,9 @@ class _Replication:
             if place.kind is Kind.JOURNAL:
                 stored = pack.read_at(place.offset + RECORD_OVERHEAD, place.stored_size)
                 location = location_of(ordinal, number, place)
-                encoded = open_record(self._identifier, place.kind, place.id, location, stored)
+                encoded = open_record(
+                    self._identifier, place.kind, place.id, location, stored, seal
+                )
                 newest = max(newest, (decode(encoded, JournalRecord).number, bytes(place.id)))
         return newest
 
@@ -256,6 +259,6 @@ class _Replication:
         kept = {ref.volume_id for ref in refs}
         for ref in old_refs:
             if ref.volume_id not in kept:
-                delete_ref(self._target, ref.volume_id)
+                delete_ref(self._target, self._identifier, ref.volume_id)
         for name in extra:
             self._target.delete(name)

@@ -180,13 +180,13 @@ class Walk:
                     return young
             self._break(kind, object_id, found)
             return None
+        chunks = self._engine.chunks
         try:
-            stored = self._engine.chunks.reader.read(
+            seal = chunks.reader.seal(location.pack)
+            stored = chunks.reader.read(
                 location.pack, location.offset + RECORD_OVERHEAD, location.stored_size
             )
-            return bytes(
-                open_record(self._engine.chunks.identifier, kind, object_id, location, stored)
-            )
+            return bytes(open_record(chunks.identifier, kind, object_id, location, stored, seal))
         except CasError as error:
             (now,) = self._packs.find([object_id])
             if now != location:  # it has been moved meanwhile

@@ -35,10 +35,12 @@ from cas import (
     journal,
     journal_replay,
     kept,
+    keys,
     objects,
     packfile,
     refs,
     registry,
+    sealing,
     snapshots,
     trees,
 )
@@ -66,6 +68,7 @@ STRUCTS: Final[dict[str, type[msgspec.Struct]]] = {
     "VolumeRecord": registry.VolumeRecord,
     "KeptStates": kept.KeptStates,
     "DroppedVolume": dropped.DroppedVolume,
+    "KeyRing": keys.KeyRing,
 }
 ENUMS: Final[dict[str, type[IntEnum]]] = {
     "Ids": ids.Kind,
@@ -229,17 +232,29 @@ def default_of(field: msgspec.structs.FieldInfo) -> str:
     return "empty" if field.default in {b"", ""} else repr(field.default)
 
 
-def test_the_config_table_is_the_struct_of_the_code() -> None:
-    stated = {row["field"]: code(row["default"]) for row in tables("Config")[0]}
-    fields = msgspec.structs.fields(formats.RepositoryConfig)
+@pytest.mark.parametrize(
+    ("heading", "struct_type"),
+    [
+        ("Config", formats.RepositoryConfig),
+        ("Config of an encrypted repository", formats.EncryptedConfig),
+        ("Key slot", formats.KeySlot),
+    ],
+)
+def test_the_config_table_is_the_struct_of_the_code(
+    heading: str, struct_type: type[msgspec.Struct]
+) -> None:
+    stated = {row["field"]: code(row["default"]) for row in tables(heading)[0]}
     assert stated == {
-        field.name: "required"
-        if field.required
-        else "empty"
-        if field.default is msgspec.NODEFAULT
-        else str(field.default)
-        for field in fields
+        field.name: "required" if field.required else json_default_of(field)
+        for field in msgspec.structs.fields(struct_type)
     }
+
+
+def json_default_of(field: msgspec.structs.FieldInfo) -> str:
+    if field.default is msgspec.NODEFAULT:
+        members = cast("Callable[[], list[str]]", field.default_factory)()
+        return f"{members[0]}` alone" if members else "empty"
+    return str(field.default) if field.default != "" else "empty"
 
 
 def test_derive_contexts_and_keys_give_the_ids_of_the_code() -> None:
@@ -251,6 +266,21 @@ def test_derive_contexts_and_keys_give_the_ids_of_the_code() -> None:
         assert key == hex_bytes(row["key"])
         identify = ids.Identifier().identify
         assert blake3(b"x", key=key).digest() == identify(ids.Kind[row["kind"]], b"x")
+
+
+def test_derive_contexts_of_encryption_are_those_of_the_code() -> None:
+    contexts = set[str]()
+    for heading in (
+        "Key slot",
+        "KeyRing",
+        "What comes from the root",
+        "Encrypted packs",
+        "Sealed values",
+    ):
+        contexts |= set(re.findall(r"casdav 2026-11-23 [a-z ]+", section(heading)))
+    in_code = [*vars(keys).values(), *vars(sealing).values()]
+    texts = {each.decode() if isinstance(each, bytes) else str(each) for each in in_code}
+    assert contexts == {text for text in texts if text.startswith("casdav 2026-11-23")}
 
 
 def test_the_footer_key_is_that_of_the_code() -> None:
@@ -400,7 +430,8 @@ def cuts_by_the_document(
     data: bytes, parameters: chunking.ChunkParameters, masks: tuple[int, int]
 ) -> list[int]:
     """Return where the document's own function cuts."""
-    gear = [int.from_bytes(hashlib.md5(bytes([i]) * 64).digest()[:8], "big") for i in range(256)]  # noqa: S324 - as the algorithm's table was made
+    table = [int.from_bytes(hashlib.md5(bytes([i]) * 64).digest()[:8], "big") for i in range(256)]  # noqa: S324 - as the algorithm's table was made
+    gear = [number ^ parameters.seed for number in table]
     function = re.search(r"```python\n(def next_length.*?)```", section("Chunking"), re.DOTALL)
     assert function is not None
     names: dict[str, object] = {"gear": gear}
@@ -414,12 +445,14 @@ def cuts_by_the_document(
     return ends
 
 
+@pytest.mark.parametrize("seed", [0, 2**63 - 12345])
 @pytest.mark.parametrize("column", ["ordinary", "paged"])
-def test_chunks_end_where_the_document_says(column: str) -> None:
+def test_chunks_end_where_the_document_says(column: str, seed: int) -> None:
     stated = {row["parameter"]: int(code(row[column]), 0) for row in tables("Chunking")[0]}
     sizes = (stated["average"], stated["minimum"], stated["maximum"])
     parameters = {"ordinary": chunking.ORDINARY, "paged": chunking.PAGED}[column]
     assert chunking.ChunkParameters(*sizes, stated["seed"]) == parameters
+    parameters = chunking.parameters_of_average(parameters.average, seed)
     data = seeded_bytes(7, 600_001) + bytes(70_000)
     masks = (stated["mask before average"], stated["mask after average"])
     expected = chunking.Chunker(parameters).cut(data, final=True)
@@ -552,7 +585,7 @@ def test_the_worked_example_is_written_by_the_code_byte_for_byte() -> None:
     for name, content in example_files().items():
         if not name.startswith("packs/"):
             continue
-        kind, pack_id = packfile.decode_header(content)
+        kind, pack_id, _ = packfile.decode_header(content)
         assert name == f"packs/{pack_id.hex()[:2]}/{pack_id.hex()}"
         footer = packfile.read_footer(reading(content), len(content))
         made = packfile.encode_header(kind, pack_id)
@@ -583,7 +616,7 @@ def test_the_table_of_the_examples_records_is_right() -> None:
     made = []
     for name, content in example_files().items():
         if name.startswith("packs/"):
-            kind, _ = packfile.decode_header(content)
+            kind, *_ = packfile.decode_header(content)
             footer = packfile.read_footer(reading(content), len(content))
             for p in footer.places:
                 numbers = [str(n) for n in (p.codec, p.stored_size, p.plain_size)]

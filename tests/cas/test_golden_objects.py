@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cas.formats import FORMAT_VERSION, decode_config
+from cas.formats import FORMAT_VERSION, RepositoryConfig, decode_config
 from cas.ids import Kind
 from cas.packfile import PackKind, decode_header, read_footer, scan
 from tests.golden import objects, regenerate_objects
@@ -32,7 +32,7 @@ def test_a_recorded_pack_can_still_be_read() -> None:
         def read_at(offset: int, length: int, content: bytes = content) -> bytes:
             return content[offset : offset + length]
 
-        assert decode_header(content) == (PackKind.DATA, bytes(range(16)))
+        assert decode_header(content) == (PackKind.DATA, bytes(range(16)), 0)
         footer = read_footer(read_at, size)
         assert [place.kind for place in footer.places] == [Kind.CHUNK, Kind.CHUNK, Kind.JOURNAL]
         assert [place for place, _ in scan(read_at, size, bytes(range(16)))] == footer.places
@@ -41,7 +41,9 @@ def test_a_recorded_pack_can_still_be_read() -> None:
 def test_a_recorded_config_can_still_be_read() -> None:
     for version in objects.recorded().values():
         (document,) = (vector.content for vector in version if vector.name == "config")
-        assert decode_config(bytes.fromhex(document)).tree_seed == 2**63 - 1
+        config = decode_config(bytes.fromhex(document))
+        assert isinstance(config, RepositoryConfig)
+        assert config.tree_seed == 2**63 - 1
 
 
 def test_a_recorded_version_is_not_written_again(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ class Disk:
         shutil.copytree(self._store, left, ignore=shutil.ignore_patterns("catalog"))
         for pack in (self._store / "local" / "open").iterdir():
             with pack.open("rb") as file:
-                kind, _ = decode_header(file.read(HEADER_SIZE))
+                kind, *_ = decode_header(file.read(HEADER_SIZE))
             if kind is PackKind.TREE:
                 size = self._synced.get(pack.stat().st_ino, 0)
                 os.truncate(left / pack.relative_to(self._store), size)

@@ -155,7 +155,7 @@ def killed_process(location: Path, *, answered: int, begun: int) -> tuple[Path, 
     assert killed.returncode == -signal.SIGKILL
     for pack in (location / "local" / "open").iterdir():
         content = pack.read_bytes()
-        kind, pack_id = decode_header(content[:HEADER_SIZE])
+        kind, pack_id, _ = decode_header(content[:HEADER_SIZE])
         if kind is PackKind.DATA:
             places = [place for place, _ in scan(_reader(content), len(content), pack_id)]
             return pack, places

@@ -16,16 +16,14 @@ from blake3 import blake3
 from msgspec import Struct, msgpack
 from xxhash import xxh3_64_intdigest
 
+from tests.support.independent_encryption import Ring, decrypted_pack, derived
+
 KINDS: Final = (
     *("CHUNK", "FILE_NODE", "TREE_NODE", "COMMIT"),
     *("ENTRY", "CHANGE_NODE", "JOURNAL", "REF"),
 )
 DIRECTORY, CHUNK_FILE, NODE_FILE = 1, 3, 4
 SECRET: Final = b"casdav: ids of a repository without encryption"
-KEYS: Final = {
-    name: blake3(SECRET, derive_key_context=f"casdav 2026-11-22 id {name}").digest()
-    for name in KINDS
-}
 FOOTER_KEY: Final = blake3(b"", derive_key_context="casdav 2026-11-22 pack footer").digest()
 HEADER: Final = struct.Struct("<8sHBB16s32sI")
 RECORD: Final = struct.Struct("<4sBBBBIII32sQ")
@@ -61,16 +59,30 @@ class FileNode(Struct, array_like=True):
 
 
 class IndependentReader:
-    """The volumes, directories and files of a closed repository in a directory."""
+    """The volumes, directories and files of a closed repository in a directory.
 
-    def __init__(self, directory: Path) -> None:
+    An encrypted one takes a passphrase (text) or the content of a key file.
+    """
+
+    def __init__(self, directory: Path, credential: str | bytes | None = None) -> None:
         config = json.loads((directory / "config").read_text())
         assert (config["format"], config["version"]) == ("casdav", 1)
-        assert [*config.get("incompatible", []), *config.get("read_features", [])] == []
+        features = [*config.get("incompatible", []), *config.get("read_features", [])]
+        self._ring = None
+        if credential is not None:
+            assert features == ["encrypted"]
+            self._ring = Ring(config, credential)
+        else:
+            assert features == []
+        secret = SECRET if self._ring is None else self._ring.root
+        self._keys = {name: derived(f"casdav 2026-11-22 id {name}", secret) for name in KINDS}
         self._directory = directory
         self._objects: dict[tuple[str, bytes], bytes] = {}
         for path in sorted(directory.glob("packs/*/*")):
-            for kind, object_id, plaintext in records_of(path.read_bytes(), path.name):
+            pack = path.read_bytes()
+            if self._ring is not None:
+                pack = decrypted_pack(pack, self._ring)
+            for kind, object_id, plaintext in records_of(pack, path.name):
                 self._objects[KINDS[kind - 1], object_id] = plaintext
 
     def volumes(self) -> dict[bytes, bytes]:
@@ -80,8 +92,12 @@ class IndependentReader:
 
     def root(self, volume_id: bytes) -> Entry:
         """Return the root of a volume's newest commit."""
-        stored = (self._directory / "refs" / volume_id.hex()).read_bytes()
-        assert blake3(stored[32:], key=KEYS["REF"]).digest() == stored[:32]
+        shown = volume_id if self._ring is None else self._ring.name(b"ref\0" + volume_id)
+        name = f"refs/{shown.hex()}"
+        stored = (self._directory / name).read_bytes()
+        if self._ring is not None:
+            stored = self._ring.value(name.encode(), stored)
+        assert blake3(stored[32:], key=self._keys["REF"]).digest() == stored[:32]
         ref = msgpack.decode(stored[32:])
         commit = msgpack.decode(self.load("COMMIT", ref[1]))
         assert (commit[0], ref[0], commit[5]) == (volume_id, volume_id, ref[2])
@@ -118,7 +134,7 @@ class IndependentReader:
     def load(self, kind: str, object_id: bytes) -> bytes:
         """Return an object's plaintext, checked against its id."""
         plaintext = self._objects[kind, object_id]
-        assert blake3(plaintext, key=KEYS[kind]).digest() == object_id
+        assert blake3(plaintext, key=self._keys[kind]).digest() == object_id
         return plaintext
 
     def _list_node(self, node_id: bytes) -> Iterator[tuple[bytes, Entry]]:
