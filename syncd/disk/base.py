@@ -1,23 +1,28 @@
-"""The base tree: what this device and the server last agreed on, path by path."""
+"""The base tree: what this device and the server last agreed on, node by node."""
 
 from __future__ import annotations
 
 import os
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import cas
 from syncd.disk.database import Database
-from syncd.disk.folder import split
-from syncd.disk.items import Item, Known
+from syncd.disk.items import Item
 from syncd.disk.signatures import Signature
+from syncd.trees import ROOT, EmptyTree, Node
 
 _SIGNATURE: Final = struct.Struct("<QQQQ")
+_ROOT_NODE: Final = EmptyTree().get(ROOT)
 _WRAP: Final = (1 << 64) - 1
 _HALF: Final = 1 << 63
-_COLUMNS: Final = "kind, content, size, mtime_ns, executable, signature"
-_Row = tuple[int, bytes, int, int, int, bytes | None]
+_NODE: Final = "parent, name, kind, content, size, mtime_ns, executable"
+_BELOW: Final = """
+    WITH RECURSIVE inside (id) AS (
+        SELECT id FROM base WHERE parent = ?
+        UNION ALL SELECT base.id FROM base JOIN inside ON base.parent = inside.id)
+"""
 
 
 def pack_signature(signature: Signature) -> bytes:
@@ -38,139 +43,139 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >= _HALF else value
 
 
+class Row(NamedTuple):
+    """What a walk compares first of a name in a folder. `signature` is packed."""
+
+    node: int
+    kind: int
+    signature: bytes | None
+
+
 class Base:
-    """The base tree in a database. Thread-safe."""
+    """The base in a database, a tree as `syncd.trees` has it. Thread-safe.
+
+    Beside each node stands the signature that the disk showed when it held the node's item: None
+    where the file has to be read again.
+    """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
-    def get(self, path: str) -> Known | None:
-        """Return what is known of a path, None where nothing is."""
-        with self._database.reading() as connection:
+    def get(self, node: int) -> Node | None:
+        """Return a node, None where the tree has it not."""
+        if node == ROOT:
+            return _ROOT_NODE
+        with self.database.reading() as connection:
             row = connection.execute(
-                f"SELECT {_COLUMNS} FROM base WHERE folder = ? AND name = ?",  # noqa: S608
-                _key(path),
+                f"SELECT {_NODE} FROM base WHERE id = ?",  # noqa: S608 - a constant
+                (node,),
             ).fetchone()
-        return _known(row) if row else None
+        if row is None:
+            return None
+        parent, name, kind, content, size, mtime_ns, executable = row
+        item = Item(cas.EntryKind(kind), content, size, mtime_ns, bool(executable))
+        return Node(parent, os.fsdecode(name), item)
 
-    def children(self, folder: str) -> dict[str, Known]:
-        """Return what is known of the names in a folder; the empty path is the top."""
-        with self._database.reading() as connection:
+    def child(self, parent: int, name: str) -> int | None:
+        """Return which node has a name in a folder."""
+        with self.database.reading() as connection:
+            row = connection.execute(
+                "SELECT id FROM base WHERE parent = ? AND name = ?", (parent, os.fsencode(name))
+            ).fetchone()
+        return row[0] if row else None
+
+    def children(self, parent: int) -> Iterator[tuple[str, int]]:
+        """Yield names and nodes of a folder, as they were when the first was asked for."""
+        for name, row in self.rows(parent).items():
+            yield name, row.node
+
+    def rows(self, parent: int) -> dict[str, Row]:
+        """Return what there is in a folder, by name."""
+        with self.database.reading() as connection:
             rows = connection.execute(
-                f"SELECT name, {_COLUMNS} FROM base WHERE folder = ?",  # noqa: S608
-                (os.fsencode(folder),),
+                "SELECT name, id, kind, signature FROM base WHERE parent = ?", (parent,)
             ).fetchall()
-        return {os.fsdecode(row[0]): _known(row[1:]) for row in rows}
+        return {os.fsdecode(name): Row(*rest) for name, *rest in rows}
 
-    def signatures_by_name(self, folder: str) -> dict[str, tuple[int, bytes | None]]:
-        """Return kind and packed signature of all in a folder: what a walk compares first."""
-        with self._database.reading() as connection:
+    def row(self, node: int) -> Row | None:
+        """Return what a walk compares first of one node."""
+        with self.database.reading() as connection:
+            row = connection.execute(
+                "SELECT id, kind, signature FROM base WHERE id = ?", (node,)
+            ).fetchone()
+        return Row(*row) if row else None
+
+    def rows_below(self, node: int) -> list[Row]:
+        """Return all that is below a node, in no order."""
+        with self.database.reading() as connection:
             rows = connection.execute(
-                "SELECT name, kind, signature FROM base WHERE folder = ?", (os.fsencode(folder),)
+                f"{_BELOW} SELECT id, kind, signature FROM base WHERE id IN inside",  # noqa: S608
+                (node,),
             ).fetchall()
-        return {os.fsdecode(name): (kind, signature) for name, kind, signature in rows}
+        return [Row(*row) for row in rows]
 
-    def below(self, path: str) -> Iterator[tuple[str, Known]]:
-        """Yield all below a folder, in the order of folder and name; the empty path is the top.
+    def signature(self, node: int) -> Signature | None:
+        """Return a node's signature, None where it has to be read again or is not there."""
+        row = self.row(node)
+        return unpack_signature(row.signature) if row and row.signature else None
 
-        What is written meanwhile may be among it or not.
-        """
-        last: tuple[bytes, bytes] = (b"", b"")
-        while True:
-            condition, values = _range(path)
-            with self._database.reading() as connection:
-                rows = connection.execute(
-                    f"SELECT folder, name, {_COLUMNS} FROM base"  # noqa: S608
-                    f" WHERE ({condition}) AND (folder, name) > (?, ?)"
-                    " ORDER BY folder, name LIMIT 4096",
-                    (*values, *last),
-                ).fetchall()
-            for row in rows:
-                yield _path(row[0], row[1]), _known(row[2:])
-            if not rows:
-                return
-            last = rows[-1][:2]
+    def put(self, node: int, new: Node, signature: Signature | None) -> None:
+        """Remember a node, at its place or another one."""
+        self.put_all([(node, new, signature)])
 
-    def put(self, path: str, known: Known) -> None:
-        """Remember what is at a path now."""
-        self.put_all([(path, known)])
-
-    def put_all(self, items: Iterable[tuple[str, Known]]) -> None:
-        """Remember what is at many paths now."""
-        with self._database.transaction() as connection:
+    def put_all(self, nodes: Iterable[tuple[int, Node, Signature | None]]) -> None:
+        """Remember nodes; among them some may change places."""
+        rows = [_row(*node) for node in nodes]
+        with self.database.transaction() as connection:
+            # Out of the way first: for a moment two would have one place.
             connection.executemany(
-                "REPLACE INTO base VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                ((*_key(path), *_row(known)) for path, known in items),
+                "UPDATE base SET parent = -1, name = CAST(id AS BLOB) WHERE id = ?",
+                ((row[0],) for row in rows),
             )
+            connection.executemany("REPLACE INTO base VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def remove(self, path: str) -> None:
-        """Forget a path and all below it."""
-        condition, values = _range(path)
-        with self._database.transaction() as connection:
-            connection.execute("DELETE FROM base WHERE folder = ? AND name = ?", _key(path))
-            connection.execute(f"DELETE FROM base WHERE {condition}", values)  # noqa: S608
-
-    def move(self, path: str, new_path: str) -> None:
-        """Give a path, and all below it, another name; what was there is forgotten."""
-        self.remove(new_path)
-        old, new = os.fsencode(path), os.fsencode(new_path)
-        condition, values = _range(path)
-        with self._database.transaction() as connection:
+    def set_signature(self, node: int, signature: Signature | None) -> None:
+        """Remember how a node looks now; None to have it read again."""
+        with self.database.transaction() as connection:
             connection.execute(
-                "UPDATE base SET folder = ?, name = ? WHERE folder = ? AND name = ?",
-                (*_key(new_path), *_key(path)),
-            )
-            connection.execute(
-                "UPDATE base SET folder = CAST(? || substr(folder, ?) AS BLOB)"  # noqa: S608
-                f" WHERE {condition}",
-                (new, len(old) + 1, *values),
+                "UPDATE base SET signature = ? WHERE id = ?",
+                (pack_signature(signature) if signature else None, node),
             )
 
-    def count(self, path: str = "") -> tuple[int, int]:
-        """Return how many files and links there are below a folder, and their bytes."""
-        condition, values = _range(path)
-        with self._database.reading() as connection:
+    def remove(self, node: int) -> None:
+        """Forget a node and all below it."""
+        with self.database.transaction() as connection:
+            connection.execute(f"{_BELOW} DELETE FROM base WHERE id IN inside", (node,))  # noqa: S608
+            connection.execute("DELETE FROM base WHERE id = ?", (node,))
+
+    def last_node(self) -> int:
+        """Return the greatest number that a node has."""
+        with self.database.reading() as connection:
+            (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM base").fetchone()
+        return int(last)
+
+    def count(self) -> tuple[int, int]:
+        """Return how many files and links there are, and their bytes."""
+        with self.database.reading() as connection:
             files, size = connection.execute(
-                "SELECT count(*), coalesce(sum(size), 0) FROM base"  # noqa: S608
-                f" WHERE ({condition}) AND kind != ?",
-                (*values, cas.EntryKind.DIRECTORY),
+                "SELECT count(*), coalesce(sum(size), 0) FROM base WHERE kind != ?",
+                (int(cas.EntryKind.DIRECTORY),),
             ).fetchone()
         return files, size
 
 
-def _key(path: str) -> tuple[bytes, bytes]:
-    folder, name = split(path)
-    return os.fsencode(folder), os.fsencode(name)
-
-
-def _path(folder: bytes, name: bytes) -> str:
-    return os.fsdecode(folder + b"/" + name if folder else name)
-
-
-def _range(path: str) -> tuple[str, tuple[bytes, ...]]:
-    """Return the condition and its values for all rows below a folder."""
-    if not path:
-        return "folder >= ?", (b"",)
-    encoded = os.fsencode(path)
-    return "folder = ? OR (folder >= ? AND folder < ?)", (encoded, encoded + b"/", encoded + b"0")
-
-
-def _known(row: _Row) -> Known:
-    kind, content, size, mtime_ns, executable, signature = row
-    return Known(
-        Item(cas.EntryKind(kind), content, size, mtime_ns, bool(executable)),
-        unpack_signature(signature) if signature else None,
-    )
-
-
-def _row(known: Known) -> _Row:
-    item = known.item
-    signature = pack_signature(known.signature) if known.signature else None
+def _row(
+    node: int, new: Node, signature: Signature | None
+) -> tuple[int, int, bytes, int, bytes, int, int, int, bytes | None]:
+    item = new.item
     return (
+        node,
+        new.parent,
+        os.fsencode(new.name),
         int(item.kind),
         item.content,
         item.size,
         item.mtime_ns,
         int(item.is_executable),
-        signature,
+        pack_signature(signature) if signature else None,
     )

@@ -18,10 +18,10 @@ VERSION: Final = 1
 _DAMAGED: Final = ".damaged"
 _SCHEMA: Final = """
     CREATE TABLE IF NOT EXISTS base (
-        folder BLOB NOT NULL, name BLOB NOT NULL,
+        id INTEGER PRIMARY KEY, parent INTEGER NOT NULL, name BLOB NOT NULL,
         kind INTEGER NOT NULL, content BLOB NOT NULL, size INTEGER NOT NULL,
         mtime_ns INTEGER NOT NULL, executable INTEGER NOT NULL, signature BLOB,
-        PRIMARY KEY (folder, name)) WITHOUT ROWID;
+        UNIQUE (parent, name));
     CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS intents (id INTEGER PRIMARY KEY, step BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS displaced (
@@ -31,9 +31,7 @@ _SCHEMA: Final = """
         path BLOB PRIMARY KEY, reason TEXT NOT NULL, since_ns INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS conflicts (
         path BLOB PRIMARY KEY, original BLOB NOT NULL, at_ns INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS names (
-        folder BLOB NOT NULL, name BLOB NOT NULL, local BLOB NOT NULL,
-        PRIMARY KEY (folder, name)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS names (node INTEGER PRIMARY KEY, local BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS leftovers (path BLOB PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS log (
         id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, action TEXT NOT NULL, path BLOB NOT NULL,

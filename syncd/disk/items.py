@@ -1,11 +1,10 @@
-"""What was synced at a path, and how that looks on this disk."""
+"""What is synced of a name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cas
-from syncd.disk.signatures import Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +20,3 @@ class Item:
     size: int = 0
     mtime_ns: int = 0
     is_executable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What was last synced at a path.
-
-    `signature` is what the disk showed when it held the item; None where it has to be read again.
-    """
-
-    item: Item
-    signature: Signature | None = field(default=None)

@@ -12,29 +12,29 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import cas
-from syncd.disk.base import Base, pack_signature, unpack_signature
+from syncd.disk.base import Base, Row, pack_signature, unpack_signature
 from syncd.disk.dirty import Looks
 from syncd.disk.folder import Folder, split
-from syncd.disk.items import Known
 from syncd.disk.name_map import NameMap
 from syncd.disk.walk import Kind, Seen, list_folder, look, special_words
+from syncd.trees import ROOT
 
 
 class Difference(NamedTuple):
-    """Something that is new or looks different. Paths are the volume's.
+    """Something that is new or looks different, at a path of the volume.
 
-    `base_path` is where the base has it, None for what is new; another path where it was moved.
+    `node` is which one of the base it is, None for what is new. The base may have it elsewhere.
     """
 
     path: str
-    base_path: str | None
+    node: int | None
     seen: Seen
 
 
 class LocalMove(NamedTuple):
-    """Something that has another path; `base_path` is that in the base, before any move."""
+    """A node of the base that has another path."""
 
-    base_path: str
+    node: int
     path: str
 
 
@@ -45,7 +45,7 @@ class Differences:
     Attributes:
         changed: what has to be read: files that came or look different, links, new folders.
         moves: the topmost of what was moved, parents before what is in them.
-        vanished: paths of the base that are gone, the topmost of each; what was moved out of one
+        vanished: nodes of the base that are gone, the topmost of each; what was moved out of one
             of them is in `moves`.
         other_folders: folders that the base has too, but with another inode: somebody made them
             anew. Only their signatures are to be put into the base.
@@ -55,7 +55,7 @@ class Differences:
 
     changed: list[Difference] = field(default_factory=list)
     moves: list[LocalMove] = field(default_factory=list)
-    vanished: list[str] = field(default_factory=list)
+    vanished: list[int] = field(default_factory=list)
     other_folders: list[Difference] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     looked: int = 0
@@ -85,7 +85,7 @@ class Observer:
         self._is_left_out = is_left_out
 
     def observe(self, looks: Looks) -> Differences:
-        """Return what differs where one is to look.
+        """Return what differs where one is to look; paths there are those of the disk.
 
         Raises:
             OSError: the top of the folder cannot be listed.
@@ -97,6 +97,17 @@ class Observer:
             comparison.look_at(path, deep=False)
         comparison.follow_moves()
         return comparison.found
+
+
+class _Place(NamedTuple):
+    """A folder that is compared: its path in the volume and on the disk, its node in the base."""
+
+    path: str
+    disk_path: str
+    node: int
+
+
+_TOP: Final = _Place("", "", ROOT)
 
 
 class _Comparison:
@@ -112,190 +123,182 @@ class _Comparison:
         self._names = names
         self._is_left_out = is_left_out
         self.found = Differences()
-        self._new: deque[tuple[str, Seen]] = deque()
-        self._gone: dict[str, None] = {}
-        self._seen_paths: set[str] = set()
+        self._new: deque[tuple[_Place, Seen]] = deque()
+        self._gone: dict[int, None] = {}
+        self._met: set[str] = set()
 
-    def look_at(self, path: str, *, deep: bool) -> None:
+    def look_at(self, disk_path: str, *, deep: bool) -> None:
         """Compare one path, and all below it where that is asked for or it is new."""
-        if not path:
+        place = _TOP
+        for local in disk_path.split("/") if disk_path else ():
+            if place.node == _NOWHERE:
+                break  # the first folder on the way that the base has not: all in it is new
+            place = self._inner(place, local)
+        if place.node == ROOT:
             if deep:
-                self._compare_below("", "")
+                self._compare_below(_TOP)
             return
-        known = self._base.get(path)
-        if known is None:
-            path = self._topmost_new(path)
         try:
-            seen = look(self._folder, self._names.to_disk(path))
+            seen = look(self._folder, place.disk_path)
         except OSError as error:
-            self._tell(path, error)
+            self._tell(place.path, error)
             return
         self.found.looked += 1
+        row = self._base.row(place.node)
         if seen is None:
-            if known is not None:
-                self._gone[path] = None
-            return
-        row = _row(known) if known else None
-        if self._compare(path, path, seen, row) and deep:
-            self._compare_below(path, path)
+            if row is not None:
+                self._gone[place.node] = None
+        elif self._compare(place, seen, row) and deep:
+            self._compare_below(place)
 
-    def _topmost_new(self, path: str) -> str:
-        """Return the first of a path's folders that the base has not, or the path."""
-        names = path.split("/")
-        for count in range(1, len(names)):
-            folder = "/".join(names[:count])
-            if self._base.get(folder) is None:
-                return folder
-        return path
+    def _inner(self, place: _Place, local: str) -> _Place:
+        name = self._names.true_names(place.node, [local]).get(local, local)
+        node = self._base.child(place.node, name)
+        return _place_in(place, name, local, _NOWHERE if node is None else node)
 
-    def _compare(
-        self, path: str, base_path: str, seen: Seen, row: tuple[int, bytes | None] | None
-    ) -> bool:
-        """Compare a name with its row in the base; return whether both are folders."""
+    def _compare(self, place: _Place, seen: Seen, row: Row | None) -> bool:
+        """Compare something with its row in the base; return whether both are folders."""
         if row is None:
-            self._meet_new(path, seen)
+            self._meet_new(place, seen)
             return False
-        kind, signature = row
-        if seen.kind is Kind.SPECIAL:
-            self._gone[base_path] = None
-            self._meet_new(path, seen)
-            return False
-        if seen.kind is Kind.FOLDER and kind == cas.EntryKind.DIRECTORY:
-            if not _is_inode(signature, seen):
-                self.found.other_folders.append(Difference(path, base_path, seen))
+        is_folder = row.kind == cas.EntryKind.DIRECTORY
+        if seen.kind is Kind.FOLDER and is_folder:
+            if not _is_inode(row.signature, seen):
+                self.found.other_folders.append(Difference(place.path, row.node, seen))
             return True
-        if seen.kind is Kind.FOLDER or kind == cas.EntryKind.DIRECTORY:
-            self._gone[base_path] = None  # A folder in place of a file, or the other way round.
-            self._meet_new(path, seen)
-        elif signature is None or signature != pack_signature(seen.signature):
-            self._change(Difference(path, base_path, seen))
+        if seen.kind in {Kind.FOLDER, Kind.SPECIAL} or is_folder:
+            self._gone[row.node] = None  # A folder in place of a file, or the other way round.
+            self._meet_new(place, seen)
+        elif row.signature is None or row.signature != pack_signature(seen.signature):
+            self._change(Difference(place.path, row.node, seen))
         return False
 
-    def _meet_new(self, path: str, seen: Seen) -> None:
-        if path in self._seen_paths:
-            return
-        if self._is_left_out(path, seen.kind is Kind.FOLDER):
-            return
-        self._seen_paths.add(path)
-        if seen.kind is Kind.SPECIAL:
-            status = self._folder.status(self._names.to_disk(path))
-            self.found.problems[path] = f"{special_words(self._folder, status)} is not synced"
-        else:
-            self._new.append((path, seen))
-
     def _change(self, difference: Difference) -> None:
-        if difference.path not in self._seen_paths:
-            self._seen_paths.add(difference.path)
+        if difference.path not in self._met:
+            self._met.add(difference.path)
             self.found.changed.append(difference)
 
-    def _compare_below(self, top: str, base_top: str) -> None:
+    def _meet_new(self, place: _Place, seen: Seen) -> None:
+        if place.path in self._met or self._is_left_out(place.path, seen.kind is Kind.FOLDER):
+            return
+        self._met.add(place.path)
+        if seen.kind is Kind.SPECIAL:
+            what = special_words(self._folder, self._folder.status(place.disk_path))
+            self.found.problems[place.path] = f"{what} is not synced"
+        else:
+            self._new.append((place, seen))
+
+    def _compare_below(self, top: _Place) -> None:
         """Compare what is in a folder, and in all below it, with what the base has there."""
-        pending = [(top, base_top)]
+        pending = [top]
         while pending:
-            path, base_path = pending.pop()
+            place = pending.pop()
             try:
-                listed = list_folder(self._folder, self._names.to_disk(path))
+                listed = list_folder(self._folder, place.disk_path)
             except OSError as error:
-                if not path:
+                if not place.path:
                     raise
-                self._tell(path, error)
+                self._tell(place.path, error)
                 continue
             self.found.looked += len(listed)
-            rows = self._base.signatures_by_name(base_path)
-            true_names = self._names.true_names(path, listed)
-            prefix, base_prefix = _prefix(path), _prefix(base_path)
+            rows = self._base.rows(place.node)
+            true_names = self._names.true_names(place.node, listed)
             for local, seen in listed.items():
                 name = true_names.get(local, local)
                 row = rows.pop(name, None)
-                is_as_before = row is not None and row[1] == pack_signature(seen.signature)
+                is_as_before = row is not None and row.signature == pack_signature(seen.signature)
                 if is_as_before and seen.kind is not Kind.FOLDER:
                     continue  # most of all that there is
-                if self._compare(prefix + name, base_prefix + name, seen, row):
-                    pending.append((prefix + name, base_prefix + name))
-            for name in rows:
-                self._gone[base_prefix + name] = None
+                inner = _place_in(place, name, local, row.node if row else _NOWHERE)
+                if self._compare(inner, seen, row):
+                    pending.append(inner)
+            for row in rows.values():
+                self._gone[row.node] = None
 
     def follow_moves(self) -> None:
         """Find out which of the new is something that went elsewhere, and list the rest."""
-        self._drop_what_is_below_others()
         went = self._by_inode() if self._new else {}
         while self._new:
-            path, seen = self._new.popleft()
-            base_path = self._origin(seen, path, went)
-            if base_path is not None:
-                went.pop(seen.signature.inode)
-                self.found.moves.append(LocalMove(base_path, path))
-                self._gone.pop(base_path, None)
+            place, seen = self._new.popleft()
+            node = self._origin(seen, place, went)
+            if node is None:
+                self.found.changed.append(Difference(place.path, None, seen))
             else:
-                self.found.changed.append(Difference(path, None, seen))
+                went.pop(seen.signature.inode)
+                self.found.moves.append(LocalMove(node, place.path))
+                self._gone.pop(node, None)
             if seen.kind is Kind.FOLDER:
-                self._compare_below(path, base_path or _NOWHERE)
-        self._drop_what_is_below_others()
-        self.found.vanished = list(self._gone)
+                self._compare_below(place._replace(node=_NOWHERE if node is None else node))
+        moved = {move.node for move in self.found.moves}
+        self.found.vanished = [
+            node for node in self._gone if node not in moved and not self._is_below_gone(node)
+        ]
 
-    def _by_inode(self) -> dict[int, tuple[str, Known]]:
+    def _is_below_gone(self, node: int) -> bool:
+        found = self._base.get(node)
+        while found is not None and found.parent != ROOT:
+            if found.parent in self._gone:
+                return True
+            found = self._base.get(found.parent)
+        return False
+
+    def _by_inode(self) -> dict[int, Row]:
         """Return all that has vanished by its inode, what is below folders too."""
-        went: dict[int, tuple[str, Known]] = {}
+        went: dict[int, Row] = {}
         if not self._folder.has_lasting_inodes:
             return went
-        for path in self._gone:
-            known = self._base.get(path)
-            for inner, item in [(path, known), *self._base.below(path)]:
-                if item is not None and item.signature is not None:
-                    went.setdefault(item.signature.inode, (inner, item))
+        for node in self._gone:
+            top = self._base.row(node)
+            for row in [top, *self._base.rows_below(node)]:
+                if row is not None and row.signature is not None:
+                    went.setdefault(unpack_signature(row.signature).inode, row)
         return went
 
-    def _origin(self, seen: Seen, path: str, went: dict[int, tuple[str, Known]]) -> str | None:
-        """Return where something new was before, None where it was nowhere.
+    def _origin(self, seen: Seen, place: _Place, went: dict[int, Row]) -> int | None:
+        """Return which node something new is, None where it was nowhere.
 
         An inode is given to another file when its own is gone. So a file must look as before, and
         a folder must have something in it that it had.
         """
-        base_path, known = went.get(seen.signature.inode, (None, None))
-        if base_path is None or known is None or known.signature is None:
+        row = went.get(seen.signature.inode)
+        if row is None or row.signature is None:
             return None
-        is_folder = known.item.kind is cas.EntryKind.DIRECTORY
+        is_folder = row.kind == cas.EntryKind.DIRECTORY
         if (seen.kind is Kind.FOLDER) != is_folder:
             return None
-        if not is_folder:
-            return base_path if known.signature.holds_same(seen.signature) else None
-        return base_path if self._is_that_folder(path, base_path) else None
+        if is_folder:
+            return row.node if self._is_that_folder(place, row.node) else None
+        return row.node if unpack_signature(row.signature).holds_same(seen.signature) else None
 
-    def _is_that_folder(self, path: str, base_path: str) -> bool:
-        before = self._base.children(base_path)
+    def _is_that_folder(self, place: _Place, node: int) -> bool:
+        rows = self._base.rows(node)
         try:
-            now = list_folder(self._folder, self._names.to_disk(path))
+            listed = list_folder(self._folder, place.disk_path)
         except OSError:
             return False
+        true_names = self._names.true_names(node, listed)
         return any(
-            (known := before.get(name)) is not None
-            and known.signature is not None
-            and known.signature.is_same_file(seen.signature)
-            for name, seen in now.items()
+            (row := rows.get(true_names.get(local, local))) is not None
+            and _is_inode(row.signature, seen)
+            for local, seen in listed.items()
         )
-
-    def _drop_what_is_below_others(self) -> None:
-        self._gone = dict.fromkeys(_topmost(self._gone))
 
     def _tell(self, path: str, error: OSError) -> None:
         self.found.problems[path] = error.strerror or str(error)
 
 
-_NOWHERE: Final = "\0"
-"""The base path of what was nowhere before: no name is like this."""
+_NOWHERE: Final = -2
+"""Stands for the node of what the base has not; no node has this parent."""
 
 
-def _row(known: Known) -> tuple[int, bytes | None]:
-    signature = pack_signature(known.signature) if known.signature else None
-    return int(known.item.kind), signature
+def _place_in(place: _Place, name: str, local: str, node: int) -> _Place:
+    if not place.path:
+        return _Place(name, local, node)
+    return _Place(f"{place.path}/{name}", f"{place.disk_path}/{local}", node)
 
 
 def _is_inode(signature: bytes | None, seen: Seen) -> bool:
     return signature is not None and unpack_signature(signature).is_same_file(seen.signature)
-
-
-def _prefix(path: str) -> str:
-    return f"{path}/" if path else ""
 
 
 def _topmost(paths: Iterable[str]) -> list[str]:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import cas
 from syncd.disk.base import Base
 from syncd.disk.database import Database
 from syncd.disk.folder import Folder
+from syncd.disk.items import Item
 from syncd.disk.name_map import NameMap
 from syncd.disk.probing import probe
 from syncd.disk.steps import ChangedError, Install, MakeFolder, Move, RemoveFile, RemoveFolder
+from syncd.trees import ROOT, Node
 from tests.support.linked import Linked
 from tests.support.programs import as_root, can_be_root, needs
 
@@ -110,13 +113,13 @@ def test_the_disk_is_found_out_and_holds_the_names_that_it_gets(carried: Linked)
     names = NameMap(carried.database, Base(carried.database), abilities)
     wanted = ["Plain.txt", "what?.txt", "dot.", "aux", "x" * 300, "\udcff", "\u20ac" * 255]
     if abilities.folds_case:
-        from tests.syncd.test_local_names import FILE  # noqa: PLC0415 - one value
-
-        Base(carried.database).put("Plain.txt", FILE)
         wanted.append("plain.TXT")
-    for name in wanted:
-        local = names.assign(name)
+    base = Base(carried.database)
+    for node, name in enumerate(wanted, 1):
+        local = names.assign(ROOT, node, name)
         (outcome,) = carried.apply(Install(local, carried.stage(name.encode(errors="replace"))))
         assert outcome.failure is None, name
         assert local in carried.tree(), name
+        base.put(node, Node(ROOT, name, Item(cas.EntryKind.EMPTY_FILE)), None)
     assert len(carried.tree()) == len(wanted)
+    assert len(names.all()) >= 4

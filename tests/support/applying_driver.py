@@ -47,7 +47,7 @@ def change(linked: Linked) -> None:
     """Bring what a server has: `new`, another `edited`, `moved` elsewhere, and `gone` gone."""
 
     def record(_: list[Outcome]) -> None:
-        Base(linked.database).remove("gone")
+        Base(linked.database).remove(1)
 
     linked.apply(Install("folder/new", linked.stage(b"new")))
     linked.applier.apply(

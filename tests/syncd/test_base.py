@@ -12,27 +12,26 @@ from hypothesis import strategies as st
 import cas
 from syncd.disk.base import Base, pack_signature, unpack_signature
 from syncd.disk.database import Database, StateVersionError
-from syncd.disk.items import Item, Known
+from syncd.disk.items import Item
 from syncd.disk.signatures import COARSE_MARGIN_NS, FINE_MARGIN_NS, Signature, is_racy
+from syncd.trees import FOLDER, ROOT, Node, path_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 NUMBERS = st.integers(0, 2**64 - 1)
 TIMES = st.integers(-(2**63), 2**63 - 1)
 
 
-def file(content: bytes = b"c" * 32, signature: Signature | None = None) -> Known:
-    item = Item(cas.EntryKind.CHUNK_FILE, content, 5, -(10**18), is_executable=True)
-    return Known(item, signature)
-
-
-FOLDER = Known(Item(cas.EntryKind.DIRECTORY))
+FILE = Item(cas.EntryKind.CHUNK_FILE, b"c" * 32, 5, -(10**18), is_executable=True)
+SIGNATURE = Signature(1, 2, 3, 4)
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> Base:
-    return Base(Database(tmp_path / "state.sqlite"))
+def base(tmp_path: Path) -> Iterator[Base]:
+    with Database(tmp_path / "state.sqlite") as database:
+        yield Base(database)
 
 
 @given(NUMBERS, NUMBERS, TIMES, TIMES)
@@ -42,39 +41,37 @@ def test_a_signature_survives_as_bytes(inode: int, size: int, mtime: int, ctime:
 
 
 def test_what_is_put_is_there_under_any_name(base: Base) -> None:
-    known = file(signature=Signature(1, 2, 3, 4))
-    for path in ("a", "a/b", "a/\udcff\n", "ä/ë", "a b/c%_'\""):
-        base.put(path, known)
-        assert base.get(path) == known
-    assert base.get("a/c") is None
-    assert set(base.children("a")) == {"b", "\udcff\n"}
-    row = (int(cas.EntryKind.CHUNK_FILE), pack_signature(Signature(1, 2, 3, 4)))
-    assert base.signatures_by_name("a") == {"b": row, "\udcff\n": row}
-    base.put("a", FOLDER)
-    assert base.get("a") == FOLDER
+    base.put(1, Node(ROOT, "folder", FOLDER), SIGNATURE)
+    for number, name in enumerate(("b", "\udcff\n", "ä", "c%_'\"", "B"), 2):
+        base.put(number, Node(1, name, FILE), None)
+        assert base.get(number) == Node(1, name, FILE)
+        assert base.child(1, name) == number
+        assert path_of(base, number) == f"folder/{name}"
+    assert base.get(99) is None
+    assert base.child(1, "nothing") is None
+    assert dict(base.children(1)) == {"b": 2, "\udcff\n": 3, "ä": 4, "c%_'\"": 5, "B": 6}
+    assert base.rows(ROOT)["folder"].signature == pack_signature(SIGNATURE)
+    assert (base.signature(1), base.signature(2), base.signature(99)) == (SIGNATURE, None, None)
+    base.set_signature(2, SIGNATURE)
+    assert base.signature(2) == SIGNATURE
+    assert base.count() == (5, 25)
+    assert base.last_node() == 6
 
 
-def test_a_subtree_is_moved_removed_and_counted_without_its_neighbours(base: Base) -> None:
-    paths = ["a", "a/x", "a/x/y", "a.txt", "a0", "a0/z", "b", "a/x0", "a/x.y"]
-    base.put_all((path, file()) for path in paths)
-    base.move("a/x", "b/moved")
-    assert sorted(path for path, _ in base.below("")) == sorted(
-        ["a", "b/moved", "b/moved/y", "a.txt", "a0", "a0/z", "b", "a/x0", "a/x.y"]
-    )
-    base.put("a/x", FOLDER)
-    assert base.count("a") == (2, 10)
-    assert base.count() == (9, 45)
-    base.remove("a")
-    assert [path for path, _ in base.below("")] == ["a.txt", "a0", "b", "a0/z", "b/moved",
-                                                    "b/moved/y"]  # fmt: skip
-    base.move("a0", "b/moved")
-    assert [path for path, _ in base.below("b")] == ["b/moved", "b/moved/z"]
+def test_a_folder_moves_with_all_in_it_and_goes_with_all_in_it(base: Base) -> None:
+    for number, (parent, name) in enumerate([(0, "a"), (1, "x"), (2, "y"), (0, "b"), (2, "z")], 1):
+        base.put(number, Node(parent, name, FOLDER), None)
+    base.put(2, Node(4, "moved", FOLDER), None)
+    assert path_of(base, 3) == "b/moved/y"
+    assert sorted(row.node for row in base.rows_below(4)) == [2, 3, 5]
+    base.remove(4)
+    assert [base.get(node) is not None for node in range(6)] == [True, True] + [False] * 4
 
 
-def test_a_listing_goes_on_over_many_pages(base: Base) -> None:
-    base.put_all((f"{number % 7}/{number}", file()) for number in range(10_000))
-    assert len({path for path, _ in base.below("")}) == 10_000
-    assert len(list(base.below("3"))) == len(range(3, 10_000, 7))
+def test_two_nodes_change_places(base: Base) -> None:
+    base.put_all([(1, Node(ROOT, "a", FILE), None), (2, Node(ROOT, "b", FILE), None)])
+    base.put_all([(1, Node(ROOT, "b", FILE), None), (2, Node(ROOT, "a", FILE), None)])
+    assert dict(base.children(ROOT)) == {"a": 2, "b": 1}
 
 
 def test_a_transaction_happens_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -83,13 +80,14 @@ def test_a_transaction_happens_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
 
     def write_and_fail() -> None:
         with database.transaction():
-            base.put("a", file())
-            base.put("b", file())
+            base.put(1, Node(ROOT, "a", FILE), None)
+            base.put(2, Node(ROOT, "b", FILE), None)
             raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
         write_and_fail()
-    assert list(base.below("")) == []
+    assert dict(base.children(ROOT)) == {}
+    database.close()
 
 
 def test_a_damaged_state_is_put_aside(tmp_path: Path) -> None:
@@ -97,10 +95,10 @@ def test_a_damaged_state_is_put_aside(tmp_path: Path) -> None:
     path.write_bytes(b"no database" * 1000)
     with Database(path) as database:
         assert database.was_damaged
-        Base(database).put("a", file())
+        Base(database).put(1, Node(ROOT, "a", FILE), None)
     with Database(path) as database:
         assert not database.was_damaged
-        assert Base(database).get("a") == file()
+        assert Base(database).child(ROOT, "a") == 1
     assert (tmp_path / "state.sqlite.damaged").read_bytes().startswith(b"no database")
 
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 import cas
 from syncd.disk.base import Base
 from syncd.disk.database import Database
-from syncd.disk.items import Item, Known
+from syncd.disk.items import Item
 from syncd.disk.local_names import folded, length, local_name
 from syncd.disk.name_map import NameMap
 from syncd.disk.probing import ABLE
+from syncd.trees import FOLDER, ROOT, Node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,35 +78,29 @@ def base(tmp_path: Path) -> Iterator[Base]:
         yield Base(database)
 
 
-FILE = Known(Item(cas.EntryKind.EMPTY_FILE))
+FILE = Item(cas.EntryKind.EMPTY_FILE)
 
 
-def test_the_map_leads_both_ways_and_follows_its_folders(tmp_path: Path) -> None:
-    with Database(tmp_path / "state") as database:
-        base = Base(database)
-        names = NameMap(database, base, FOLDING)
-        assert names.to_disk("a/b") == "a/b"
-        base.put_all([("Folder", FILE), ("Folder/Read.me", FILE)])
-        assert names.assign("Folder/Read.me") == "Folder/Read.me"
-        first = names.assign("folder")
-        assert first.startswith("folder (name clash ")
-        second = names.assign("folder/x")
-        assert second == f"{first}/x"
-        base.put_all([("folder", FILE), ("folder/read.me", FILE)])
-        third = names.assign("folder/READ.ME")
-        assert third.startswith(f"{first}/READ (name clash ")
-        assert names.true_names("folder", ()) == {third.rpartition("/")[2]: "READ.ME"}
-        assert names.true_names("", [first]) == {first: "folder"}
-        assert [path for path, _ in names.all()] == ["folder", "folder/READ.ME"]
-        names.assign("elsewhere")
-        names.move("folder", "elsewhere")
-        assert names.to_disk("elsewhere/READ.ME") == f"elsewhere/{third.rpartition('/')[2]}"
-        assert NameMap(database, base, FOLDING).all() == names.all()
-        names.forget("elsewhere")
-        assert names.all() == []
+def test_the_map_leads_both_ways_and_stays_with_its_nodes(base: Base) -> None:
+    names = NameMap(base.database, base, FOLDING)
+    for node, parent, name in [(1, ROOT, "Folder"), (2, 1, "Read.me")]:
+        assert names.assign(parent, node, name) == name
+        base.put(node, Node(parent, name, FOLDER), None)
+    clash = names.assign(ROOT, 3, "folder")
+    assert clash.startswith("folder (name clash ")
+    base.put(3, Node(ROOT, "folder", FOLDER), None)
+    base.put(4, Node(3, "x", FILE), None)
+    assert names.path(base, 4) == f"{clash}/x"
+    assert names.true_names(ROOT, [clash, "Folder"]) == {clash: "folder"}
+    assert NameMap(base.database, base, FOLDING).all() == names.all() == [(3, clash)]
+    assert names.assign(ROOT, 3, "elsewhere") == "elsewhere"
+    assert names.all() == []
+    names.assign(ROOT, 3, "FOLDER")
+    names.forget([3, 4])
+    assert NameMap(base.database, base, FOLDING).all() == names.all() == []
 
 
 def test_another_form_of_a_name_is_the_same_file(base: Base) -> None:
-    base.put("caf\u00e9", FILE)
-    names = NameMap(base._database, base, FOLDING)  # noqa: SLF001 - the same database
-    assert names.true_names("", ["cafe\u0301", "other"]) == {"cafe\u0301": "caf\u00e9"}
+    base.put(1, Node(ROOT, "caf\u00e9", FILE), None)
+    names = NameMap(base.database, base, FOLDING)
+    assert names.true_names(ROOT, ["cafe\u0301", "other"]) == {"cafe\u0301": "caf\u00e9"}

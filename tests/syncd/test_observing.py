@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,11 +11,12 @@ import pytest
 import cas
 from syncd.disk.base import Base
 from syncd.disk.dirty import Looks
-from syncd.disk.items import Item, Known
+from syncd.disk.items import Item
 from syncd.disk.name_map import NameMap
 from syncd.disk.observing import Differences, Observer
 from syncd.disk.probing import ABLE
 from syncd.disk.walk import Kind, walk
+from syncd.trees import ROOT, Node, find, path_of
 
 if TYPE_CHECKING:
     from tests.support.linked import Linked
@@ -25,6 +27,9 @@ _KINDS = {
     Kind.FOLDER: cas.EntryKind.DIRECTORY,
     Kind.LINK: cas.EntryKind.SYMLINK,
 }
+
+
+Found = set[tuple[str, str | None]]
 
 
 class Watched:
@@ -42,19 +47,46 @@ class Watched:
 
     def settle(self) -> None:
         """Have all that is there in the base."""
+        numbers = count(1)
+        nodes = {"": ROOT}
         for listing in walk(self.linked.folder):
             for name, seen in listing.names.items():
-                path = f"{listing.path}/{name}" if listing.path else name
-                if seen.kind in _KINDS:
-                    self.base.put(path, Known(Item(_KINDS[seen.kind], b"c"), seen.signature))
+                node = next(numbers)
+                nodes[f"{listing.path}/{name}" if listing.path else name] = node
+                item = Item(_KINDS[seen.kind], b"c")
+                self.base.put(node, Node(nodes[listing.path], name, item), seen.signature)
 
     def look(self, looks: Looks = EVERYTHING) -> Differences:
         return self.observer.observe(looks)
 
-    def changed(self, looks: Looks = EVERYTHING) -> set[tuple[str, str | None]]:
+    def changed(self, looks: Looks = EVERYTHING) -> Found:
         found = self.look(looks)
         assert (found.moves, found.vanished) == ([], [])
-        return {(difference.path, difference.base_path) for difference in found.changed}
+        return self.changes(found)
+
+    def changes(self, found: Differences) -> Found:
+        """Return what changed: where it is, and where the base has it."""
+        return {(one.path, self.path(one.node)) for one in found.changed}
+
+    def moves(self, found: Differences) -> list[tuple[str, str]]:
+        return sorted((path_of(self.base, move.node), move.path) for move in found.moves)
+
+    def vanished(self, found: Differences) -> list[str]:
+        return sorted(path_of(self.base, node) for node in found.vanished)
+
+    def path(self, node: int | None) -> str | None:
+        return None if node is None else path_of(self.base, node)
+
+    def node(self, path: str) -> int:
+        node = find(self.base, path)
+        assert node is not None
+        return node
+
+    def pretend(self, path: str, inode: int) -> None:
+        """Have the base believe that what is at a path has another inode."""
+        signature = self.base.signature(self.node(path))
+        assert signature is not None
+        self.base.set_signature(self.node(path), signature._replace(inode=inode))
 
 
 @pytest.fixture
@@ -85,10 +117,11 @@ def test_what_is_gone_is_told_by_its_topmost(watched: Watched) -> None:
     (watched.root / "folder" / "x.txt").unlink()
     (watched.root / "folder" / "inner" / "y.txt").unlink()
     (watched.root / "folder" / "inner").rmdir()
-    assert watched.look().vanished == ["folder/inner", "folder/x.txt"]
+    assert watched.vanished(watched.look()) == ["folder/inner", "folder/x.txt"]
     (watched.root / "folder").rmdir()
-    assert watched.look().vanished == ["folder"]
-    assert watched.look(Looks(paths={"folder/x.txt", "folder"})).vanished == ["folder"]
+    assert watched.vanished(watched.look()) == ["folder"]
+    looks = Looks(paths={"folder/x.txt", "folder"})
+    assert watched.vanished(watched.look(looks)) == ["folder"]
 
 
 def test_a_renamed_folder_is_one_move_and_changes_in_it_keep_their_origin(
@@ -96,13 +129,17 @@ def test_a_renamed_folder_is_one_move_and_changes_in_it_keep_their_origin(
 ) -> None:
     (watched.root / "folder").rename(watched.root / "renamed")
     found = watched.look()
-    assert (found.moves, found.changed, found.vanished) == ([("folder", "renamed")], [], [])
+    assert (watched.moves(found), found.changed, found.vanished) == (
+        [("folder", "renamed")],
+        [],
+        [],
+    )
     (watched.root / "renamed" / "x.txt").write_bytes(b"edited")
     (watched.root / "renamed" / "inner" / "y.txt").rename(watched.root / "y moved.txt")
     watched.linked.write("renamed/new.txt", b"new")
     found = watched.look()
-    assert found.moves == [("folder", "renamed"), ("folder/inner/y.txt", "y moved.txt")]
-    assert {(one.path, one.base_path) for one in found.changed} == {
+    assert watched.moves(found) == [("folder", "renamed"), ("folder/inner/y.txt", "y moved.txt")]
+    assert watched.changes(found) == {
         ("renamed/x.txt", "folder/x.txt"),
         ("renamed/new.txt", None),
     }
@@ -114,32 +151,23 @@ def test_what_was_moved_out_of_a_folder_that_is_gone(watched: Watched) -> None:
     (watched.root / "folder" / "x.txt").rename(watched.root / "other" / "x.txt")
     (watched.root / "folder").rmdir()
     found = watched.look(Looks(paths={"folder", "folder/x.txt", "other/x.txt"}, deep={"kept"}))
-    assert sorted(found.moves) == [("folder/inner", "kept"), ("folder/x.txt", "other/x.txt")]
-    assert (found.changed, found.vanished) == ([], ["folder"])
+    assert watched.moves(found) == [("folder/inner", "kept"), ("folder/x.txt", "other/x.txt")]
+    assert (found.changed, watched.vanished(found)) == ([], ["folder"])
 
 
 def test_an_inode_that_was_given_to_something_else_is_no_move(watched: Watched) -> None:
     """As ext4 does at once: the new file gets the inode of the one that has just gone."""
-    known = watched.base.get("a.txt")
-    assert known is not None
     (watched.root / "a.txt").unlink()
     watched.linked.write("else.txt", b"something else")
-    signature = watched.linked.signature("else.txt")
-    assert known.signature is not None
-    reused = known.signature._replace(inode=signature.inode)
-    watched.base.put("a.txt", Known(known.item, reused))
+    watched.pretend("a.txt", watched.linked.signature("else.txt").inode)
     (watched.root / "other" / "z.txt").unlink()
     (watched.root / "other").rmdir()
     (watched.root / "empty").mkdir()
-    folder = watched.base.get("other")
-    assert folder is not None
-    inode = watched.linked.signature("empty").inode
-    assert folder.signature is not None
-    watched.base.put("other", Known(folder.item, folder.signature._replace(inode=inode)))
+    watched.pretend("other", watched.linked.signature("empty").inode)
     found = watched.look()
     assert found.moves == []
     assert {one.path for one in found.changed} == {"else.txt", "empty"}
-    assert found.vanished == ["a.txt", "other"]
+    assert watched.vanished(found) == ["a.txt", "other"]
 
 
 def test_a_second_name_is_no_move_and_of_two_names_one_is(watched: Watched) -> None:
@@ -161,12 +189,12 @@ def test_a_file_in_place_of_a_folder_and_the_other_way_round(watched: Watched) -
     (watched.root / "a.txt").unlink()
     watched.linked.write("a.txt/inside.txt", b"a folder now")
     found = watched.look()
-    assert {(one.path, one.base_path) for one in found.changed} == {
+    assert watched.changes(found) == {
         ("other", None),
         ("a.txt", None),
         ("a.txt/inside.txt", None),
     }
-    assert found.vanished == ["a.txt", "other"]
+    assert watched.vanished(found) == ["a.txt", "other"]
 
 
 def test_two_folders_that_swapped_names(watched: Watched) -> None:
@@ -175,7 +203,7 @@ def test_two_folders_that_swapped_names(watched: Watched) -> None:
     (watched.root / "t").rename(watched.root / "other")
     found = watched.look()
     assert {one.path for one in found.other_folders} == {"folder", "other"}
-    assert sorted(found.moves) == [
+    assert watched.moves(found) == [
         ("folder/inner", "other/inner"),
         ("folder/x.txt", "other/x.txt"),
         ("other/z.txt", "folder/z.txt"),
@@ -196,7 +224,7 @@ def test_a_socket_in_place_of_a_file(watched: Watched) -> None:
     (watched.root / "a.txt").unlink()
     os.mkfifo(watched.root / "a.txt")
     found = watched.look()
-    assert (found.vanished, list(found.problems)) == (["a.txt"], ["a.txt"])
+    assert (watched.vanished(found), list(found.problems)) == (["a.txt"], ["a.txt"])
 
 
 def test_names_of_any_bytes_and_deep_paths(watched: Watched) -> None:
