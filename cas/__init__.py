@@ -32,11 +32,14 @@ from cas.clock import Clock, SystemClock
 from cas.commit import TreeState
 from cas.contents import (
     CHUNK_SIZE_LIMIT,
+    NODE_LEVEL_LIMIT,
     ContentKeys,
     FoundPiece,
+    NodeLoader,
     Unshared,
     chunks_of,
     identify_file,
+    node_size,
     read_file_node,
     unshared,
 )
@@ -113,6 +116,7 @@ __all__ = [
     "EMPTY_CONTENT",
     "EXISTS",
     "NAME_SIZE_LIMIT",
+    "NODE_LEVEL_LIMIT",
     "UNLIMITED",
     "Action",
     "Affected",
@@ -165,6 +169,7 @@ __all__ = [
     "LogItem",
     "Move",
     "NewKey",
+    "NodeLoader",
     "NotFoundError",
     "NotKeptError",
     "ObjectId",
@@ -219,6 +224,7 @@ __all__ = [
     "list_keys",
     "look_at_source",
     "moves_between",
+    "node_size",
     "numbered_changes",
     "open",
     "read_file_node",

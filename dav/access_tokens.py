@@ -37,7 +37,10 @@ class TokenRefusedError(Exception):
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What a valid token says. Times are seconds since the epoch; `epoch` is the user's, hex."""
+    """What a valid token says. Times are seconds since the epoch; `epoch` is the user's, hex.
+
+    `device` is the id of the linked device that it was issued to, if it was one.
+    """
 
     sub: str
     iss: str
@@ -49,6 +52,7 @@ class Claims(msgspec.Struct, frozen=True):
     read_only: bool = False
     volume: str = ""
     path: str = ""
+    device: str = ""
 
     @property
     def scope(self) -> Scope:
@@ -73,7 +77,12 @@ class AccessTokens:
         self._issuer = issuer
         self._clock = clock
 
-    def issue(self, user: User, scope: Scope = Scope()) -> str:  # noqa: B008 - immutable
+    def issue(
+        self,
+        user: User,
+        scope: Scope = Scope(),  # noqa: B008 - immutable
+        device: str = "",
+    ) -> str:
         """Return a new token of the user, valid for 15 minutes from now.
 
         Raises:
@@ -93,6 +102,7 @@ class AccessTokens:
             read_only=scope.read_only,
             volume=scope.volume,
             path=scope.path,
+            device=device,
         )
         headers = {"typ": TYPE, "kid": self._current}
         key = self._keys[self._current]

@@ -242,9 +242,11 @@ def _paths_of(state: State, name: str) -> list[str]:
     """Return the registry paths of all that belongs to a user."""
     tokens = [token.id for token in state.app_passwords.values() if token.user == name]
     granted = [volume_id for volume_id, grants in state.grants.items() if name in grants]
+    devices = [device.id for device in state.devices.values() if device.user == name]
     return [
         records.user_path(name),
         *map(records.token_path, tokens),
+        *map(records.device_path, devices),
         *(records.grant_path(volume_id, name) for volume_id in granted),
     ]
 

@@ -28,6 +28,7 @@ from dav.access_tokens import AccessTokens, TokenRefusedError
 from dav.app_passwords import LastUse
 from dav.challenge import Challenge, Reason
 from dav.credentials import Basic, parse_authorization, parse_cookies
+from dav.devices import Devices, standing_user
 from dav.grants import Rights
 from dav.identity import Method, Principal, Scope
 from dav.password_check import PasswordCheck
@@ -53,7 +54,8 @@ class Authenticator:
         self.rights = Rights(self.registry)
         self.sessions = Sessions(scratch, repository.secret("sessions"), clock)
         self._clock = clock
-        self._tokens: AccessTokens = access_tokens.access_tokens(repository, clock)
+        self.tokens: AccessTokens = access_tokens.access_tokens(repository, clock)
+        self.devices = Devices(repository, clock)
         self._last_use = LastUse(scratch, clock)
         self._own_passwords = PasswordCheck(self.registry, clock)
 
@@ -97,13 +99,21 @@ class Authenticator:
 
     def _by_token(self, token: str) -> Principal | Challenge:
         try:
-            claims = self._tokens.verify(token)
+            claims = self.tokens.verify(token)
         except TokenRefusedError:
             return Challenge(Reason.REFUSED, bearer=True)
-        user = self.registry.state().users.get(claims.sub)
+        state = self.registry.state()
+        user = state.users.get(claims.sub)
         if user is None or user.disabled or user.epoch.hex() != claims.epoch:
             return Challenge(Reason.REFUSED, bearer=True)
-        return _principal(user, Method.JWT, claims.scope)
+        if not claims.device:
+            return _principal(user, Method.JWT, claims.scope)
+        device = state.devices.get(claims.device)
+        if device is None or standing_user(state, device, self._clock()) != user:
+            return Challenge(Reason.REFUSED, bearer=True)
+        return Principal(
+            user.name, user.role, Method.JWT, claims.scope, device.id, device=device.name
+        )
 
     def _by_session(self, environ: WSGIEnvironment) -> Principal | None:
         cookie = session_cookie(environ)

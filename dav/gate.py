@@ -62,6 +62,11 @@ class Gate:
         start_response(response.status, [*response.headers, length])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
+    def close(self) -> None:
+        """End what waits for news: the server is stopping, or has stopped."""
+        if self._api is not None:
+            self._api.close()
+
     def _answer(self, environ: WSGIEnvironment) -> Response | None:
         """Return the answer, or None with the principal in the environment."""
         if self._pages.has(environ["PATH_INFO"]):

@@ -50,8 +50,9 @@ class Method(StrEnum):
 class Principal(msgspec.Struct, frozen=True):
     """An authenticated user for the length of one request.
 
-    `token_id` names the app password that was used, also behind a session; empty otherwise.
-    `device` is the name of the linked device whose token it is; empty otherwise.
+    `token_id` names the app password that was used, also behind a session, or the device whose
+    token it is; empty otherwise.
+    `device` is that device's name; empty otherwise.
     """
 
     name: str

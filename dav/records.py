@@ -1,8 +1,8 @@
 """What the registry keeps for the server: people, their rights, schedules, as MessagePack arrays.
 
 Paths in the registry: `users/<name>`, `tokens/<id>`, `grants/<volume id, hex>/<user>`,
-`schedules/<volume id, hex>`. A field may be added at the end with a default; none is ever removed,
-reordered or given another meaning.
+`schedules/<volume id, hex>`, `devices/<id>`. A field may be added at the end with a default; none
+is ever removed, reordered or given another meaning.
 
 A name can come back after its user was deleted. So every user has a random id, and what belongs
 to a user names that id too: an old token or grant never serves a new user of the same name.
@@ -21,6 +21,7 @@ USERS: Final = "users"
 TOKENS: Final = "tokens"
 GRANTS: Final = "grants"
 SCHEDULES: Final = "schedules"
+DEVICES: Final = "devices"
 
 
 class User(msgspec.Struct, array_like=True, frozen=True):
@@ -88,11 +89,33 @@ class Schedule(msgspec.Struct, array_like=True, frozen=True):
     author: str = ""
 
 
+class Device(msgspec.Struct, array_like=True, frozen=True):
+    """A linked device; its refresh tokens are made of this, and none is kept.
+
+    `family` (16 random bytes) and `epoch`, the user's when it was linked, go into the tokens.
+    `token_id` is the app password that it was linked with, empty for the user's own password.
+    """
+
+    id: str
+    user: str
+    user_id: bytes
+    family: bytes
+    epoch: bytes
+    name: str
+    created_ns: int
+    scope: Scope = Scope()
+    token_id: str = ""
+
+    def __repr__(self) -> str:
+        """Leave out what tokens are made of: this may end up in a log."""
+        return f"Device(id={self.id!r}, user={self.user!r}, name={self.name!r})"
+
+
 _encoder = msgspec.msgpack.Encoder()
-_Record = TypeVar("_Record", User, AppPassword, Grant, Schedule)
+_Record = TypeVar("_Record", User, AppPassword, Grant, Schedule, Device)
 
 
-def encode(record: User | AppPassword | Grant | Schedule) -> bytes:
+def encode(record: User | AppPassword | Grant | Schedule | Device) -> bytes:
     """Return the bytes that the registry keeps for the record."""
     return _encoder.encode(record)
 
@@ -122,6 +145,11 @@ def token_path(token_id: str) -> str:
 def grant_path(volume_id: bytes, user: str) -> str:
     """Return the registry path of a user's grant on a volume."""
     return f"{GRANTS}/{volume_id.hex()}/{user}"
+
+
+def device_path(device_id: str) -> str:
+    """Return the registry path of a device."""
+    return f"{DEVICES}/{device_id}"
 
 
 def schedule_path(volume_id: bytes) -> str:

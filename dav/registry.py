@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 import cas
 from dav import records
-from dav.records import AppPassword, Grant, User
+from dav.records import AppPassword, Device, Grant, User
 
 
 class State(NamedTuple):
     """The registry at one moment. Nobody changes the mappings.
 
-    `app_passwords` is keyed by digest, `grants` by volume id, then user name; `volumes` is sorted
-    by name.
+    `app_passwords` is keyed by digest, `devices` by id, `grants` by volume id, then user name;
+    `volumes` is sorted by name.
     """
 
     users: Mapping[str, User]
     app_passwords: Mapping[bytes, AppPassword]
     grants: Mapping[bytes, Mapping[str, Grant]]
     volumes: tuple[cas.VolumeInfo, ...]
+    devices: Mapping[str, Device] = MappingProxyType({})
 
 
 class Registry:
@@ -67,14 +69,17 @@ class Registry:
             for grant in _records(view, records.GRANTS, Grant):
                 grants.setdefault(grant.volume_id, {})[grant.user] = grant
             state = state._replace(grants=grants)
+        if records.DEVICES in changed:
+            devices = _records(view, records.DEVICES, Device)
+            state = state._replace(devices={device.id: device for device in devices})
         state = state._replace(volumes=tuple(self.repository.volumes()))
         # Last, so that a record that cannot be decoded is met again and never passed over.
         self._contents = contents
         return state
 
 
-_PARTS = (records.USERS, records.TOKENS, records.GRANTS)
-_Record = TypeVar("_Record", User, AppPassword, Grant)
+_PARTS = (records.USERS, records.TOKENS, records.GRANTS, records.DEVICES)
+_Record = TypeVar("_Record", User, AppPassword, Grant, Device)
 
 
 def _content(view: cas.View, part: str) -> bytes:

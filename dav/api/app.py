@@ -17,13 +17,13 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import cas
 from cas import wire
-from dav.api import committing, sending, states
+from dav.api import accounts, committing, sending, states
 from dav.api.answers import Answer, RefusedError, document, encode_refusal, refusal_of, refused
 from dav.api.call import Call, Services
 from dav.api.news import News
 from dav.api.settings import ApiSettings
+from dav.api.signing import sign_in
 from dav.auth import Authenticator
-from dav.challenge import Challenge, Reason
 from dav.identity import Method, Principal, Role
 from dav.status import STATUS_LINES
 
@@ -63,6 +63,11 @@ class Api:
         deltas = states.Deltas(states.Waiting(settings.waiting))
         self._routes: dict[tuple[str, str], Route] = {
             ("GET", ""): Route(_about, is_open=True),
+            ("POST", "register"): Route(accounts.register, is_open=True),
+            ("POST", "token"): Route(accounts.token, is_open=True),
+            ("GET", "me"): Route(accounts.me),
+            ("GET", "devices"): Route(accounts.list_devices),
+            ("DELETE", "devices/"): Route(accounts.revoke_device),
             ("GET", "volumes"): Route(states.volumes, speaks_messages=True),
             ("GET", "sync/head"): Route(states.head, speaks_messages=True),
             ("GET", "sync/delta"): Route(deltas, speaks_messages=True),
@@ -104,12 +109,14 @@ class Api:
 
     def _route(self, environ: WSGIEnvironment) -> tuple[Route, str]:
         """Return the route of a request, and the rest of its path."""
-        path = environ["PATH_INFO"].removeprefix(PREFIX).strip("/")
+        path = environ["PATH_INFO"].removeprefix(PREFIX).removeprefix("/")
         method = "GET" if environ["REQUEST_METHOD"] == "HEAD" else environ["REQUEST_METHOD"]
-        found = self._routes.get((method, path))
-        if found is not None:
-            return found, ""
-        methods = sorted(each for each, there in self._routes if there == path)
+        folder, slash, rest = path.partition("/")
+        for known in (path, folder + slash):
+            found = self._routes.get((method, known))
+            if found is not None and (known == path or rest):
+                return found, rest if known != path else ""
+        methods = sorted(each for each, there in self._routes if there in {path, folder + slash})
         if methods:
             error = refused(405, "invalid", f"{method} is not for this address")
             raise RefusedError(405, error.refusal, [("Allow", ", ".join(methods))])
@@ -122,14 +129,9 @@ class Api:
             RefusedError: 401, 429 or 503 for somebody who is not let in.
         """
         services = self._services
-        if route.is_open:
-            return Call(services, environ, _NOBODY, rest)
-        outcome = services.authenticator.authenticate(environ)
-        if isinstance(outcome, Principal) and outcome.method is not Method.SESSION:
-            environ["casdav.user"] = outcome.name
-            return Call(services, environ, outcome, rest)
-        challenge = outcome if isinstance(outcome, Challenge) else Challenge(Reason.NO_CREDENTIALS)
-        raise _unauthorized(challenge)
+        principal = _NOBODY if route.is_open else sign_in(services.authenticator, environ)
+        environ["casdav.user"] = principal.name
+        return Call(services, environ, principal, rest)
 
 
 _NOBODY: Final = Principal("", Role.USER, Method.JWT)
@@ -145,14 +147,6 @@ def _about(call: Call) -> Answer:
             "openapi": f"{PREFIX}/openapi.json",
         }
     )
-
-
-def _unauthorized(challenge: Challenge) -> RefusedError:
-    status = int(challenge.status.partition(" ")[0])
-    kinds = {401: "unauthorized", 429: "throttled", 503: "busy"}
-    words = challenge.status.partition(" ")[2]
-    refusal = wire.Refusal(kinds[status], words, retry_s=challenge.wait_seconds)
-    return RefusedError(status, refusal, challenge.headers)
 
 
 def _speaks_messages(route: Route | None) -> bool:

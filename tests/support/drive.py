@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import cas
 from dav.accounts import create_user
+from dav.api.settings import ApiSettings
 from dav.app import make_app
 from dav.app_passwords import create_app_password
 from dav.identity import Role, Scope
@@ -170,11 +171,14 @@ class Drive:
 
 
 @contextmanager
-def running_drive(directory: Path, settings: DriveSettings | None = None) -> Iterator[Drive]:
+def running_drive(
+    directory: Path, settings: DriveSettings | None = None, api: ApiSettings | None = None
+) -> Iterator[Drive]:
     """Serve a new repository in this process until the end."""
     with cas.create(directory / "store") as repository:
         create_user(repository, "alice", role=Role.ADMIN)
         create_user(repository, "bob")
-        app = make_app(repository, settings)
+        app = make_app(repository, settings, api_settings=api)
         with Server(app, ServerSettings(port=0, threads=8)) as server:
             yield Drive(repository, server.port)
+        app.close()

@@ -15,7 +15,7 @@ from cas import wire
 from cas.objects import FileNode, Piece, Span, encode
 from syncd.remote.client import Remote
 from syncd.remote.errors import GoneError, MissingError, RefusedError
-from tests.dav.api.conftest import Device
+from tests.support.device import Device
 from tests.support.drive import Drive
 
 KiB = 1024

@@ -13,7 +13,7 @@ from dav.grants import grant
 from dav.identity import Right
 from syncd.remote.client import Remote
 from syncd.remote.errors import ConflictError, GoneError, MissingError, RefusedError
-from tests.dav.api.conftest import Device, LocalFile
+from tests.support.device import Device, LocalFile
 from tests.support.drive import Drive
 from tests.support.volumes import put
 
