@@ -54,7 +54,8 @@ class Row(NamedTuple):
 class Base:
     """The base in a database, a tree as `syncd.trees` has it. Thread-safe.
 
-    Beside each node stands the signature that the disk showed when it held the node's item: None
+    Numbers of nodes last: `last_node` tells from where on they are free. A renamed folder is one
+    row. Beside each node stands the signature that the disk showed when it held the node's item: None
     where the file has to be read again.
     """
 
@@ -133,6 +134,23 @@ class Base:
                 ((row[0],) for row in rows),
             )
             connection.executemany("REPLACE INTO base VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def agree(self, node: int, new: Node | None, signature: Signature | None = None) -> None:
+        """Both sides have a node now as `new`, or no more.
+
+        Args:
+            node: the node.
+            new: what it is and where; its folder is in the base, and its place free.
+            signature: how it looks on the disk. Without one it is kept where only the place is
+                another, and else the file has to be read again.
+        """
+        if new is None:
+            self.remove(node)
+            return
+        if signature is None:
+            old = self.get(node)
+            signature = self.signature(node) if old and old.item == new.item else None
+        self.put(node, new, signature)
 
     def set_signature(self, node: int, signature: Signature | None) -> None:
         """Remember how a node looks now; None to have it read again."""

@@ -68,6 +68,16 @@ def test_a_folder_moves_with_all_in_it_and_goes_with_all_in_it(base: Base) -> No
     assert [base.get(node) is not None for node in range(6)] == [True, True] + [False] * 4
 
 
+def test_what_both_sides_agree_on(base: Base) -> None:
+    base.agree(1, Node(ROOT, "a", FILE), SIGNATURE)
+    base.agree(1, Node(ROOT, "b", FILE))
+    assert (base.child(ROOT, "b"), base.signature(1)) == (1, SIGNATURE)
+    base.agree(1, Node(ROOT, "b", FOLDER))
+    assert base.signature(1) is None
+    base.agree(1, None)
+    assert dict(base.children(ROOT)) == {}
+
+
 def test_two_nodes_change_places(base: Base) -> None:
     base.put_all([(1, Node(ROOT, "a", FILE), None), (2, Node(ROOT, "b", FILE), None)])
     base.put_all([(1, Node(ROOT, "b", FILE), None), (2, Node(ROOT, "a", FILE), None)])
