@@ -65,7 +65,8 @@ class Keeping:
             if commit.last_sequence > self._kept.every_since:
                 self.mark_changes(changes)
             else:
-                self._marking.entries(self._versions.kept(changes))
+                # An earlier collection may have kept fewer versions: what it dropped stays away.
+                self._marking.entries(self._versions.kept(changes), may_lack=True)
 
     def mark_changes(self, changes: Iterable[Change]) -> None:
         """Mark what changes name: what was there before them, and after."""

@@ -35,8 +35,10 @@ class Marking:
         self._progress = progress
         self._young: set[bytes] = set()
 
-    def entries(self, entries: Iterable[Entry]) -> None:
+    def entries(self, entries: Iterable[Entry], *, may_lack: bool = False) -> None:
         """Mark what entries name: files, and folders with all below them.
+
+        What `may_lack` objects is marked as far as it is there.
 
         Raises:
             MissingObjectError: something that is named is nowhere.
@@ -47,14 +49,14 @@ class Marking:
         chunks: list[bytes] = []
         _sort(entries, trees, files, chunks)
         while trees or files or chunks:
-            self._first(chunks)
+            self._first(chunks, may_lack=may_lack)
             chunks = []
             batch, files = files[-_AT_ONCE:], files[:-_AT_ONCE]
-            file_nodes = self._first(batch)
+            file_nodes = self._first(batch, may_lack=may_lack)
             for node_id in file_nodes:
                 self._open_file_node(node_id, files, chunks)
             batch, trees = trees[-_AT_ONCE:], trees[:-_AT_ONCE]
-            tree_nodes = self._first(batch)
+            tree_nodes = self._first(batch, may_lack=may_lack)
             for node_id in tree_nodes:
                 node = self._nodes.tree_node(node_id)
                 trees += (child.id for child in node.children)
@@ -94,8 +96,12 @@ class Marking:
         files += (span.id for span in node.spans)
         chunks += (piece.id for piece in node.pieces)
 
-    def _first(self, ids: list[bytes]) -> list[bytes]:
-        """Mark objects; return those that were not marked yet."""
+    def _first(self, ids: list[bytes], *, may_lack: bool = False) -> list[bytes]:
+        """Mark objects; return those that were not marked yet.
+
+        One that is missing ends nothing half-way where that may be: all below what is marked is
+        marked too, or it would be taken for done when something else leads there.
+        """
         first = []
         with self._catalog.read() as transaction:
             for object_id in ids:
@@ -105,6 +111,8 @@ class Marking:
                         first.append(object_id)
                 elif object_id not in self._young:
                     if transaction.young_node(object_id) is None:
+                        if may_lack:
+                            continue
                         message = f"object {object_id.hex()} is missing: run `casdav check`"
                         raise MissingObjectError(message)
                     self._young.add(object_id)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from cas.clock import Clock, SystemClock
 from cas.disk import StoreErrors
-from cas.errors import FormatError, IntegrityError, InvalidError, LockedError
+from cas.errors import FormatError, IntegrityError, InvalidError, LockedError, NotFoundError
 from cas.ids import Identifier
 from cas.journal_replay import Loss
 from cas.keys import Unlock
@@ -53,6 +53,8 @@ class RebuiltIndex(NamedTuple):
 def look_at_source(location: str | Path, *, unlock: Unlock | None = None) -> RebuildSource:
     """Return what the catalog would be rebuilt from. Changes nothing, and needs no catalog.
 
+    Packs that processes at work remove or seal meanwhile are passed over.
+
     Raises:
         NotFoundError: there is no repository.
         WrongKeyError: it is encrypted, and does not open with what `unlock` returned.
@@ -60,23 +62,29 @@ def look_at_source(location: str | Path, *, unlock: Unlock | None = None) -> Reb
     """
     store, local = _store_of(location)
     identifier = read_keys(store, unlock).identifier
-    open_packs = list((local / "open").glob("*.pack"))
-    packs = list(store.list("packs"))
+    open_sizes = []
+    for path in (local / "open").glob("*.pack"):
+        with suppress(NotFoundError), StoreErrors():
+            open_sizes.append(path.stat().st_size)
+    sizes = []
     refs = list(store.list("refs"))
     problems = []
-    for name, size in packs:
+    for name, size in store.list("packs"):
         try:
             _look_at_pack(store, identifier, name, size)
+        except NotFoundError:
+            continue
         except (IntegrityError, FormatError) as error:
             problems.append(f"{name}: {error}")
+        sizes.append(size)
     for name, _ in refs:
         try:
             read_named_ref(store, identifier, name)
         except (IntegrityError, FormatError) as error:
             problems.append(str(error))
-    size = sum(size for _, size in packs) + sum(path.stat().st_size for path in open_packs)
+    size = sum(sizes) + sum(open_sizes)
     processes = live_processes(local / "processes")
-    return RebuildSource(len(packs), len(open_packs), size, len(refs), problems, processes)
+    return RebuildSource(len(sizes), len(open_sizes), size, len(refs), problems, processes)
 
 
 def rebuild_index(

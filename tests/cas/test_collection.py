@@ -173,6 +173,33 @@ def test_so_many_versions_of_a_path_are_kept(
     assert SIZE * 0.3 < pack_size(repository) < SIZE * 0.35
 
 
+@pytest.mark.parametrize("earlier", [PRESENT_ONLY, cas.DEFAULT_POLICY])
+def test_a_collection_that_keeps_more_versions_than_an_earlier_one_did_goes_on(
+    repository: cas.Repository, volume: cas.Volume, clock: FakeClock, earlier: cas.VersionPolicy
+) -> None:
+    with volume.edit() as edit:
+        edit.make_directory("folder")
+    for number in range(4):
+        put(volume, "folder/file", b"version %d" % number)
+        put(volume, f"folder/{number}", b"shared %d" % number)
+    put(volume, "shared", b"shared 2")
+    for path in ("folder/1", "folder"):
+        with volume.edit() as edit:
+            edit.remove(path)
+        repository.checkpoint()
+    clock.advance(400 * DAY)
+    put(volume, "file", b"old")
+    collect(repository, earlier)
+    put(volume, "file", b"new")
+    for wanted in (5, 2, 9):
+        collect(repository, cas.VersionPolicy(versions=wanted, states=Retention()))
+        check(repository)
+        assert read(volume, "shared") == b"shared 2"
+        newest = next(volume.log("file")).sequence
+        entry = cas.stored_version(repository, volume, "file", newest - 1)
+        assert entry is not None
+
+
 def test_an_upload_keeps_what_it_found_stored_until_it_ends(
     repository: cas.Repository, volume: cas.Volume
 ) -> None:

@@ -112,6 +112,24 @@ def test_it_is_refused_while_the_repository_is_open_and_says_where(location: Pat
     assert_all_there(location)
 
 
+def test_packs_that_go_while_one_looks_are_passed_over(
+    location: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = cas.look_at_source(location)
+    (location / "local" / "open" / "sealed-meanwhile.pack").symlink_to("gone")
+
+    def collect_first(header: bytes) -> tuple[PackKind, bytes]:
+        for path in location.glob("packs/*/*"):
+            if path.read_bytes().startswith(header):
+                path.unlink()
+        return decode_header(header)
+
+    monkeypatch.setattr("cas.maintenance.reindex.decode_header", collect_first)
+    after = cas.look_at_source(location)
+    assert (before.packs, before.open_packs) == (2, 0)
+    assert (after.packs, after.open_packs, after.problems) == (0, 0, [])
+
+
 def test_if_it_fails_the_old_catalog_is_as_it_was(location: Path) -> None:
     before = data_file(location).stat().st_ino
     ref = next(location.glob("refs/*"))
