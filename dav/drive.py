@@ -48,6 +48,8 @@ METHODS: Final[dict[str, Callable[[Request], Answer]]] = {
 _KNOWN_ELSEWHERE: Final = frozenset(
     {"ACL", "CONNECT", "PATCH", "POST", "REPORT", "SEARCH", "TRACE", "VERSION-CONTROL"}
 )
+_COPYING: Final = frozenset({"COPY", "MOVE"})
+_LOOKS: Final = 3
 _logger = logging.getLogger(__name__)
 
 
@@ -106,7 +108,7 @@ class _Stream:
 
 def _answer(request: Request) -> Answer:
     try:
-        return _handler(request)(request)
+        return _handled(request)
     except HttpError as problem:
         return answers.error(_with_allow(problem, request))
     except cas.ConflictingLocksError as problem:
@@ -116,6 +118,20 @@ def _answer(request: Request) -> Answer:
         if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _logger.exception("%s %s failed", request.method, "/".join(request.target.names))
         return answers.error(_with_allow(found, request))
+
+
+def _handled(request: Request) -> Answer:
+    """Let the method answer; again on the newest state if a collection has begun meanwhile.
+
+    What was to be copied may be gone by then, or is as safe as anything: only another look tells.
+    """
+    handler = _handler(request)
+    for _ in range(_LOOKS - 1 if request.method in _COPYING else 0):
+        try:
+            return handler(request)
+        except cas.ExpiredError:
+            request.look_again()
+    return handler(request)
 
 
 def _handler(request: Request) -> Callable[[Request], Answer]:

@@ -164,6 +164,13 @@ class Request:
         self._views.clear()
         self._past.clear()
 
+    def look_again(self) -> None:
+        """Forget all that was seen: what is asked for from now on is of newer states."""
+        self.close()
+        self._tagged.clear()
+        self._states.clear()
+        self.__dict__.pop("resource", None)
+
     def view_of(self, resource: Resource) -> cas.View:
         """Return the pinned state that a resource is of.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import click
@@ -17,6 +17,7 @@ from tools.names import json_name, printable, size_text
 from tools.parameters import LOCATION, PAST, PAST_LOCATION, Location
 from tools.session import Session, author, pass_session
 
+_LOOKS = 3
 _TO = click.option("--to", metavar="VOLUME:/PATH", type=LOCATION, help="Put it there instead.")
 
 
@@ -112,21 +113,26 @@ def restore(
     if not place.when:
         raise click.UsageError("say which state is meant, as VOLUME@WHEN:/PATH; see `casdav log`")
     target = to or place._replace(when="")
-    with session.open() as repository, viewed(repository, place) as (past, entry):
+    with session.open() as repository:
         origin, volume = repository.volume(place.volume), repository.volume(target.volume)
-        with volume.view() as present:
-            plan = Restored(place, target, origin, volume, past, entry)
-            now = present.get(target.path)
-            if now == entry:
-                session.output.document({**plan.members(), "restored": False})
-                session.output.done(f"{_shown(target)} is as it was: nothing to do")
-            elif dry_run:
-                _count(session, plan, present)
-            else:
-                if now is not None:
-                    what = f"{_shown(target)} ({_holding(now)}) by {_shown(place)}"
-                    session.output.confirm(f"Replace {what} ({_holding(entry)})?", yes=yes)
-                plan.report(session, plan.commit(overwrite=True))
+        asking = _Asking(session, yes=yes)
+
+        def put() -> None:
+            with viewed(repository, place) as (past, entry), volume.view() as present:
+                plan = Restored(place, target, origin, volume, past, entry)
+                now = present.get(target.path)
+                if now == entry:
+                    session.output.document({**plan.members(), "restored": False})
+                    session.output.done(f"{_shown(target)} is as it was: nothing to do")
+                elif dry_run:
+                    _count(session, plan, present)
+                else:
+                    if now is not None:
+                        what = f"{_shown(target)} ({_holding(now)}) by {_shown(place)}"
+                        asking.ask(f"Replace {what} ({_holding(entry)})?")
+                    plan.report(session, plan.commit(overwrite=True))
+
+        _beside_collections(put)
 
 
 @click.command(
@@ -167,14 +173,40 @@ def undelete(
         source = place._replace(when=f"#{item.sequence - 1}")
         target = to or place
         volume = repository.volume(target.volume)
-        with viewed(repository, source) as (past, entry):
-            plan = Restored(source, target, origin, volume, past, entry)
-            try:
-                edit = plan.commit(overwrite=False)
-            except cas.PreconditionError as error:
-                message = f"{_shown(target)} exists: say with --to where it shall go"
-                raise Failure(message, Exit.CONFLICT) from error
-        plan.report(session, edit)
+
+        def put() -> None:
+            with viewed(repository, source) as (past, entry):
+                plan = Restored(source, target, origin, volume, past, entry)
+                try:
+                    edit = plan.commit(overwrite=False)
+                except cas.PreconditionError as error:
+                    message = f"{_shown(target)} exists: say with --to where it shall go"
+                    raise Failure(message, Exit.CONFLICT) from error
+            plan.report(session, edit)
+
+        _beside_collections(put)
+
+
+class _Asking:
+    """Asks one question once."""
+
+    def __init__(self, session: Session, *, yes: bool) -> None:
+        self._output = session.output
+        self._yes = yes
+
+    def ask(self, question: str) -> None:
+        self._output.confirm(question, yes=self._yes)
+        self._yes = True
+
+
+def _beside_collections(put: Callable[[], None]) -> None:
+    """Put something; again, with another look, if a collection has begun meanwhile."""
+    for _ in range(_LOOKS - 1):
+        try:
+            return put()
+        except cas.ExpiredError:
+            continue
+    return put()
 
 
 def _count(session: Session, plan: Restored, present: cas.View) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import cas
+from tools.restoring import Restored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -223,3 +224,30 @@ def test_what_was_deleted_is_listed(casdav: Casdav, story: Story) -> None:
     assert (below["path"], below["size"], below["author"]) == ("d/gone", 2, "alice")
     assert casdav("undelete", "v:/", "--list", "--newer", "2999-01-01").out == ""
     assert "--to" in casdav("undelete", "v:/", "--list", "--to", "v:/a", code=2).err
+
+
+@pytest.mark.parametrize("words", [("restore", "--yes"), ("undelete",)])
+def test_it_goes_on_where_a_collection_begins_in_the_midst_of_it(
+    casdav: Casdav, story: Story, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    old = story.make_folder()
+    story.remove("d/x")
+    rest = ["once"]
+
+    def collect_first(plan: Restored, *, overwrite: bool) -> cas.Edit:
+        if rest:
+            rest.clear()
+            story.put("garbage", b"of no use to anybody")
+            story.put("garbage", b"")
+            story.repository.engine.chunks.open_packs.seal_current()
+            policy = cas.VersionPolicy(every=cas.CalendarSpan(hours=2), states=cas.Retention())
+            report = cas.collect_garbage(story.repository, policy, grace_seconds=0)
+            assert report.condemned_packs
+        return commit(plan, overwrite=overwrite)
+
+    commit = Restored.commit
+    monkeypatch.setattr(Restored, "commit", collect_first)
+    place = f"v@#{old}:/d/x" if words[0] == "restore" else "v:/d/x"
+    casdav(words[0], place, *words[1:])
+    assert not rest
+    assert content(casdav, "v:/d/x") == "old"

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import cas
+from dav.addressed import Resource
 from dav.dates import http_date, rfc3339
+from dav.request import Request
 from dav.settings import DriveSettings
 from tests.support.drive import Client, Drive, running_drive
 
@@ -294,3 +297,28 @@ def test_pages_lead_through_the_past(alice: Client) -> None:
     for path in (PAST, MONDAY):
         reply = alice("HEAD", path)
         assert (reply.status, reply.body) == (200, b"")
+
+
+def test_a_copy_goes_on_where_a_collection_begins_in_the_midst_of_it(
+    past: Volume, alice: Client, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, rest = past.drive.repository, ["once"]
+
+    def collect_then(request: Request, resource: Resource) -> cas.View:
+        view = look(request, resource)
+        if rest:
+            rest.clear()
+            past.put("garbage", b"of no use to anybody")
+            past.put("garbage", b"")
+            repository.engine.chunks.open_packs.seal_current()
+            only_now = cas.VersionPolicy(versions=1, states=cas.Retention())
+            report = cas.collect_garbage(repository, only_now, grace_seconds=0)
+            assert report.condemned_packs
+        return view
+
+    look = Request.view_of
+    monkeypatch.setattr(Request, "view_of", collect_then)
+    reply = alice("COPY", MONDAY + "a", Destination=target + "copied")
+    assert reply.status == 201
+    assert not rest
+    assert alice.get(target + "copied/file") == b"monday's a/file"
