@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import cas
-from cas.packfile import PackKind, decode_header
+from cas.packfile import PackHeader, PackKind, decode_header
 from tests.support.checking import assert_sound, check
 from tests.support.corpus import seeded_bytes
 from tests.support.damage import flip
@@ -118,11 +118,11 @@ def test_packs_that_go_while_one_looks_are_passed_over(
     before = cas.look_at_source(location)
     (location / "local" / "open" / "sealed-meanwhile.pack").symlink_to("gone")
 
-    def collect_first(header: bytes) -> tuple[PackKind, bytes]:
+    def collect_first(header: bytes, *, is_sealed: bool = False) -> PackHeader:
         for path in location.glob("packs/*/*"):
             if path.read_bytes().startswith(header):
                 path.unlink()
-        return decode_header(header)
+        return decode_header(header, is_sealed=is_sealed)
 
     monkeypatch.setattr("cas.maintenance.reindex.decode_header", collect_first)
     after = cas.look_at_source(location)
