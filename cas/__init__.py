@@ -70,7 +70,7 @@ from cas.formats import NAME_SIZE_LIMIT, RepositoryConfig
 from cas.history import Recorded
 from cas.ids import ObjectId
 from cas.journal import Action, Change
-from cas.keys import Credential, KeyFile, NewKey, Passphrase, RepositoryKey, Unlock
+from cas.keys import KEY_FILE_SIZE, Credential, KeyFile, NewKey, Passphrase, RepositoryKey, Unlock
 from cas.locks import ConflictingLocksError, Lock, LockTable, LockView
 from cas.log import LogItem
 from cas.maintenance.check import check_repository
@@ -115,6 +115,7 @@ __all__ = [
     "DEFAULT_POLICY",
     "EMPTY_CONTENT",
     "EXISTS",
+    "KEY_FILE_SIZE",
     "NAME_SIZE_LIMIT",
     "NODE_LEVEL_LIMIT",
     "UNLIMITED",

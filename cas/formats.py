@@ -130,6 +130,7 @@ class FormatStamp(msgspec.Struct):
 
     format: str
     version: int
+    identity: bytes = b""
     read_features: list[str] = []
     write_features: list[str] = []
     incompatible: list[str] = []

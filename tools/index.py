@@ -33,7 +33,7 @@ def rebuild(session: Session, *, dry_run: bool, yes: bool) -> None:
     catalog stays, and `casdav repair` says what is lost.
     """
     location = session.location()
-    source = look_at(location)
+    source = look_at(session, location)
     members: dict[str, object] = {
         "rebuilt": not dry_run,
         "packs": source.packs + source.open_packs,
@@ -49,7 +49,7 @@ def rebuild(session: Session, *, dry_run: bool, yes: bool) -> None:
         return
     refuse_processes(source)
     session.output.confirm("Make the catalog anew? WebDAV locks are lost.", yes=yes)
-    made = cas.rebuild_index(location)
+    made = cas.rebuild_index(location, unlock=session.unlock)
     members |= {"packs": made.packs, "objects": made.objects, "volumes": made.volumes}
     session.output.document(members)
     session.output.done(
@@ -58,14 +58,14 @@ def rebuild(session: Session, *, dry_run: bool, yes: bool) -> None:
     )
 
 
-def look_at(location: str) -> cas.RebuildSource:
+def look_at(session: Session, location: str) -> cas.RebuildSource:
     """Return what there is at a location to make a catalog from.
 
     Raises:
         Failure: there is no repository.
     """
     with repository_expected(location):
-        return cas.look_at_source(location)
+        return cas.look_at_source(location, unlock=session.unlock)
 
 
 def refuse_processes(source: cas.RebuildSource) -> None:

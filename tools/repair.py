@@ -39,7 +39,7 @@ def repair(session: Session, *, dry_run: bool, yes: bool) -> None:
     """
     output = session.output
     location = session.location()
-    source = look_at(location)
+    source = look_at(session, location)
     if not dry_run:
         output.confirm("Read everything, and take damaged packs out of use?", yes=yes)
     losses = _make_openable(session, location, source, dry_run=dry_run)
@@ -70,10 +70,10 @@ def _make_openable(
         )
     refuse_processes(source)
     try:
-        losses = cas.rebuild_index(location).losses
+        losses = cas.rebuild_index(location, unlock=session.unlock).losses
     except cas.IntegrityError as error:
         output.warn(f"the catalog cannot be made anew as it was: {error}")
-        losses = cas.rebuild_index(location, give_up=True).losses
+        losses = cas.rebuild_index(location, give_up=True, unlock=session.unlock).losses
     for loss in losses:
         output.message("loss", {"reason": loss})
         output.text(f"given up: {printable(loss)}")

@@ -15,6 +15,7 @@ from tools.banner import banner, base_url, first_admin, ready_message
 from tools.collecting import collection_plan
 from tools.exits import Failure
 from tools.framework import Command
+from tools.init import new_key, quickstart_encrypts
 from tools.names import printable
 from tools.output import Output
 from tools.serving import ServeJob, open_served, server_settings
@@ -80,7 +81,12 @@ def serve(session: Session, /, *, quickstart: bool, **flags: object) -> None:
             _print(session.output, banner(url, admin[0] if admin else "USER"))
 
     job = ServeJob(
-        location, effective.drive, effective.log.format, session.output.verbosity, collection
+        location,
+        effective.drive,
+        effective.log.format,
+        session.output.verbosity,
+        collection,
+        session.key,
     )
     try:
         if effective.server.workers > 1:
@@ -112,7 +118,7 @@ def _prepare(
             if not accounts.list_users(repository):
                 session.output.warn("there is no user yet: casdav user add NAME --admin")
         return None
-    with _open_or_create(location, session.output) as repository:
+    with _open_or_create(location, session) as repository:
         admin = accounts.ensure_admin(repository, author())
         password = loaded.settings.quickstart.admin_password
         if admin is not None and password:
@@ -120,12 +126,13 @@ def _prepare(
         return admin
 
 
-def _open_or_create(location: str, output: Output) -> cas.Repository:
+def _open_or_create(location: str, session: Session) -> cas.Repository:
     try:
-        return cas.open(location)
+        return session.adopt(cas.open(location, unlock=session.unlock))
     except cas.NotFoundError:
-        repository = cas.create(location)
-        output.done(f"made a repository in {printable(location)}")
+        key = new_key(session) if quickstart_encrypts(location) else None
+        repository = session.adopt(cas.create(location, key=key))
+        session.output.done(f"made a repository in {printable(location)}")
         return repository
 
 

@@ -24,7 +24,7 @@ from tools.logs import log_access, start_logging
 class ServeJob:
     """All that a serving process has to know; it crosses to workers by pickle.
 
-    Without a plan, it collects no garbage.
+    Without a plan, it collects no garbage. `key` opens a repository that is encrypted.
     """
 
     location: str
@@ -32,6 +32,7 @@ class ServeJob:
     log_format: str
     verbosity: int
     collection: CollectionPlan | None = None
+    key: cas.RepositoryKey | None = None
 
 
 def open_served(job: object) -> ServedApplication:
@@ -42,7 +43,8 @@ def open_served(job: object) -> ServedApplication:
     """
     assert isinstance(job, ServeJob)  # noqa: S101 - from our own process
     start_logging(job.log_format, job.verbosity)
-    repository = cas.open(job.location)
+    key = job.key
+    repository = cas.open(job.location, unlock=None if key is None else lambda: key)
     jobs = [
         transfers.upkeep(repository, job.drive.transfer_seconds),
         scheduler.upkeep(repository),

@@ -14,6 +14,7 @@ import cas
 from tools import settings
 from tools.exits import Exit, Failure
 from tools.output import Output
+from tools.unlocking import KeySources
 
 
 class Session:
@@ -23,6 +24,9 @@ class Session:
         self.store: str | None = None
         self.config: Path | None = None
         self.output = Output()
+        self.keys = KeySources()
+        self._key: cas.RepositoryKey | None = None
+        self._credential: cas.NewKey | None = None
 
     def settings(self, flags: Mapping[settings.Key, object] | None = None) -> settings.Loaded:
         """Read the settings, with what the command line says on top.
@@ -45,7 +49,29 @@ class Session:
         """
         place = location or self.location()
         with repository_expected(place):
-            return cas.open(place)
+            return self.adopt(cas.open(place, unlock=self.unlock))
+
+    def adopt(self, repository: cas.Repository) -> cas.Repository:
+        """Return the repository, and remember what opens it."""
+        self._key = repository.key
+        return repository
+
+    @property
+    def key(self) -> cas.RepositoryKey | None:
+        """What opens the repository that was opened last, for other processes."""
+        return self._key
+
+    def unlock(self) -> cas.Credential:
+        """Return what opens an encrypted repository: found once, and a person is asked once.
+
+        Raises:
+            Failure: there is nothing, and nobody to ask.
+        """
+        if self._key is not None:
+            return self._key
+        if self._credential is None:
+            self._credential = self.keys.ask()
+        return self._credential
 
 
 @contextmanager
@@ -94,6 +120,18 @@ def _set_config(session: Session, value: Path) -> None:
     session.config = value
 
 
+def _set_password_file(session: Session, value: Path) -> None:
+    session.keys.password_file = value
+
+
+def _set_password_command(session: Session, value: str) -> None:
+    session.keys.password_command = value
+
+
+def _set_key_file(session: Session, value: Path) -> None:
+    session.keys.key_file = value
+
+
 def _set_json(session: Session, value: bool) -> None:  # noqa: FBT001 - click passes it so
     session.output.json = value
 
@@ -123,6 +161,29 @@ def common_options() -> list[click.Parameter]:
             expose_value=False,
             callback=_set(_set_config),
             help="The settings file (TOML).",
+        ),
+        click.Option(
+            ["--password-file"],
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            expose_value=False,
+            callback=_set(_set_password_file),
+            help="Its first line opens an encrypted repository. Default: CASDAV_PASSWORD_FILE.",
+        ),
+        click.Option(
+            ["--password-command"],
+            metavar="COMMAND",
+            expose_value=False,
+            callback=_set(_set_password_command),
+            help="Prints the password. Default: CASDAV_PASSWORD_COMMAND.",
+        ),
+        click.Option(
+            ["--key-file"],
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            expose_value=False,
+            callback=_set(_set_key_file),
+            help="Opens an encrypted repository. Default: CASDAV_KEY_FILE.",
         ),
         click.Option(
             ["--json"],

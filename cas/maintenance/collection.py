@@ -125,8 +125,11 @@ class _Collection:
         self._engine.checkpointer.checkpoint(wait=True)
         self._decide(is_dry_run=is_dry_run)
         self._mark("looking at what is kept")
+        sealing = self._engine.chunks.identifier.sealing
+        key = 0 if sealing is None else sealing.current
+        live_size = self._marking.liveness.size
         uses = [
-            PackUse(ordinal, row.kind, row.size, self._marking.liveness.size(ordinal))
+            PackUse(ordinal, row.kind, row.size, live_size(ordinal), row.key_number < key)
             for ordinal, row in packs
         ]
         condemned = {o for o, row in packs if row.state is PackState.CONDEMNED}

@@ -139,6 +139,7 @@ def rotate_key(location: str | Path, unlock: Unlock, *, drop_others: bool = Fals
         ConflictError: somebody else has changed the keys meanwhile.
     """
     dropped: list[KeyInfo] = []
+    list_keys(location)  # before anybody is asked
     credential = unlock()
 
     def rotate(config: EncryptedConfig, key: RepositoryKey) -> EncryptedConfig:

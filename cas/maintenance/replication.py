@@ -22,7 +22,7 @@ from cas.catalog import PackRow, PackState
 from cas.disk import StoreErrors
 from cas.dropped import dropped_volumes
 from cas.errors import ConflictError, IntegrityError, InvalidError, LockedError, NotFoundError
-from cas.formats import REGISTRY_ID
+from cas.formats import REGISTRY_ID, decode_stamp
 from cas.ids import Kind, ObjectId
 from cas.journal import JournalRecord
 from cas.maintenance.damage import Damage
@@ -137,7 +137,8 @@ class _Replication:
             if read_refs(self._target, self._identifier):
                 raise InvalidError(f"{self._target.location} holds other files") from None
             return []
-        if config != self._source.read(CONFIG_NAME)[0]:
+        # That of an encrypted repository changes with its keys.
+        if decode_stamp(config).identity != self._repository.identity:
             message = f"{self._target.location} holds another repository: name an empty place"
             raise InvalidError(message)
         refs = read_refs(self._target, self._identifier)
@@ -231,6 +232,17 @@ class _Replication:
             moved = new_ref(ref.volume_id, commit, ref.sequence, *journal)
             move_ref(self._target, self._identifier, moved)
 
+    def _copy_config(self) -> None:
+        """Write the config, last of all in a new replica, or anew if the keys are others now."""
+        config, _ = self._source.read(CONFIG_NAME)
+        try:
+            old, token = self._target.read(CONFIG_NAME)
+        except NotFoundError:
+            self._target.replace(CONFIG_NAME, config, None)
+            return
+        if old != config:
+            self._target.replace(CONFIG_NAME, config, token)
+
     def _copy(self, packs: list[tuple[int, PackRow]]) -> list[str]:
         """Copy packs, the content of each record checked; return those that are damaged."""
         self._watcher.stage("copying packs", len(packs))
@@ -253,9 +265,7 @@ class _Replication:
     ) -> None:
         """Move the replica's refs, which makes it what is here; then remove what is gone here."""
         self._set_refs(refs, journal)
-        if not old_refs:
-            config, _ = self._source.read(CONFIG_NAME)
-            self._target.replace(CONFIG_NAME, config, None)
+        self._copy_config()
         kept = {ref.volume_id for ref in refs}
         for ref in old_refs:
             if ref.volume_id not in kept:
