@@ -56,10 +56,10 @@ class Tree(Protocol):
 
 
 class NodeIds:
-    """Gives out numbers of nodes, each once."""
+    """Gives out numbers of nodes, each once; those up to `last` are in use already."""
 
-    def __init__(self) -> None:
-        self._last = ROOT
+    def __init__(self, last: int = ROOT) -> None:
+        self._last = last
 
     def new(self) -> int:
         """Return a number that no node has."""

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import cas
-from syncd.base_tree import BaseTree
-from syncd.disk.items import Item, Known
+from syncd.disk.items import Item
+from syncd.disk.signatures import Signature
 from syncd.plan import Action, Plan, Rules, Step
 from syncd.reconcile import make_plan
-from syncd.trees import FOLDER, ROOT, Node, NodeIds, Overlay, Tree, find, path_of
+from syncd.trees import (
+    FOLDER,
+    ROOT,
+    EmptyTree,
+    Node,
+    NodeIds,
+    Overlay,
+    Tree,
+    below,
+    find,
+    path_of,
+)
 
 NOON_NS = 1_700_000_000 * 1_000_000_000
 """2023-11-14 22:13:20 UTC."""
@@ -29,37 +41,44 @@ def link(target: str) -> Item:
 
 
 class MemoryBase:
-    """A base store in memory."""
+    """A base in memory; `listed` are the folders that somebody has listed."""
 
     def __init__(self) -> None:
-        self.known: dict[str, Known] = {}
-        self.listed: list[str] = []
+        self.nodes: dict[int, Node] = {}
+        self.signatures: dict[int, Signature | None] = {}
+        self.names: dict[tuple[int, str], int] = {}
+        self.listed: list[int] = []
 
-    def get(self, path: str) -> Known | None:
-        return self.known.get(path)
+    def get(self, node: int) -> Node | None:
+        return self.nodes.get(node) if node != ROOT else EmptyTree().get(ROOT)
 
-    def children(self, folder: str) -> dict[str, Known]:
-        self.listed.append(folder)
-        prefix = f"{folder}/" if folder else ""
-        return {
-            path[len(prefix) :]: known
-            for path, known in self.known.items()
-            if path.startswith(prefix) and "/" not in path[len(prefix) :]
-        }
+    def child(self, parent: int, name: str) -> int | None:
+        return self.names.get((parent, name))
 
-    def put(self, path: str, known: Known) -> None:
-        self.known[path] = known
+    def children(self, parent: int) -> Iterator[tuple[str, int]]:
+        self.listed.append(parent)
+        return iter([(name, node) for (at, name), node in self.names.items() if at == parent])
 
-    def remove(self, path: str) -> None:
-        for inner in [*self.known]:
-            if inner == path or inner.startswith(f"{path}/"):
-                del self.known[inner]
+    def signature(self, node: int) -> Signature | None:
+        return self.signatures.get(node)
 
-    def move(self, path: str, new_path: str) -> None:
-        self.remove(new_path)
-        for inner in [*self.known]:
-            if inner == path or inner.startswith(f"{path}/"):
-                self.known[new_path + inner[len(path) :]] = self.known.pop(inner)
+    def agree(self, node: int, new: Node | None, signature: Signature | None = None) -> None:
+        old = self.nodes.get(node)
+        if new is None:
+            for inner in [node, *below(self, node)]:
+                gone = self.nodes.pop(inner, None)
+                self.signatures.pop(inner, None)
+                if gone is not None:
+                    del self.names[gone.place]
+            return
+        assert self.get(new.parent) is not None
+        assert self.names.get(new.place, node) == node
+        if old is not None:
+            del self.names[old.place]
+        if signature is not None or old is None or old.item != new.item:
+            self.signatures[node] = signature
+        self.nodes[node] = new
+        self.names[new.place] = node
 
 
 def drawn(tree: Tree) -> Drawing:
@@ -108,10 +127,9 @@ class Sides:
     """A base and what became of it on the disk and on the server."""
 
     ids: NodeIds = field(default_factory=NodeIds)
-    store: MemoryBase = field(default_factory=MemoryBase)
+    base: MemoryBase = field(default_factory=MemoryBase)
 
     def __post_init__(self) -> None:
-        self.base = BaseTree(self.store, self.ids)
         self.local = Overlay(self.base)
         self.remote = Overlay(self.base)
 

@@ -378,8 +378,8 @@ def test_planning_a_renamed_folder_costs_nothing_for_what_is_in_it() -> None:
     case = Case(**{f"d__{number}": str(number) for number in range(100)})
     case.local.move("d", "e")
     case.remote.write("d/7", text("edited"))
-    case.sides.store.listed.clear()
+    case.sides.base.listed.clear()
     plan = case.sides.plan()
-    assert case.sides.store.listed == []
+    assert case.sides.base.listed == []
     assert [step.path for step in plan.local] == ["e/7"]
     assert path_of(plan.merge.tree, case.remote.node("d/7")) == "e/7"
