@@ -21,6 +21,7 @@ from dav.api.settings import ApiSettings
 from dav.auth import Authenticator
 from dav.drive import Drive
 from dav.gate import Gate
+from dav.http.settings import ServerSettings
 from dav.provider import VolumesProvider
 from dav.settings import DriveSettings
 
@@ -58,10 +59,14 @@ def make_app(
     settings: DriveSettings | None = None,
     authenticator: Authenticator | None = None,
     api_settings: ApiSettings | None = None,
+    threads: int = ServerSettings().threads,
 ) -> Gate:
-    """Return the application for a repository: login pages, the API, and the drive."""
+    """Return the application for a repository: login pages, the API, and the drive.
+
+    `threads` is how many requests the server handles at a time.
+    """
     authenticator = authenticator or Authenticator(repository)
     drive = Drive(repository, authenticator.rights, settings)
     provider = VolumesProvider(repository, authenticator.rights, drive=drive)
-    api = Api(repository, authenticator, api_settings)
+    api = Api(repository, authenticator, api_settings, threads)
     return Gate(DriveApp(provider), authenticator, api)

@@ -27,7 +27,7 @@ from dav import access_tokens, app_passwords
 from dav.access_tokens import AccessTokens, TokenRefusedError
 from dav.app_passwords import LastUse
 from dav.challenge import Challenge, Reason
-from dav.credentials import Basic, parse_authorization, parse_cookies
+from dav.credentials import Basic, Bearer, parse_authorization, parse_cookies
 from dav.devices import Devices, standing_user
 from dav.grants import Rights
 from dav.identity import Method, Principal, Scope
@@ -71,6 +71,24 @@ class Authenticator:
                 return Challenge(Reason.REFUSED)
             case bearer:
                 return self._by_token(bearer.token)
+
+    def by_bearer(self, header: str) -> Principal | None:
+        """Return who an Authorization header with a bearer token stands for, None for nobody."""
+        match parse_authorization(header):
+            case Bearer(token):
+                outcome = self._by_token(token)
+                return outcome if isinstance(outcome, Principal) else None
+            case _:
+                return None
+
+    def stands(self, principal: Principal) -> bool:
+        """Return whether a principal with a token may still come in, whatever its token's time."""
+        state = self.registry.state()
+        if principal.device:
+            device = state.devices.get(principal.token_id)
+            return device is not None and standing_user(state, device, self._clock()) is not None
+        user = state.users.get(principal.name)
+        return user is not None and not user.disabled
 
     def sign_in(self, typed: str, password: str, address: str) -> Principal | Challenge:
         """Return who has this name and password, an app password or the user's own.

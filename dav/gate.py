@@ -19,6 +19,7 @@ import cas
 from dav.api.app import Api
 from dav.auth import Authenticator
 from dav.challenge import Challenge, Reason
+from dav.http.settings import ServerSettings
 from dav.identity import Method, Principal
 from dav.markup import Response
 from dav.pages import Pages
@@ -62,8 +63,23 @@ class Gate:
         start_response(response.status, [*response.headers, length])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
+    def open_feed(self, server: ServerSettings) -> None:
+        """Begin the change feed beside the server. Raises ListenError."""
+        if self._api is not None:
+            self._api.open_feed(server)
+
+    @property
+    def api_is_waited_for(self) -> bool:
+        """Whether any request waits for news."""
+        return self._api is not None and self._api.news.is_waited_for
+
+    def stop_waiting(self) -> None:
+        """End what waits for news: the server is told to stop. For signal handlers too."""
+        if self._api is not None:
+            self._api.news.stop()
+
     def close(self) -> None:
-        """End what waits for news: the server is stopping, or has stopped."""
+        """End what waits for news, and the change feed: the server has stopped."""
         if self._api is not None:
             self._api.close()
 

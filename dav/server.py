@@ -55,6 +55,8 @@ class Server:
         settings: Address, threads, certificates, bounds.
         access_log: Called after each request, in the request's thread.
         on_ready: Called once the server listens, in the thread that serves.
+        on_stop: Called when it is told to stop, before running requests are waited for; from any
+            thread, or a signal handler.
 
     Raises:
         ListenError: A certificate or a trusted proxy is not usable.
@@ -67,10 +69,12 @@ class Server:
         *,
         access_log: AccessLog | None = None,
         on_ready: Callable[[Server], None] | None = None,
+        on_stop: Callable[[], None] | None = None,
     ) -> None:
         self.settings = settings
         self._http = StrictServer(app, settings, access_log)
         self._on_ready = on_ready
+        self._on_stop = on_stop
         self._ready = threading.Event()
         self._bound = False
         self._thread: threading.Thread | None = None
@@ -125,6 +129,8 @@ class Server:
 
     def stop(self, *, at_once: bool = False) -> None:
         """Stop accepting and finish what runs; `at_once` cuts it. Any thread or signal handler."""
+        if self._on_stop is not None:
+            self._on_stop()
         if at_once:
             self._http.stop_now()
         else:

@@ -51,11 +51,15 @@ class ServedApplication:
         app: The WSGI application.
         access_log: Called after each request.
         close: Called when the worker has stopped serving.
+        stopping: Called when it is told to stop, so that what waits for news ends.
+        opened: Called with the server's settings once it listens.
     """
 
     app: WsgiApplication
     access_log: AccessLog | None = None
     close: Callable[[], None] | None = None
+    stopping: Callable[[], None] | None = None
+    opened: Callable[[ServerSettings], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,8 +286,11 @@ def work() -> int:
             job.settings,
             access_log=served.access_log,
             on_ready=lambda _: _tell(channel, _READY),
+            on_stop=served.stopping,
         )
         server.bind()
+        if served.opened is not None:
+            served.opened(job.settings)
     except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor raises it
         _tell(channel, _FAILED + _pickle_error(error))
         return 1

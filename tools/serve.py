@@ -87,6 +87,8 @@ def serve(session: Session, /, *, quickstart: bool, **flags: object) -> None:
         session.output.verbosity,
         collection,
         session.key,
+        effective.api,
+        effective.server.threads,
     )
     try:
         if effective.server.workers > 1:
@@ -100,7 +102,11 @@ def serve(session: Session, /, *, quickstart: bool, **flags: object) -> None:
                     http,
                     access_log=served.access_log,
                     on_ready=lambda server: ready(server.port),
+                    on_stop=served.stopping,
                 )
+                server.bind()
+                if served.opened is not None:
+                    served.opened(http)
                 server.serve(handle_signals=True)
             finally:
                 if served.close is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cas
 from dav import collector, scheduler, transfers
+from dav.api.settings import ApiSettings
 from dav.app import make_app
 from dav.collector import CollectionPlan
 from dav.server import ServerSettings
@@ -33,6 +34,8 @@ class ServeJob:
     verbosity: int
     collection: CollectionPlan | None = None
     key: cas.RepositoryKey | None = None
+    api: ApiSettings = field(default_factory=ApiSettings)
+    threads: int = 64
 
 
 def open_served(job: object) -> ServedApplication:
@@ -53,11 +56,14 @@ def open_served(job: object) -> ServedApplication:
         jobs.append(collector.upkeep(repository, job.collection))
     upkeep = Upkeep(*jobs)
 
+    app = make_app(repository, job.drive, api_settings=job.api, threads=job.threads)
+
     def close() -> None:
+        app.close()
         upkeep.close()
         repository.close()
 
-    return ServedApplication(make_app(repository, job.drive), log_access, close)
+    return ServedApplication(app, log_access, close, app.stop_waiting, app.open_feed)
 
 
 def server_settings(wanted: settings.ServerSettings) -> ServerSettings:

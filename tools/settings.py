@@ -17,6 +17,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 import platformdirs
 
+from dav.api.settings import ApiSettings
 from dav.http.settings import ServerSettings as ServerDefaults
 from dav.settings import DriveSettings
 from tools.exits import Exit, Failure
@@ -83,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
     drive: DriveSettings = DriveSettings()
+    api: ApiSettings = ApiSettings()
     gc: GcSettings = GcSettings()
     quickstart: QuickstartSettings = QuickstartSettings()
 
@@ -236,7 +238,9 @@ def _split(section: str, name: str, value: str) -> object:
 def _members(section: object) -> dict[str, object]:
     if isinstance(section, msgspec.Struct):
         return msgspec.structs.asdict(section)
-    return dataclasses.asdict(section) if isinstance(section, DriveSettings) else {}
+    if isinstance(section, DriveSettings | ApiSettings):
+        return dataclasses.asdict(section)
+    return {}
 
 
 def _secret_file(variable: str, path: str) -> str:

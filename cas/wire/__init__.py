@@ -39,10 +39,7 @@ from cas.wire.committing import (
     SetAttributes,
     Unchanged,
 )
-from cas.wire.encoding import (
-    decode_message,
-    encode_message,
-)
+from cas.wire.encoding import decode_hint, decode_message, encode_hint, encode_message
 from cas.wire.limits import (
     BASE_LIMIT,
     BATCH_SIZE,
@@ -126,7 +123,9 @@ __all__ = [
     "Unchanged",
     "Welcome",
     "check_counts",
+    "decode_hint",
     "decode_message",
+    "encode_hint",
     "encode_message",
     "pack_chunk",
     "unpack_chunk",

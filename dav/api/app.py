@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import cas
@@ -20,15 +22,23 @@ from cas import wire
 from dav.api import accounts, committing, sending, states
 from dav.api.answers import Answer, RefusedError, document, encode_refusal, refusal_of, refused
 from dav.api.call import Call, Services
+from dav.api.feed import PATH as FEED_PATH
+from dav.api.feed import Feed
 from dav.api.news import News
+from dav.api.rates import Rates
 from dav.api.settings import ApiSettings
 from dav.api.signing import sign_in
 from dav.auth import Authenticator
+from dav.http.listener import open_listeners
+from dav.http.settings import ServerSettings
+from dav.http.tls import load_context
 from dav.identity import Method, Principal, Role
 from dav.status import STATUS_LINES
+from dav.throttle import network_of
 
 PREFIX: Final = "/api/v1"
 
+_WAITING_SHARE: Final = 4  # of the server's threads, one in so many may wait for news
 _logger = logging.getLogger(__name__)
 
 
@@ -48,9 +58,13 @@ class Api:
         repository: cas.Repository,
         authenticator: Authenticator,
         settings: ApiSettings | None = None,
+        threads: int = ServerSettings().threads,
     ) -> None:
         settings = settings or ApiSettings()
         self.news = News(repository)
+        self.feed: Feed | None = None
+        self._settings = settings
+        self._rates = Rates(settings.requests_per_minute)
         self._services = Services(
             repository,
             authenticator,
@@ -59,8 +73,9 @@ class Api:
             cas.FileParts(repository),
             repository.content_keys(),
             self.news,
+            self._feed_url,
         )
-        deltas = states.Deltas(states.Waiting(settings.waiting))
+        deltas = states.Deltas(states.Waiting(max(1, threads // _WAITING_SHARE)))
         self._routes: dict[tuple[str, str], Route] = {
             ("GET", ""): Route(_about, is_open=True),
             ("POST", "register"): Route(accounts.register, is_open=True),
@@ -85,8 +100,34 @@ class Api:
         return path == PREFIX or path.startswith(PREFIX + "/")
 
     def close(self) -> None:
-        """End what waits for news: the server is stopping."""
+        """End what waits for news, and the feed: the server has stopped."""
         self.news.close()
+        if self.feed is not None:
+            self.feed.close()
+
+    def open_feed(self, server: ServerSettings) -> None:
+        """Begin the change feed, at the server's addresses on a port of its own.
+
+        Raises:
+            ListenError: the port cannot be listened on.
+        """
+        if not self._settings.feed:
+            return
+        certificate = server.certificate
+        tls = load_context(certificate, server.key) if certificate is not None else None
+        sockets = open_listeners(replace(server, port=self._settings.feed_port))
+        services = self._services
+        self.feed = Feed(services.repository, services.authenticator, sockets, tls)
+        self.feed.start()
+
+    def _feed_url(self, environ: WSGIEnvironment) -> str:
+        """Return where the client that asks finds the feed, empty where there is none."""
+        if self.feed is None or self._settings.feed_url:
+            return self._settings.feed_url
+        host = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname or "127.0.0.1"
+        host = f"[{host}]" if ":" in host else host
+        scheme = "wss" if self.feed.is_encrypted else "ws"
+        return f"{scheme}://{host}:{self.feed.port}{FEED_PATH}"
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request.
@@ -106,6 +147,19 @@ class Api:
                 _logger.exception("%s %s failed", environ["REQUEST_METHOD"], environ["PATH_INFO"])
             answer = encode_refusal(found, as_message=_speaks_messages(route))
         return _send(environ, start_response, answer)
+
+    def _limit(self, environ: WSGIEnvironment, principal: Principal) -> None:
+        """Count a request.
+
+        Raises:
+            RefusedError: 429 for too many.
+        """
+        address = network_of(environ.get("REMOTE_ADDR", ""))
+        by_address = self._rates.take(f"address {address}")
+        by_user = self._rates.take(f"user {principal.name}") if principal.name else 0
+        wait = max(by_address, by_user)
+        if wait:
+            raise refused(429, "throttled", "too many requests", retry_s=wait)
 
     def _route(self, environ: WSGIEnvironment) -> tuple[Route, str]:
         """Return the route of a request, and the rest of its path."""
@@ -131,6 +185,7 @@ class Api:
         services = self._services
         principal = _NOBODY if route.is_open else sign_in(services.authenticator, environ)
         environ["casdav.user"] = principal.name
+        self._limit(environ, principal)
         return Call(services, environ, principal, rest)
 
 
@@ -143,7 +198,7 @@ def _about(call: Call) -> Answer:
         {
             "api": PREFIX,
             "protocol": wire.PROTOCOL,
-            "feed": call.services.settings.feed,
+            "feed": call.services.feed_url(call.environ),
             "openapi": f"{PREFIX}/openapi.json",
         }
     )

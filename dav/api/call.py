@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -37,6 +38,7 @@ class Services(NamedTuple):
     parts: cas.FileParts
     keys: cas.ContentKeys
     news: News
+    feed_url: Callable[[WSGIEnvironment], str]
 
 
 class Readable(Protocol):

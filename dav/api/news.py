@@ -33,6 +33,11 @@ class News:
         """Whether the server is stopping."""
         return self._is_closed
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether anybody waits."""
+        return self._waiting > 0
+
     def wait_until(self, holds: Callable[[], bool], seconds: float) -> bool:
         """Wait until something holds, asked again after each write by anybody; return whether.
 
@@ -51,11 +56,15 @@ class News:
                     if self._transaction == seen:
                         self._changed.wait(left)
 
-    def close(self) -> None:
-        """End all waiting, now and for good."""
+    def stop(self) -> None:
+        """End all waiting, now and for good; in a signal handler too."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+
+    def close(self) -> None:
+        """End all waiting, and the thread."""
+        self.stop()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()

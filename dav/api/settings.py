@@ -12,13 +12,16 @@ class ApiSettings:
     Attributes:
         registration: whether anybody may make an account.
         requests_per_minute: requests that one user, or one address, may send; bursts of as many.
-        waiting: how many requests may wait for news at a time, in each process.
         wait_seconds: how long a request waits for news at most.
-        feed: where the change feed is, a `ws://` or `wss://` address; empty for none.
+        feed: whether there is a change feed.
+        feed_port: the TCP port of the feed; 0 lets the system choose a free one.
+        feed_url: where clients find the feed, where that is another address: behind a proxy,
+            `wss://drive.example.org/api/v1/ws/sync`.
     """
 
     registration: bool = False
     requests_per_minute: int = 6000
-    waiting: int = 16
     wait_seconds: int = 60
-    feed: str = ""
+    feed: bool = True
+    feed_port: int = 0
+    feed_url: str = ""

@@ -18,6 +18,7 @@ from dav.accounts import create_user
 from dav.api.settings import ApiSettings
 from dav.app import make_app
 from dav.app_passwords import create_app_password
+from dav.gate import Gate
 from dav.identity import Role, Scope
 from dav.server import Server, ServerSettings
 from dav.settings import DriveSettings
@@ -153,6 +154,7 @@ class Drive:
 
     repository: cas.Repository
     port: int
+    app: Gate
     _numbers: Iterator[int] = field(default_factory=count)
 
     def client(self, user: str = "alice", scope: Scope | None = None) -> Client:
@@ -179,6 +181,8 @@ def running_drive(
         create_user(repository, "alice", role=Role.ADMIN)
         create_user(repository, "bob")
         app = make_app(repository, settings, api_settings=api)
-        with Server(app, ServerSettings(port=0, threads=8)) as server:
-            yield Drive(repository, server.port)
+        settings_of_server = ServerSettings(port=0, threads=8)
+        with Server(app, settings_of_server, on_stop=app.stop_waiting) as server:
+            app.open_feed(settings_of_server)
+            yield Drive(repository, server.port, app)
         app.close()
