@@ -27,6 +27,7 @@ from cas.objects import Entry, decode, encode
 from cas.processes import Process
 from cas.refs import move_ref, new_ref
 from cas.reliance import Reliance
+from cas.seen import SeenStates
 from cas.stores.base import BlobStore
 
 _CHANGE_NODE_SIZE: Final = MiB
@@ -53,6 +54,7 @@ class Checkpointer:
         process: Process,
         clock: Clock,
         lock_path: Path,
+        seen: SeenStates,
     ) -> None:
         self._catalog = catalog
         self._store = store
@@ -61,6 +63,7 @@ class Checkpointer:
         self._process = process
         self._clock = clock
         self._lock_path = lock_path
+        self._seen = seen
 
     def checkpoint(self, *, wait: bool = False) -> bool:
         """Write what is young to packs and refs; return False where there was nothing to do.
@@ -244,6 +247,7 @@ class Checkpointer:
         for volume_id, (commit_id, sequence) in moves.items():
             ref = new_ref(volume_id, commit_id, sequence, snapshot.number, snapshot.record_id)
             move_ref(self._store, self._chunks.identifier, ref)
+        self._seen.note({volume_id: sequence for volume_id, (_, sequence) in moves.items()})
 
     def _drop_if_free(self, transaction: WriteTransaction) -> None:
         """Drop the old generation if its nodes are in packs and nobody leans on it."""

@@ -28,6 +28,7 @@ from cas.processes import live_processes
 from cas.recovery import Recovery
 from cas.refs import Ref, read_ref, read_refs
 from cas.salvage import covered_journal, find_starts, replay_rest
+from cas.seen import SeenStates
 from cas.stores.base import BlobStore
 
 _NO_JOURNAL: Final = 2**63
@@ -42,6 +43,7 @@ def rebuild_if_needed(
     local: Path,
     identity: bytes,
     clock: Clock,
+    seen: SeenStates,
     losses: list[Loss] | None = None,
 ) -> None:
     """Fill an empty catalog from the store; return at once where it is complete.
@@ -49,7 +51,8 @@ def rebuild_if_needed(
     With `losses`, what cannot be read of refs, commits and journal is given up, and added there.
 
     Raises:
-        IntegrityError: the catalog is another repository's, or something acknowledged is missing.
+        IntegrityError: the catalog is another repository's, or something acknowledged is missing,
+            or an older state than one that was seen was put back.
     """
     with catalog.read() as transaction:
         found = transaction.identity()
@@ -66,7 +69,7 @@ def rebuild_if_needed(
             if transaction.identity() == identity:
                 return
         _refuse_strangers(catalog, local / "processes")
-        rebuild = _Rebuild(catalog, store, chunks, recovery, identity)
+        rebuild = _Rebuild(catalog, store, chunks, recovery, identity, seen)
         rebuild.seal_open_packs(local / "open")
         if losses is None:
             rebuild.run()
@@ -84,7 +87,9 @@ class _Rebuild:
         chunks: ChunkStore,
         recovery: Recovery,
         identity: bytes,
+        seen: SeenStates,
     ) -> None:
+        self._seen = seen
         self._catalog = catalog
         self._store = store
         self._chunks = chunks
@@ -110,6 +115,7 @@ class _Rebuild:
             if covered is not None:
                 transaction.set_journal_end(covered.journal, covered.journal_id)
             self._recovery.replay.all(transaction, packs)
+            self._seen.refuse_older(_sequences(transaction))
             transaction.set_identity(self._identity)
 
     def _commit(self, ref: Ref) -> Commit:
@@ -129,8 +135,12 @@ class _Rebuild:
         with self._catalog.write() as transaction:
             for volume_id, start in starts.items():
                 _set_head(transaction, volume_id, start.commit_id, start.commit)
-            flushed, lost = replay_rest(transaction, self._recovery, self._chunks, packs, clock)
+            flushed, lost = replay_rest(
+                transaction, self._recovery, self._chunks, packs, clock, after
+            )
             transaction.set_identity(self._identity)
+            sequences = _sequences(transaction)
+        self._seen.accept(sequences)  # what was given up is not waited for
         self._chunks.open_packs.confirm(flushed)
         losses += lost
 
@@ -168,6 +178,10 @@ def _refuse_strangers(catalog: Catalog, processes: Path) -> None:
             "repository open: stop it, then try again"
         )
         raise IntegrityError(message)
+
+
+def _sequences(transaction: WriteTransaction) -> dict[bytes, int]:
+    return {volume_id: head.sequence for volume_id, head in transaction.heads()}
 
 
 def _set_head(

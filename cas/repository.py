@@ -46,6 +46,7 @@ from cas.registry import (
     volume_path,
 )
 from cas.scratch import Scratch
+from cas.seen import SeenStates
 from cas.stores.base import BlobStore
 from cas.trees import TreeShape
 from cas.upkeep import Upkeep
@@ -89,6 +90,9 @@ class Repository:
             for directory in (self._local, self._local.parent):
                 sync_directory(directory)  # or a power cut takes the open packs' directory
         identifier = self._keys.identifier
+        self._seen = SeenStates(self._local, identifier.sealing)
+        if self._keys.ring is not None:
+            self._seen.check_keys(self._keys.ring.generation)
         shape = TreeShape(self.config.tree_seed)
         with opening(self._local):
             self._catalog = Catalog(self._local / "catalog", identifier.sealing)
@@ -120,6 +124,7 @@ class Repository:
             self._local,
             self.config.identity,
             clock,
+            self._seen,
             losses,
         )
         with self._catalog.write() as transaction:
@@ -154,6 +159,7 @@ class Repository:
             self._process,
             self._clock,
             self._local / "checkpoint.lock",
+            self._seen,
         )
         self._history = HistoryIndex(self._catalog, chunks, HistoryKeys(self.config.secret))
         self.engine = Engine(

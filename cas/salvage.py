@@ -76,11 +76,12 @@ def replay_rest(
     chunks: ChunkStore,
     packs: Sequence[FoundPack],
     clock: Clock,
+    after: int,
 ) -> tuple[Flushed, list[Loss]]:
     """Apply what is left of the journal, and begin a new one with it behind all its numbers.
 
-    So that the old one, which has a hole, is not needed any more. Call `confirm` of the open
-    packs with what was flushed once the transaction is committed.
+    So that the old one, which has a hole or ends at number `after`, is not needed any more. Call
+    `confirm` of the open packs with what was flushed once the transaction is committed.
     """
     applied, losses = recovery.replay.rest(transaction, packs)
     losses += [
@@ -88,7 +89,7 @@ def replay_rest(
         for pack in packs
         if not pack.is_journal_whole
     ]
-    last = max((pack.footer.last_journal for pack in packs), default=0)
+    last = max((pack.footer.last_journal for pack in packs), default=after)
     number, previous = max(transaction.journal_end()[0], last), b""
     relies = Reliance()
     for batches in [[batch] for batch in applied] or [list[Batch]()]:

@@ -31,6 +31,7 @@ from cas.paths import join_names
 from cas.refs import delete_ref, volumes_with_refs
 from cas.registry import VOLUMES, VolumeRecord, head_of
 from cas.repository import Repository
+from cas.seen import SeenStates
 
 _ROWS_AT_ONCE: Final = 2048
 _BELOW: Final = VOLUMES + b"/"
@@ -104,6 +105,7 @@ class Dropping:
         store, identifier = self._engine.store, self._engine.chunks.identifier
         for volume_id in self._dropped.intersection(volumes_with_refs(store, identifier)):
             delete_ref(store, identifier, volume_id)
+        SeenStates(self._engine.local, identifier.sealing).forget(self._dropped)
         for volume_id in self._dropped:
             self._forget_history(volume_id)
 

@@ -96,6 +96,9 @@ class HistoryWalk:
                 name = ref_name(self._engine.chunks.identifier, volume_id)
                 message = f"the ref of {label} is missing, {name}"
                 self._report(Damage(DamageKind.MISSING, message))
+        elif ref.sequence < head.commit_sequence:
+            message = f"the ref of {label} names an older state than it did: it was put back"
+            self._report(Damage(DamageKind.INCONSISTENT, message))
         elif not self._is_ahead(ref):
             if ref.commit not in newest:
                 newest.append(ref.commit)

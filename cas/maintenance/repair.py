@@ -116,15 +116,15 @@ class _Repair:
             self._report.catalog.append(damage.message)
 
     def _find_damaged_refs(self) -> None:
-        """Find refs that are damaged or missing: the catalog knows what they said."""
+        """Find refs that are damaged, missing or older: the catalog knows what they said."""
         with self._engine.catalog.read() as transaction:
             heads = [(volume_id, head) for volume_id, head in transaction.heads() if head.commit]
-        for volume_id, _ in heads:
+        for volume_id, head in heads:
             try:
-                is_there = read_ref(self._engine.store, self._identifier, volume_id) is not None
+                ref = read_ref(self._engine.store, self._identifier, volume_id)
             except CasError:
-                is_there = False
-            if not is_there:
+                ref = None
+            if ref is None or ref.sequence < head.commit_sequence:
                 self._report.refs.append(ref_name(self._identifier, volume_id))
 
     def _find_hurt(self, watcher: DamageWatcher) -> dict[int, _Hurt]:

@@ -21,7 +21,14 @@ from typing import Final, NamedTuple
 from cas.catalog import PackRow, PackState
 from cas.disk import StoreErrors
 from cas.dropped import dropped_volumes
-from cas.errors import ConflictError, IntegrityError, InvalidError, LockedError, NotFoundError
+from cas.errors import (
+    REPAIR_HINT,
+    ConflictError,
+    IntegrityError,
+    InvalidError,
+    LockedError,
+    NotFoundError,
+)
 from cas.formats import REGISTRY_ID, decode_stamp
 from cas.ids import Kind, ObjectId
 from cas.journal import JournalRecord
@@ -36,7 +43,7 @@ from cas.packfile import RECORD_OVERHEAD, read_footer
 from cas.packs import location_of
 from cas.processes import live_processes
 from cas.records import open_record
-from cas.refs import Ref, delete_ref, move_ref, new_ref, read_refs
+from cas.refs import Ref, delete_ref, move_ref, new_ref, read_refs, ref_name
 from cas.repository import CONFIG_NAME, Repository, local_directory
 from cas.stores.base import BlobStore
 from cas.stores.opening import open_store
@@ -98,6 +105,7 @@ class _Replication:
         old_refs = self._accept_target()
         self._engine.checkpointer.checkpoint(wait=True)
         refs = read_refs(self._source, self._identifier)
+        self._refuse_older(refs)
         self._watcher.stage("waiting until all open packs are sealed")
         self._seal_everywhere()
         packs = self._sealed_packs()
@@ -171,6 +179,17 @@ class _Replication:
         with StoreErrors():
             if (local / "catalog").exists():
                 shutil.rmtree(local / "catalog")
+
+    def _refuse_older(self, refs: list[Ref]) -> None:
+        """Raise where somebody has put an old ref back, which is not to be passed on."""
+        with self._engine.catalog.read() as transaction:
+            heads = dict(transaction.heads())
+        for ref in refs:
+            head = heads.get(ref.volume_id)
+            if head is not None and ref.sequence < head.commit_sequence:
+                name = ref_name(self._identifier, ref.volume_id)
+                message = f"{name} names an older state than it did: {REPAIR_HINT}"
+                raise IntegrityError(message)
 
     def _seal_everywhere(self) -> None:
         """Return when all that was in open packs is in sealed ones."""
