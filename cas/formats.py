@@ -51,6 +51,8 @@ FILE_NODE_LIMIT: Final = 512
 
 COLLECTION_LOCK: Final = "collection.lock"
 """File in the local part that is locked by whoever collects, and while packs must stay."""
+DAMAGE_MARK: Final = "damage.found"
+"""File in the local part that is there when the last check found something missing or damaged."""
 REGISTRY_ID: Final = bytes(16)
 """Volume id of the registry, the reserved volume of users, tokens, volumes and grants."""
 

@@ -23,7 +23,7 @@ from cas.contents import ContentKeys
 from cas.disk import StoreErrors, sync_directory
 from cas.edits import Edit
 from cas.errors import AlreadyExistsError, CasError, NotFoundError
-from cas.formats import RepositoryConfig
+from cas.formats import DAMAGE_MARK, RepositoryConfig
 from cas.history import HistoryIndex, HistoryKeys
 from cas.ids import Kind
 from cas.journal_replay import Loss
@@ -184,6 +184,11 @@ class Repository:
     def identity(self) -> bytes:
         """The repository's random id, 16 bytes."""
         return self.config.identity
+
+    @property
+    def is_hurt(self) -> bool:
+        """Whether the last check found something missing or damaged."""
+        return (self._local / DAMAGE_MARK).exists()
 
     @property
     def key(self) -> RepositoryKey | None:

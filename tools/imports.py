@@ -21,6 +21,10 @@ from tools.session import Session, author, pass_session
 from tools.source_tree import Excluded, count_tree, read_patterns
 from tools.stat_cache import StatCache, cache_path
 
+_MENDING = (
+    "the last check found damage: every file is read again, so that what is lost and comes here "
+    "is mended; `casdav check` says whether all is"
+)
 _SIGNS = {"add": "+", "replace": "~", "set": "=", "remove": "-", "compare": "?"}
 
 
@@ -103,7 +107,11 @@ def import_(
             _check_free(volume, snapshot)
         excluded = Excluded([*patterns, *read_patterns(pattern_files)])
         choices = Choices(excluded, one_file_system, delete, dry_run, _directory_of(repository))
-        with StatCache(cache_path(repository.identity)) as cache:
+        if repository.is_hurt:
+            session.output.warn(_MENDING)
+        with StatCache(
+            cache_path(repository.identity), is_believed=not repository.is_hurt
+        ) as cache:
             report = _Report(session.output, dry_run=dry_run)
             with (
                 Batch(volume, author(), cache, report, dry_run=dry_run) as batch,

@@ -50,10 +50,18 @@ class StatCache:
         path: the file; it is made, and made anew when it is damaged or too large. Where it
             cannot be, `failure` says why, and the cache stays empty.
         clock: returns nanoseconds since the epoch.
+        is_believed: whether what it has is told; it is written in any case.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], int] = time.time_ns,
+        *,
+        is_believed: bool = True,
+    ) -> None:
         self._clock = clock
+        self._is_believed = is_believed
         self._pending: list[tuple[bytes, bytes, bytes]] = []
         self.failure: str | None = None
         self._connection: sqlite3.Connection | None = None
@@ -86,7 +94,7 @@ class StatCache:
 
     def get(self, status: os.stat_result) -> cas.Content | None:
         """Return the content that the file had when everything about it was as it is now."""
-        if self._connection is None:
+        if self._connection is None or not self._is_believed:
             return None
         key = _KEY.pack(status.st_dev, status.st_ino)
         try:

@@ -12,6 +12,7 @@ takes a small part of that, keeps collections waiting.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from cas.catalog import PackRow, ReadTransaction
 from cas.dropped import dropped_volumes
 from cas.errors import CasError, NotFoundError
-from cas.formats import REGISTRY_ID
+from cas.formats import DAMAGE_MARK, REGISTRY_ID
 from cas.maintenance.checked_pack import CheckedPack
 from cas.maintenance.damage import (
     Affected,
@@ -38,6 +39,8 @@ from cas.maintenance.watching import DamageWatcher
 from cas.refs import volumes_with_refs
 from cas.repository import Repository
 from cas.volume import Engine
+
+_logger = logging.getLogger(__name__)
 
 
 def check_repository(
@@ -61,7 +64,21 @@ def check_repository(
     if reading is not None:
         check.read(reading)
     with exclusive(repository.engine, watcher):
-        return check.run()
+        summary = check.run()
+        _remember(repository.engine, summary)
+    return summary
+
+
+def _remember(engine: Engine, summary: CheckSummary) -> None:
+    """Leave word whether something is lost, for those who could bring it again."""
+    mark = engine.local / DAMAGE_MARK
+    try:
+        if summary.kinds & {DamageKind.MISSING, DamageKind.DAMAGED}:
+            mark.touch()
+        else:
+            mark.unlink(missing_ok=True)
+    except OSError as error:  # on a full disk what was found is worth more
+        _logger.warning("%s cannot be kept up: %s", mark, error)
 
 
 class _Check:

@@ -47,9 +47,10 @@ def test_what_is_lost_is_named_and_mended_by_another_import(casdav: Casdav, tmp_
     assert (casdav.store / "quarantine" / pack.name).exists()
     casdav("cat", "v:/file", code=13)
     assert casdav("cat", "v:/other").out == "other"
-    (tmp_path / "source" / "file").rename(tmp_path / "again")
-    casdav("import", tmp_path / "again", "v:/again")
+    assert "every file is read again" in casdav("import", tmp_path / "source", "v:/").err
     casdav("check", "--read-data")
+    assert casdav("cat", "v:/file").code == 0
+    assert casdav("import", tmp_path / "source", "v:/").err == ""
     assert casdav("repair", "--yes").out == "nothing is damaged\n"
 
 
