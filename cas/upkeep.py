@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from cas.errors import StoreFullError
 from cas.formats import MiB
 from cas.locks import LockTable
 from cas.recovery import Recovery
@@ -122,6 +123,9 @@ def _attempt(step: Callable[[], object]) -> object:
     """Do a step; whatever it raises, the others and the next time follow."""
     try:
         return step()
+    except StoreFullError as error:  # as it will be for a while: one line is enough
+        _logger.warning("upkeep: %s; it is tried again", error)
+        return None
     except Exception:
         _logger.exception("upkeep failed; it is tried again")
         return None

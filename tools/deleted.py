@@ -55,7 +55,10 @@ def list_deleted(
     """
     volume = repository.volume(place.volume)
     rows = []
-    for item, entry in deleted(volume, place.path, newer_ns=newer_ns, each=each):
+    passing: list[cas.LogItem] = []
+    for item, entry in deleted(
+        volume, place.path, newer_ns=newer_ns, passing=None if each else passing
+    ):
         when = f"#{item.sequence - 1}"
         is_kept = cas.is_stored(repository, entry)
         found = Location(place.volume, item.path, when)
@@ -78,12 +81,20 @@ def list_deleted(
             ]
         )
     session.output.table(["DELETED", "BY", ">SIZE", ">FILES", "LAST VERSION"], rows)
+    if not rows:
+        session.output.done("nothing was deleted that is not there again")
+        if passing:
+            less = f"{len(passing):,} that were there for less than a minute are not listed"
+            session.output.done(f"{less}: --all lists them")
 
 
 def deleted(
-    volume: cas.Volume, path: str, *, newer_ns: int | None, each: bool
+    volume: cas.Volume, path: str, *, newer_ns: int | None, passing: list[cas.LogItem] | None
 ) -> Iterator[tuple[cas.LogItem, cas.Entry]]:
-    """Yield what was deleted at and below a path, and is not there now, with its last entry."""
+    """Yield what was deleted at and below a path, and is not there now, with its last entry.
+
+    What was there for a moment only goes to the list `passing`, if there is one.
+    """
     seen: set[str] = set()
     with volume.view() as present:
         for item in volume.log(path, before=present.sequence + 1, recursive=True):
@@ -93,7 +104,9 @@ def deleted(
                 continue
             if item.path in seen or present.get(item.path) is not None:
                 continue
-            if each or not _was_passing(volume, item):
+            if passing is not None and _was_passing(volume, item):
+                passing.append(item)
+            else:
                 yield item, item.old
             seen.add(item.path)
 

@@ -89,6 +89,7 @@ def _show(output: Output, report: cas.CollectionReport) -> None:
             "freed_size": report.freed_size,
             "damaged_packs": report.damaged_packs,
             "dropped_volumes": report.dropped_volumes,
+            "young_packs": report.young_packs,
         }
     )
     garbage = size_text(report.condemned_size - report.live_size)
@@ -99,9 +100,11 @@ def _show(output: Output, report: cas.CollectionReport) -> None:
     if report.is_dry_run:
         packs = f"{report.condemned_packs:,} {of_all} ({size_text(report.size)} in all)"
         output.done(f"would free {garbage}, by emptying {packs}")
+        _tell_of_young(output, report)
         return
     freed = size_text(report.freed_size)
     output.done(f"freed {freed}: emptied {report.removed_packs:,} {of_all}")
+    _tell_of_young(output, report)
     left = report.condemned_packs - report.removed_packs - len(report.damaged_packs)
     if left:
         output.done(f"{left:,} packs are left for the next `casdav gc`")
@@ -109,3 +112,9 @@ def _show(output: Output, report: cas.CollectionReport) -> None:
         names = ", ".join(report.damaged_packs[:3])
         message = f"{len(report.damaged_packs):,} packs hold damage and were kept ({names}): "
         raise Failure(f"{message}run `casdav check --read-data`", Exit.INTEGRITY)
+
+
+def _tell_of_young(output: Output, report: cas.CollectionReport) -> None:
+    if report.young_packs:
+        left = f"{report.young_packs:,} more packs were left alone, as they are young"
+        output.done(f"{left}: --grace says how young")

@@ -67,8 +67,16 @@ def log(
             session.output.message("change", version_members(repository, volume, names, version))
             if not session.output.json:
                 session.output.text(_row(repository, names, version))
+        if not recursive and not session.output.json and _is_folder(volume, place):
+            session.output.done("what happened to single files in it, --recursive shows")
     if is_empty and newer is None:
         raise Failure(f"nothing is known of {printable(str(place))!r}")
+
+
+def _is_folder(volume: cas.Volume, place: Location) -> bool:
+    with volume.view() as view:
+        entry = view.get(place.path)
+    return entry is not None and entry.is_directory
 
 
 def _items(

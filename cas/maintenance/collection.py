@@ -50,7 +50,8 @@ class CollectionReport(NamedTuple):
     `condemned_size` is that of the packs to be emptied, of which `live_size` is copied.
     `removed_packs` of `condemned_packs` are gone, and have freed `freed_size`; the others are
     for the next collection. Of those `damaged_packs` hold something live that cannot be read.
-    `dropped_volumes` had been deleted, and are not kept any more.
+    `dropped_volumes` had been deleted, and are not kept any more. `young_packs` are not among the
+    `packs`: they were left alone.
     """
 
     packs: int
@@ -63,6 +64,7 @@ class CollectionReport(NamedTuple):
     damaged_packs: list[str]
     is_dry_run: bool
     dropped_volumes: int = 0
+    young_packs: int = 0
 
 
 def collect_garbage(
@@ -116,6 +118,7 @@ class _Collection:
         self._volumes: dict[bytes, Keeping] = {}
         self._dropping = Dropping(repository, self._marking, policy)
         self._dropped: set[bytes] = set()
+        self._young = 0
 
     def run(self, grace_seconds: float, *, is_dry_run: bool) -> CollectionReport:
         if not is_dry_run:
@@ -151,18 +154,18 @@ class _Collection:
             self._emptying.damaged,
             is_dry_run,
             self._dropping.count,
+            self._young,
         )
 
     def _sealed(self, grace_seconds: float) -> list[tuple[int, PackRow]]:
         """Return the packs that may be condemned, or are."""
         with self._engine.catalog.read() as transaction:
             packs = list(transaction.packs())
-        return [
-            (ordinal, row)
-            for ordinal, row in packs
-            if row.state is PackState.CONDEMNED
-            or (row.state is PackState.SEALED and self._is_old(row, grace_seconds))
-        ]
+        condemned = [each for each in packs if each[1].state is PackState.CONDEMNED]
+        sealed = [each for each in packs if each[1].state is PackState.SEALED]
+        old = [each for each in sealed if self._is_old(each[1], grace_seconds)]
+        self._young = len(sealed) - len(old)
+        return sorted(condemned + old)
 
     def _is_old(self, row: PackRow, grace_seconds: float) -> bool:
         if not grace_seconds:
@@ -172,7 +175,8 @@ class _Collection:
             written = path.stat().st_mtime if path is not None else 0.0
         except FileNotFoundError:
             return False  # damage: for `check` to tell
-        return written + grace_seconds <= time.time()
+        # A time so far ahead is of a clock that was wrong: it must not keep the pack for years.
+        return abs(time.time() - written) >= grace_seconds
 
     def _decide(self, *, is_dry_run: bool) -> None:
         """Decide what of each volume's history stays, and write that down before it is done."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -325,3 +326,20 @@ def test_many_versions_of_a_small_file_leave_little_behind(tmp_path: Path, size:
 def directory_size(location: Path) -> int:
     """Return the bytes that the files in a directory take on the disk."""
     return sum(path.stat().st_blocks * 512 for path in location.rglob("*") if path.is_file())
+
+
+def test_packs_of_a_clock_that_was_ahead_are_not_young_for_years(
+    repository: cas.Repository, volume: cas.Volume
+) -> None:
+    put(volume, "file", seeded_bytes(1, SIZE))
+    put(volume, "file", b"")
+    repository.engine.chunks.open_packs.seal_current()
+    young = cas.collect_garbage(repository, PRESENT_ONLY)
+    assert (young.packs, young.condemned_packs) == (0, 0)
+    assert young.young_packs
+    for name, _ in repository.engine.store.list("packs"):
+        path = repository.engine.store.local_path(name)
+        assert path is not None
+        os.utime(path, (0, path.stat().st_mtime + 400 * DAY))
+    report = cas.collect_garbage(repository, PRESENT_ONLY)
+    assert report.freed_size > SIZE * 0.9

@@ -60,6 +60,16 @@ def test_by_default_versions_of_the_last_days_stay(casdav: Casdav, tmp_path: Pat
     assert stored_size(casdav) > SIZE * 2.9
 
 
+def test_young_packs_are_left_alone_and_it_says_so(casdav: Casdav, tmp_path: Path) -> None:
+    overwrite(casdav, tmp_path, 2)
+    size = stored_size(casdav)
+    for words in (("--dry-run",), ()):
+        said = casdav("gc", "--keep-versions", "1", *words).out
+        assert "packs were left alone, as they are young: --grace" in said
+    assert stored_size(casdav) >= size
+    assert "young" not in casdav("gc", "--keep-versions", "1", "--grace", "0s").out
+
+
 def test_both_kinds_of_rules_at_once_are_refused(casdav: Casdav) -> None:
     ended = casdav("gc", "--keep-versions", "1", "--keep-within", "1d", code=2)
     assert "either --keep-within or --keep-versions" in ended.err

@@ -111,7 +111,9 @@ def test_everything_below_a_folder(casdav: Casdav, story: Story) -> None:
     story.edit(lambda edit: edit.make_directory("my folder"))
     story.put("my folder/doc")
     story.put("else")
-    assert [line[5] for line in lines(casdav, "v:/my folder")] == ["created"]
+    made, hint = lines(casdav, "v:/my folder")
+    assert made[5] == "created"
+    assert "--recursive" in hint
     (newest, _) = casdav("log", "v:/my folder", "-R").out.splitlines()[1:]
     assert shlex.split(newest)[-1] == "v@#3:/my folder/doc"
     assert "'v@#3:/my folder/doc'" in newest

@@ -222,7 +222,10 @@ def test_what_was_deleted_is_listed(casdav: Casdav, story: Story) -> None:
     assert len(casdav("undelete", "v:/", "--list", "--all", "--json").lines) == 3
     (below,) = casdav("undelete", "v:/d/gone", "--list", "--json").lines
     assert (below["path"], below["size"], below["author"]) == ("d/gone", 2, "alice")
-    assert casdav("undelete", "v:/", "--list", "--newer", "2999-01-01").out == ""
+    assert casdav("undelete", "v:/", "--list", "--newer", "2999-01-01").out == (
+        "nothing was deleted that is not there again\n"
+    )
+    assert "1 that were there for less than a minute" in casdav("undelete", "v:/~doc", "--list").out
     assert "--to" in casdav("undelete", "v:/", "--list", "--to", "v:/a", code=2).err
 
 
