@@ -39,13 +39,15 @@ class BackupTool:
         return processes.run(command, self.environment)
 
 
-def casdav(place: Path, tree: Tree) -> BackupTool:
+def casdav(place: Path, tree: Tree, key_file: Path | None = None) -> BackupTool:
+    """Return ours; with a key file, the repository is encrypted."""
     repository = place / "casdav"
+    keys = {"CASDAV_KEY_FILE": str(key_file), "CASDAV_ENCRYPT": "1"} if key_file else {}
     command: list[str | Path] = [*casdav_command()]
 
     def initialise() -> None:
-        run_casdav("init", repository)
-        run_casdav("volume", "create", _VOLUME, store=repository)
+        run_casdav("init", repository, environment=keys)
+        run_casdav("volume", "create", _VOLUME, store=repository, environment=keys)
 
     return BackupTool(
         repository,
@@ -54,7 +56,7 @@ def casdav(place: Path, tree: Tree) -> BackupTool:
         lambda target: [*command, "-q", "export", f"{_VOLUME}:/tree", target / "tree"],
         [*command, "-q", "check", "--read-data"],
         [*command, "-q", "gc", "--keep-versions", "1", "--grace", "0"],
-        casdav_environment({"CASDAV_STORE": str(repository)}),
+        casdav_environment({"CASDAV_STORE": str(repository), **keys}),
     )
 
 

@@ -9,13 +9,12 @@ import pytest
 from xxhash import xxh3_64_intdigest
 
 import cas
-from cas.ids import Identifier
 from cas.maintenance.shapes import ROOT, Context, entry_fault, file_fault, tree_fault
 from cas.objects import Child, Content, Entry, EntryKind, FileNode, Piece, Span, TreeNode
 from cas.trees import TreeShape
 from tests.support.checking import assert_sound, check
 from tests.support.corpus import seeded_bytes
-from tests.support.damage import damage_object
+from tests.support.damage import chunk_id, damage_object
 
 SHAPE = TreeShape(seed=7)
 FILE = Entry(EntryKind.CHUNK_FILE, 5, 0, 0o644, bytes(32))
@@ -143,7 +142,7 @@ def test_paths_are_counted_where_they_are_too_many_to_be_named(tmp_path: Path) -
                 edit.move("new", "0")
             del depth
         assert_sound(repository)
-    damage_object(tmp_path / "store", Identifier().chunk(data))
+    damage_object(tmp_path / "store", chunk_id(tmp_path / "store", data))
     with cas.open(tmp_path / "store") as repository:
         summary = cas.check_repository(repository, reading=cas.Share())
         assert summary.affected == 100

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import cas
-from cas.packfile import PackKind, decode_header
+from cas.packfile import PackKind
 from tests.support.corpus import seeded_bytes
+from tests.support.damage import packs_of
 
 FILES = {f"folder/file {number}": seeded_bytes(number, 150_000 + number) for number in range(12)}
 
@@ -27,11 +28,6 @@ def location(tmp_path: Path) -> Path:
                 upload.write(data)
                 edit.put(path, upload)
     return tmp_path / "store"
-
-
-def packs(location: Path, kind: PackKind) -> list[Path]:
-    found = sorted(location.glob("packs/*/*"))
-    return [path for path in found if decode_header(path.read_bytes()[:100])[0] is kind]
 
 
 def flip(path: Path, position: int, bit: int = 0) -> None:
@@ -64,7 +60,7 @@ def test_a_flipped_bit_in_a_data_pack_is_reported_with_the_files_name(
     location: Path, seed: int
 ) -> None:
     chosen = random.Random(seed)
-    (pack,) = packs(location, PackKind.DATA)
+    (pack,) = packs_of(location, PackKind.DATA)
     flip(pack, chosen.randrange(pack.stat().st_size), chosen.randrange(8))
     sound, said = read_all(location)
     assert sound + len(said) == len(FILES)
@@ -72,7 +68,7 @@ def test_a_flipped_bit_in_a_data_pack_is_reported_with_the_files_name(
 
 
 def test_a_flipped_bit_in_a_chunk_of_a_file_fails_that_file_alone(location: Path) -> None:
-    (pack,) = packs(location, PackKind.DATA)
+    (pack,) = packs_of(location, PackKind.DATA)
     at = pack.read_bytes().find(FILES["folder/file 3"][70_000:70_100])
     flip(pack, at)
     sound, (said,) = read_all(location)
@@ -89,7 +85,7 @@ def test_a_flipped_bit_in_a_tree_pack_never_serves_wrong_bytes(
     lose_catalog: bool,  # noqa: FBT001
 ) -> None:
     chosen = random.Random(seed)
-    (pack,) = packs(location, PackKind.TREE)
+    (pack,) = packs_of(location, PackKind.TREE)
     flip(pack, chosen.randrange(pack.stat().st_size), chosen.randrange(8))
     if lose_catalog:
         shutil.rmtree(location / "local" / "catalog")
@@ -106,7 +102,7 @@ def test_a_flipped_bit_in_a_file_node_names_the_file(location: Path) -> None:
             entry = view.entry("folder/file 5")
         assert entry.kind is cas.EntryKind.NODE_FILE
         place = repository._chunks.locate([entry.content])[0]  # noqa: SLF001
-    (pack,) = packs(location, PackKind.TREE)
+    (pack,) = packs_of(location, PackKind.TREE)
     flip(pack, place.offset + 60 + place.stored_size // 2)
     sound, (said,) = read_all(location)
     assert sound == len(FILES) - 1
@@ -118,7 +114,7 @@ def test_a_damaged_folder_is_named(location: Path) -> None:
         with repository.volume("v").view() as view:
             entry = view.entry("folder")
         place = repository._chunks.locate([entry.content])[0]  # noqa: SLF001
-    (pack,) = packs(location, PackKind.TREE)
+    (pack,) = packs_of(location, PackKind.TREE)
     flip(pack, place.offset + 60 + place.stored_size // 2)
     shutil.rmtree(location / "local" / "catalog")  # which still has the node in its nursery
     with cas.open(location) as repository, repository.volume("v").view() as view:
@@ -135,7 +131,7 @@ def test_a_damaged_folder_is_named(location: Path) -> None:
 
 @pytest.mark.parametrize("kind", [PackKind.DATA, PackKind.TREE])
 def test_a_missing_or_cut_pack_is_reported(location: Path, kind: PackKind) -> None:
-    (pack,) = packs(location, kind)
+    (pack,) = packs_of(location, kind)
     content = pack.read_bytes()
     pack.chmod(0o600)
     pack.write_bytes(content[: len(content) // 2])
@@ -189,7 +185,7 @@ def test_a_flipped_bit_in_the_nursery_is_noticed_and_a_rebuild_mends_it(tmp_path
 def test_damage_is_never_made_worse_by_writing_on(location: Path, seed: int) -> None:
     """Content that is uploaded again is stored where it is sound, or the edit says it is not."""
     chosen = random.Random(seed)
-    (pack,) = packs(location, PackKind.DATA)
+    (pack,) = packs_of(location, PackKind.DATA)
     flip(pack, chosen.randrange(200, pack.stat().st_size - 200), 3)
     with cas.open(location) as repository:
         volume = repository.volume("v")
@@ -233,7 +229,7 @@ def test_of_a_long_file_all_that_is_before_the_damage_is_read_and_nothing_behind
         chunks = repository._chunks  # noqa: SLF001
         place = chunks.locate([chunks.identifier.chunk(pieces[damaged])])[0]
     assert place.stored_size < place.plain_size  # so that it is read ahead
-    (pack,) = packs(tmp_path / "store", PackKind.DATA)
+    (pack,) = packs_of(tmp_path / "store", PackKind.DATA)
     flip(pack, place.offset + 60 + place.stored_size // 2)
     with cas.open(tmp_path / "store") as repository:
         with repository.volume("home").view() as view:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 import cas
-from cas.ids import Identifier, Kind
+from cas.ids import Kind
 from cas.packfile import PackKind
 from tests.support.checking import Told, assert_sound, check
 from tests.support.corpus import seeded_bytes
-from tests.support.damage import damage_object, flip, footer_of, packs_of, place_of
+from tests.support.damage import chunk_id, damage_object, flip, footer_of, packs_of, place_of
 
 FILES = {f"folder/{number}": seeded_bytes(number, 20_000) for number in range(6)}
 """Each of one chunk."""
@@ -42,8 +42,8 @@ def put(volume: cas.Volume, path: str, data: bytes) -> None:
         edit.put(path, upload)
 
 
-def chunk_of(path: str) -> bytes:
-    return Identifier().chunk(FILES[path])
+def chunk_of(location: Path, path: str) -> bytes:
+    return chunk_id(location, FILES[path])
 
 
 def sound_files(repository: cas.Repository) -> set[str]:
@@ -87,12 +87,12 @@ def assert_mended(location: Path) -> None:
 
 
 def data_pack(location: Path) -> Path:
-    pack, _ = place_of(location, chunk_of("folder/3"))
+    pack, _ = place_of(location, chunk_of(location, "folder/3"))
     return pack
 
 
 def test_a_flipped_bit_in_a_data_pack(location: Path) -> None:
-    pack = damage_object(location, chunk_of("folder/3"))
+    pack = damage_object(location, chunk_of(location, "folder/3"))
     told = find(location)
     assert told.kinds == ["damaged"]
     assert told.damages[0].pack.hex() == pack.name
@@ -199,7 +199,7 @@ def test_a_damaged_header_costs_nothing(location: Path) -> None:
 
 def test_a_missing_pack(location: Path) -> None:
     pack = data_pack(location)
-    lost = {path for path in FILES if place_of(location, chunk_of(path))[0] == pack}
+    lost = {path for path in FILES if place_of(location, chunk_of(location, path))[0] == pack}
     pack.unlink()
     told = find(location)
     assert told.kinds == ["missing"]
@@ -219,7 +219,7 @@ def test_a_missing_pack_whose_records_lie_in_another_one_too(location: Path) -> 
     """As after a kill between the copy of a pack's records and its removal."""
     pack = data_pack(location)
     shutil.copytree(location, location.parent / "other")
-    damage_object(location, chunk_of("folder/3"))
+    damage_object(location, chunk_of(location, "folder/3"))
     repair(location)
     (name,) = quarantined(location)
     shutil.copy(location.parent / "other" / "packs" / name[:2] / name, pack)  # as from a backup
@@ -268,7 +268,7 @@ def test_a_damaged_ref_is_written_anew_from_the_catalog(location: Path, how: str
 
 def test_a_catalog_that_disagrees_with_the_packs(location: Path) -> None:
     with cas.open(location) as repository:
-        one, two = chunk_of("folder/1"), chunk_of("folder/2")
+        one, two = chunk_of(location, "folder/1"), chunk_of(location, "folder/2")
         with repository.engine.catalog.write() as transaction:
             right = transaction.location(one)
             assert right is not None
@@ -291,7 +291,7 @@ def test_a_catalog_that_has_forgotten_something_after_a_collection(location: Pat
         cas.collect_garbage(repository, grace_seconds=0)
         with repository.engine.catalog.write() as transaction:
             transaction.condemn([])  # so that an epoch has begun, whatever was collected
-            transaction.delete_location(chunk_of("folder/2"))
+            transaction.delete_location(chunk_of(location, "folder/2"))
     told = find(location)
     assert sorted(told.kinds) == ["catalog", "missing"]
     assert told.paths == {"v:/folder/2"}
@@ -300,7 +300,7 @@ def test_a_catalog_that_has_forgotten_something_after_a_collection(location: Pat
 
 
 def test_what_is_forgotten_is_stored_again_by_every_process(location: Path) -> None:
-    damage_object(location, chunk_of("folder/3"))
+    damage_object(location, chunk_of(location, "folder/3"))
     with cas.open(location) as repository, cas.open(location) as other:
         assert cas.repair_repository(repository).packs
         put(other.volume("v"), "again", FILES["folder/3"])  # it has never seen the damage
@@ -309,7 +309,7 @@ def test_what_is_forgotten_is_stored_again_by_every_process(location: Path) -> N
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(location: Path) -> None:
-    damage_object(location, chunk_of("folder/3"))
+    damage_object(location, chunk_of(location, "folder/3"))
     next(location.glob("refs/*")).unlink()
     before = {path: path.stat().st_mtime_ns for path in location.glob("packs/*/*")}
     with cas.open(location) as repository:
@@ -330,7 +330,7 @@ def test_a_sound_repository_needs_no_repair(location: Path) -> None:
 def test_bad_blocks_of_the_disk_are_damage_of_the_records_that_lie_there(
     location: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pack, place = place_of(location, chunk_of("folder/3"))
+    pack, place = place_of(location, chunk_of(location, "folder/3"))
     bad = pack.stat().st_ino
     pread, preadv = os.pread, os.preadv
 

@@ -15,10 +15,11 @@ from cas.catalog import Catalog, HistoryMark
 from cas.chunkstore import ChunkStore
 from cas.clock import SystemClock
 from cas.history import History, HistoryIndex, HistoryKeys
-from cas.ids import Identifier, Kind
+from cas.ids import Kind
 from cas.journal import CHANGES_PER_NODE
 from cas.repository import Repository
 from cas.stores.local import LocalStore
+from tests.support.encrypted import keys_of
 from tests.support.faulty_store import Fault, FaultyStore
 from tests.support.history import check_index
 
@@ -35,11 +36,12 @@ class Index:
     def __init__(self, directory: Path) -> None:
         with cas.open(directory) as repository:
             keys = HistoryKeys(repository.config.secret)
-        self.catalog = Catalog(directory / "local" / "catalog")
+        identifier = keys_of(directory).identifier
+        self.catalog = Catalog(directory / "local" / "catalog", identifier.sealing)
         self.chunks = ChunkStore(
             self.catalog,
             LocalStore(directory),
-            Identifier(),
+            identifier,
             directory / "local" / "open",
             bytes(16),
         )

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import cas
-from cas.packfile import HEADER_SIZE, PackKind, decode_header
+from cas.packfile import PackKind
 from tests.support.corpus import seeded_bytes
+from tests.support.damage import kind_of
 
 
 class Disk:
@@ -31,9 +32,7 @@ class Disk:
         left = self._store.with_name(f"left {len(self.left)}")
         shutil.copytree(self._store, left, ignore=shutil.ignore_patterns("catalog"))
         for pack in (self._store / "local" / "open").iterdir():
-            with pack.open("rb") as file:
-                kind, *_ = decode_header(file.read(HEADER_SIZE))
-            if kind is PackKind.TREE:
+            if kind_of(pack) is PackKind.TREE:
                 size = self._synced.get(pack.stat().st_ino, 0)
                 os.truncate(left / pack.relative_to(self._store), size)
         self.left.append(left)

@@ -13,7 +13,8 @@ import pytest
 
 import cas
 from cas.ids import Kind
-from cas.packfile import FOOTER_MAGIC, TRAILER_SIZE, RecordPlace, read_footer
+from cas.packfile import FOOTER_MAGIC, TRAILER_SIZE, RecordPlace
+from tests.support.damage import footer_of
 from tests.support.processes import CHECKOUT, casdav_environment
 
 
@@ -40,8 +41,7 @@ def names(repository: cas.Repository) -> list[str]:
 
 def journal_places(pack: Path) -> tuple[int, list[RecordPlace]]:
     """Return the number of the pack's last journal record, and where its records lie."""
-    content = pack.read_bytes()
-    footer = read_footer(lambda offset, size: content[offset : offset + size], len(content))
+    footer = footer_of(pack)
     return footer.last_journal, [p for p in footer.places if p.kind is Kind.JOURNAL]
 
 

@@ -13,7 +13,7 @@ import cas
 from cas.packfile import PackHeader, PackKind, decode_header
 from tests.support.checking import assert_sound, check
 from tests.support.corpus import seeded_bytes
-from tests.support.damage import flip
+from tests.support.damage import flip, kind_of
 
 
 @pytest.fixture
@@ -174,5 +174,5 @@ def test_there_has_to_be_a_repository(tmp_path: Path) -> None:
 def test_kinds_of_packs_are_as_they_were(location: Path) -> None:
     shutil.rmtree(location / "local" / "catalog")
     cas.rebuild_index(location)
-    found = {decode_header(pack.read_bytes()[:64])[0] for pack in location.glob("packs/*/*")}
+    found = {kind_of(pack) for pack in location.glob("packs/*/*")}
     assert found == {PackKind.DATA, PackKind.TREE}

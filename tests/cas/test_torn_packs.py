@@ -8,16 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import cas
 from cas.ids import Kind
-from cas.packfile import HEADER_SIZE, PackKind, RecordPlace, decode_header, scan
+from cas.packfile import PackKind, RecordPlace
 from tests.support.checking import assert_sound, check
 from tests.support.corpus import seeded_bytes
+from tests.support.damage import kind_of, scanned
 from tests.support.processes import CHECKOUT, casdav_environment
 
 _PAGE = 4096
@@ -154,16 +154,9 @@ def killed_process(location: Path, *, answered: int, begun: int) -> tuple[Path, 
     killed = subprocess.run(command, cwd=CHECKOUT, env=casdav_environment(), check=False)
     assert killed.returncode == -signal.SIGKILL
     for pack in (location / "local" / "open").iterdir():
-        content = pack.read_bytes()
-        kind, pack_id, _ = decode_header(content[:HEADER_SIZE])
-        if kind is PackKind.DATA:
-            places = [place for place, _ in scan(_reader(content), len(content), pack_id)]
-            return pack, places
+        if kind_of(pack) is PackKind.DATA:
+            return pack, scanned(pack)
     raise AssertionError("it left no data pack")
-
-
-def _reader(content: bytes) -> Callable[[int, int], bytes]:
-    return lambda offset, size: content[offset : offset + size]
 
 
 def chunks(places: list[RecordPlace]) -> list[RecordPlace]:

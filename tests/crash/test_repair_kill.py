@@ -11,10 +11,9 @@ from typing import Final
 import pytest
 
 import cas
-from cas.ids import Identifier
 from tests.support.checking import assert_sound, check
 from tests.support.corpus import seeded_bytes
-from tests.support.damage import damage_object
+from tests.support.damage import chunk_id, damage_object
 from tests.support.processes import CHECKOUT, casdav_environment
 
 FILES: Final = {f"{number}": seeded_bytes(number, 20_000) for number in range(4)}
@@ -51,7 +50,7 @@ def test_killed_at_each_of_its_steps_on_the_disk(tmp_path: Path, step: int) -> N
         volume = repository.create_volume("v")
         for path, data in FILES.items():
             put(volume, path, data)
-    pack = damage_object(location, Identifier().chunk(FILES["2"]))
+    pack = damage_object(location, chunk_id(location, FILES["2"]))
     next(location.glob("refs/*")).unlink()
     command = [sys.executable, "-c", _PROGRAM, str(location), str(step)]
     ended = subprocess.run(command, cwd=CHECKOUT, env=casdav_environment(), check=False)

@@ -25,6 +25,11 @@ def is_asked() -> bool:
     return bool(os.environ.get(VARIABLE))
 
 
+def keys_of(location: Path) -> keys.OpenKeys:
+    """Return the keys of a repository; those of this module open it if it is encrypted."""
+    return keys.open_keys((location / "config").read_bytes, lambda: KEY)
+
+
 def encrypted_environment() -> dict[str, str]:
     """Return what makes `casdav init` encrypt, and every command have the key."""
     if not is_asked():
@@ -32,7 +37,10 @@ def encrypted_environment() -> dict[str, str]:
     path = Path(gettempdir()) / f"casdav-test-{os.getuid()}.key"
     if not path.exists():
         path.write_bytes(KEY.content)
-    return {"CASDAV_ENCRYPT": "1", "CASDAV_KEY_FILE": str(path)}
+    # In programs that a test gives to Python, `sitecustomize` does what follows here.
+    site = Path(__file__).parent / "encrypted_site"
+    paths = os.pathsep.join([str(site), str(site.parents[2])])
+    return {"CASDAV_ENCRYPT": "1", "CASDAV_KEY_FILE": str(path), "PYTHONPATH": paths}
 
 
 def encrypt_if_asked() -> None:

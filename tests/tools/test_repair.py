@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import cas
-from cas.ids import Identifier
 from tests.support.corpus import seeded_bytes
-from tests.support.damage import damage_object, flip
+from tests.support.damage import chunk_id, damage_object, flip
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +29,7 @@ def _files(casdav: Casdav, tmp_path: Path) -> None:
 
 
 def damage(casdav: Casdav) -> Path:
-    return damage_object(casdav.store, Identifier().chunk(DATA))
+    return damage_object(casdav.store, chunk_id(casdav.store, DATA))
 
 
 def test_a_sound_repository(casdav: Casdav) -> None:
@@ -98,7 +97,7 @@ def test_a_catalog_that_cannot_be_opened_costs_nothing_else(casdav: Casdav) -> N
 
 def test_what_a_new_catalog_mends_is_left_to_that(casdav: Casdav) -> None:
     with cas.open(casdav.store) as repository, repository.engine.catalog.write() as transaction:
-        transaction.delete_location(Identifier().chunk(DATA))
+        transaction.delete_location(chunk_id(casdav.store, DATA))
     assert "casdav index rebuild" in casdav("repair", "--yes", code=13).err
     assert "casdav index rebuild" in casdav("check", code=13).err
     casdav("index", "rebuild", "--yes")
