@@ -24,6 +24,8 @@ from cas.sealing import Sealing
 _MAP_SIZE: Final = 256 * 1024 * MiB
 """Address space, not disk: the file grows with what is in it."""
 _MAX_READERS: Final = 1024
+_LOCK_FILE_SIZE: Final = 64 * (_MAX_READERS + 64)
+"""Bytes: a line of the processor's cache for each reader, and a head."""
 _FORKED: Final = (
     "this process was forked from one that has the repository open: use it in a process of its own"
 )
@@ -103,6 +105,7 @@ class _Shared:
     def __init__(self, directory: Path) -> None:
         self.users = 0
         self.pid = os.getpid()
+        _reserve_lock_file(directory / "lock.mdb")
         self.environment = lmdb.open(
             str(directory),
             map_size=_MAP_SIZE,
@@ -131,6 +134,20 @@ class _Shared:
     def close(self) -> None:
         self.room.close()
         self.environment.close()
+
+
+def _reserve_lock_file(path: Path) -> None:
+    """Give LMDB's lock file its blocks when it is new.
+
+    LMDB makes a hole of that length and maps it: on a full disk the first write there would kill
+    the process. Only before LMDB has the file open here: to close it gives up LMDB's own lock.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if not os.fstat(descriptor).st_size:
+            os.posix_fallocate(descriptor, 0, _LOCK_FILE_SIZE)
+    finally:
+        os.close(descriptor)
 
 
 _open_environments: dict[str, _Shared] = {}

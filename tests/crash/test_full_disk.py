@@ -15,6 +15,8 @@ import pytest
 
 import cas
 from tests.support.corpus import seeded_bytes
+from tests.support.processes import run_casdav
+from tools.exits import Exit
 
 MiB: Final = 1024 * 1024
 DISK_SIZE: Final = 48 * MiB
@@ -125,3 +127,23 @@ def test_a_disk_that_others_fill_loses_nothing(disk: Path, free: int) -> None:
     with cas.open(disk / "store") as repository:
         assert read_all(repository.volume("v")) == stored
         assert list((disk / "store" / "local" / "open").iterdir()) == []
+
+
+def test_a_catalog_that_has_no_room_to_be_made_is_an_error_and_kills_nobody(disk: Path) -> None:
+    location = disk / "store"
+    with cas.create(location) as repository:
+        put(repository.create_volume("v"), "file", b"content")
+    ballast = (disk / "ballast").open("wb", buffering=0)
+    with ballast, contextlib.suppress(OSError):
+        while True:
+            ballast.write(bytes(4096))
+    for words in (("index", "rebuild", "--yes"), ("ls", "v:/")):
+        assert run_casdav(*words, store=location, check=False).returncode == Exit.FULL
+    shutil.rmtree(location / "local" / "catalog")
+    with (disk / "ballast").open("ab", buffering=0) as more, contextlib.suppress(OSError):
+        while True:
+            more.write(bytes(4096))
+    for words in (("ls", "v:/"), ("index", "rebuild", "--yes")):
+        assert run_casdav(*words, store=location, check=False).returncode == Exit.FULL
+    (disk / "ballast").unlink()
+    assert run_casdav("cat", "v:/file", store=location).stdout == "content"
