@@ -16,7 +16,7 @@ import lmdb
 from cas.catalog.room import Room
 from cas.catalog.tables import TABLE_NAMES, Tables
 from cas.catalog.transactions import ReadTransaction, WriteTransaction
-from cas.disk import require_free_space
+from cas.disk import StoreErrors, require_free_space
 from cas.errors import REBUILD_HINT, CasError, IntegrityError, StoreError, StoreFullError
 from cas.formats import MiB
 from cas.sealing import Sealing
@@ -142,12 +142,13 @@ def _reserve_lock_file(path: Path) -> None:
     LMDB makes a hole of that length and maps it: on a full disk the first write there would kill
     the process. Only before LMDB has the file open here: to close it gives up LMDB's own lock.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if not os.fstat(descriptor).st_size:
-            os.posix_fallocate(descriptor, 0, _LOCK_FILE_SIZE)
-    finally:
-        os.close(descriptor)
+    with StoreErrors():
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if not os.fstat(descriptor).st_size:
+                os.posix_fallocate(descriptor, 0, _LOCK_FILE_SIZE)
+        finally:
+            os.close(descriptor)
 
 
 _open_environments: dict[str, _Shared] = {}

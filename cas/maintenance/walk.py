@@ -42,9 +42,15 @@ class _Frame:
 
     __slots__ = ("children", "id", "is_sound")
 
-    def __init__(self, node_id: bytes, children: list[Reference], *, is_sound: bool) -> None:
+    def __init__(
+        self,
+        node_id: bytes,
+        children: Iterator[tuple[Reference, Location | None]],
+        *,
+        is_sound: bool,
+    ) -> None:
         self.id = node_id
-        self.children: Iterator[Reference] = iter(children)
+        self.children = children
         self.is_sound = is_sound
 
 
@@ -75,12 +81,12 @@ class Walk:
     def node(self, top: Reference) -> bool:
         """Walk from a node down; return whether all of it is sound."""
         stack: list[_Frame] = []
-        is_sound = self._enter(top, stack)
+        is_sound = self._enter(top, None, stack)
         while stack:
             frame = stack[-1]
             child = next(frame.children, None)
             if child is not None:
-                if not self._enter(child, stack):
+                if not self._enter(*child, stack):
                     frame.is_sound = False
                 continue
             stack.pop()
@@ -96,12 +102,16 @@ class Walk:
         (location,) = self._packs.find([object_id])
         return self._load(kind, object_id, location)
 
-    def _enter(self, reference: Reference, stack: list[_Frame]) -> bool:
-        """Begin with a node; False if it is known to be damaged, or is found so by itself."""
+    def _enter(self, reference: Reference, location: Location | None, stack: list[_Frame]) -> bool:
+        """Begin with a node; False if it is known to be damaged, or is found so by itself.
+
+        The location is where it lay a while ago, None where it was in no pack.
+        """
         node_id = reference.id
         if node_id in self.broken:
             return False
-        (location,) = self._packs.find([node_id])
+        if location is None:
+            (location,) = self._packs.find([node_id])
         seen = self._young.get(node_id, 0) if location is None else self._seen.get(location)
         if not seen:
             return self._open(reference, location, stack)
@@ -130,7 +140,9 @@ class Walk:
         if fault is not None:
             self._tell_fault(reference, fault)
         is_sound = self._has_chunks(chunks) and fault is None
-        stack.append(_Frame(reference.id, nodes, is_sound=is_sound))
+        found = self._packs.find([node.id for node in nodes]) if nodes else []
+        children = zip(nodes, found, strict=True)
+        stack.append(_Frame(reference.id, children, is_sound=is_sound))
         return is_sound
 
     def _read(

@@ -21,7 +21,7 @@ def casdav_command() -> list[str]:
     script = Path(sys.executable).with_name("casdav")
     if script.exists():
         return [str(script)]
-    return [sys.executable, "-c", "from tools.cli import main; main(prog_name='casdav')"]
+    return [sys.executable, "-c", "from tools.start import main; main()"]
 
 
 def casdav_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
