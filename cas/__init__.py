@@ -58,6 +58,7 @@ from cas.errors import (
     NotFoundError,
     NotKeptError,
     PreconditionError,
+    PurgedError,
     QuotaError,
     ReadOnlyError,
     StoreError,
@@ -86,6 +87,7 @@ from cas.maintenance.keyring import (
     rotate_key,
 )
 from cas.maintenance.policy import DEFAULT_POLICY, VersionPolicy
+from cas.maintenance.purging import PurgeReport, purge_path
 from cas.maintenance.reindex import RebuildSource, RebuiltIndex, look_at_source, rebuild_index
 from cas.maintenance.repair import RepairedPack, RepairReport, repair_repository
 from cas.maintenance.replication import ReplicationReport, replicate
@@ -176,6 +178,8 @@ __all__ = [
     "ObjectId",
     "Passphrase",
     "PreconditionError",
+    "PurgeReport",
+    "PurgedError",
     "QuotaError",
     "ReadOnlyError",
     "Reading",
@@ -228,6 +232,7 @@ __all__ = [
     "node_size",
     "numbered_changes",
     "open",
+    "purge_path",
     "read_file_node",
     "rebuild_index",
     "remove_key",

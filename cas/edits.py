@@ -206,23 +206,24 @@ class Edit:
         entry: Entry,
         *,
         epoch: int,
+        nodes: ReadNodes,
         overwrite: bool = True,
         source: str = "",
         source_volume: bytes = b"",
-        nodes: ReadNodes | None = None,
     ) -> None:
         """Put an entry of another volume or an older state of this repository at `target`.
 
         `source` and `source_volume` say in the history where it came from. The view that the
-        entry is from, whose `epoch` is given, must still be open; `nodes` are that view's, and
-        needed if its state may lie between two commits. Where a collection has begun since it was
-        made, the commit ends with ExpiredError: look again.
+        entry is from, whose `epoch` and `nodes` are given, must still be open. Where a collection
+        has begun since it was made, the commit ends with ExpiredError: look again. Files whose
+        content has been purged are left out of a folder.
 
         Raises:
             ExpiredError: the state that the entry is of is no longer kept.
+            PurgedError: the entry is a file, and its content has been purged.
         """
         self._request.relies.take_over(epoch)
-        (nodes or ReadNodes(self._nodes)).settle(entry, self._request.relies)
+        entry = nodes.settle(entry, self._request.relies)
         self._operations.append(
             Attach(split_path(target), entry, overwrite, split_path(source), source_volume)
         )
@@ -250,7 +251,7 @@ class Edit:
         if not entry.is_directory:
             raise ConflictError("only a folder can take the place of a volume's root")
         self._request.relies.take_over(epoch)
-        nodes.settle(entry, self._request.relies)
+        entry = nodes.settle(entry, self._request.relies)
         self._operations.append(ReplaceRoot(entry, split_path(source), source_volume, expect))
 
     def put_snapshot(

@@ -2,7 +2,8 @@
 
     CasError
     ├── NotFoundError (LookupError)      no such path, volume, snapshot or repository
-    │   └── NotKeptError                 a past state, and retention has not kept its files
+    │   ├── NotKeptError                 a past state, and retention has not kept its files
+    │   └── PurgedError                  content that was purged from all of the past
     ├── AlreadyExistsError               the name is taken
     ├── ConflictError                    the world moved on; look again and retry
     │   └── PreconditionError            an operation's own condition did not hold
@@ -49,6 +50,12 @@ class NotKeptError(NotFoundError):
             "the files of this state are not kept any more; what was changed is: see the log"
         )
         self.sequence = sequence
+
+
+class PurgedError(NotFoundError):
+    """The content was purged from the volume's past: it is nowhere in it any more."""
+
+    kind = "purged"
 
 
 class AlreadyExistsError(CasError):

@@ -196,21 +196,33 @@ class ReadNodes:
         """Return the node with this id."""
         return self._store.file_node(node_id)
 
-    def settle(self, entry: Entry, relies: Reliance) -> None:
+    def settle(self, entry: Entry, relies: Reliance) -> Entry:
         """Write what an entry of this state reaches, and is in no pack, to packs.
+
+        Returns the entry that may be put elsewhere.
 
         Raises:
             ExpiredError: the state is no longer kept.
         """
         self._store.settle_entry(entry, relies)
+        return entry
+
+    def check_readable(self, entry: Entry) -> None:
+        """Raise where a file of this state may not be read any more.
+
+        Raises:
+            PurgedError: its content was purged.
+        """
 
 
 class OverlayNodes(ReadNodes):
     """The nodes of a state that is made anew in memory, over those of a pinned one."""
 
-    def __init__(self, store: NodeStore, pin: Pin) -> None:
+    def __init__(self, store: NodeStore, pin: Pin, below: ReadNodes | None = None) -> None:
         super().__init__(store, pin)
         self._made: dict[bytes, TreeNode] = {}
+        if isinstance(below, OverlayNodes):
+            self._made = below._made  # noqa: SLF001 - of its own kind
 
     def load_tree_node(self, node_id: bytes) -> TreeNode:
         """Return the node with this id."""
@@ -222,7 +234,7 @@ class OverlayNodes(ReadNodes):
         self._made[node_id] = node
         return node_id
 
-    def settle(self, entry: Entry, relies: Reliance) -> None:
+    def settle(self, entry: Entry, relies: Reliance) -> Entry:
         """Write what an entry of this state reaches, and is in no pack, to packs.
 
         Raises:
@@ -241,7 +253,7 @@ class OverlayNodes(ReadNodes):
                 waiting += subtrees(node)
         self._store.settle(below, relies, set())
         self._store.store_tree_nodes(list(reached.values()), relies)
-        super().settle(entry, relies)
+        return super().settle(entry, relies)
 
 
 class SeenNodes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from cas.catalog import Head
+from cas.catalog import Catalog, Head
 from cas.chunkstore import ChunkStore
 from cas.errors import IntegrityError, NotFoundError, NotKeptError
 from cas.history import History, HistoryIndex
@@ -14,6 +14,7 @@ from cas.kept import KeptStates, kept_states
 from cas.nodes import NodeStore, OverlayNodes, ReadNodes
 from cas.objects import Entry
 from cas.processes import Process
+from cas.purged import PurgedNodes, purged_from
 from cas.registry import EMPTY_ROOT, head_of
 from cas.reliance import Pin
 from cas.replaying import replay_files
@@ -39,12 +40,14 @@ class Past:
 
     def __init__(
         self,
+        catalog: Catalog,
         process: Process,
         index: HistoryIndex,
         chunks: ChunkStore,
         nodes: NodeStore,
         shape: TreeShape,
     ) -> None:
+        self._catalog = catalog
         self._process = process
         self._index = index
         self._chunks = chunks
@@ -61,7 +64,9 @@ class Past:
         """
         history, kept, pin = self._pinned_history(volume_id)
         try:
-            return self._state_after(history, kept, choose(history), pin)
+            state = self._state_after(history, kept, choose(history), pin)
+            is_present = state.sequence == history.head.sequence
+            return state if is_present else self.without_purged(volume_id, state)
         except BaseException:
             self._process.unpin(pin)
             raise
@@ -81,7 +86,17 @@ class Past:
         except BaseException:
             self._process.unpin(pin)
             raise
-        return PastState(commit.root, nodes, commit.last_sequence, pin)
+        state = PastState(commit.root, nodes, commit.last_sequence, pin)
+        return self.without_purged(volume_id, state)
+
+    def without_purged(self, volume_id: bytes, state: PastState) -> PastState:
+        """Return a past state of the volume as it is kept: without what was purged from it."""
+        with self._catalog.read() as transaction:
+            purged = purged_from(self._nodes, transaction, volume_id)
+        if purged is None or state.sequence > purged.upto:
+            return state
+        nodes = PurgedNodes(self._nodes, state.pin, state.nodes, purged, self._shape)
+        return state._replace(nodes=nodes)
 
     def _state_after(
         self, history: History, kept: KeptStates, sequence: int, pin: Pin

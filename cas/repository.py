@@ -175,7 +175,7 @@ class Repository:
             self._committer,
             self._checkpointer,
             self._history,
-            Past(self._process, self._history, chunks, self._nodes, shape),
+            Past(self._catalog, self._process, self._history, chunks, self._nodes, shape),
             self._clock,
             recovery.adopt_dead,
         )

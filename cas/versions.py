@@ -9,6 +9,7 @@ from cas.file_nodes import objects_of
 from cas.nodes import ReadNodes
 from cas.objects import Content, Entry, EntryKind
 from cas.paths import join_names, split_path
+from cas.purged import purged_from
 from cas.repository import Repository
 from cas.volume import Engine, Volume
 
@@ -28,6 +29,10 @@ def stored_version(
     """
     item = next(volume.log(path, before=sequence + 1), None)
     if item is None or item.new is None or item.path != join_names(split_path(path)):
+        return None
+    with repository.engine.catalog.read() as transaction:
+        purged = purged_from(repository.engine.nodes, transaction, volume.id)
+    if purged is not None and purged.has(item.new.content, item.sequence):
         return None
     return item.new if item.new.is_file and _is_whole(repository.engine, item.new) else None
 

@@ -105,6 +105,7 @@ class View:
 
         Raises:
             NotFoundError: there is no such file.
+            PurgedError: its content was purged from the volume's past.
             ConflictError: it is not a file.
         """
         if isinstance(path, str):
@@ -115,6 +116,7 @@ class View:
         if not entry.is_file:
             message = f"{name!r} is not a file"
             raise ConflictError(message)
+        self.nodes.check_readable(entry)
         content = Content(entry.kind, entry.size, entry.content)
         return FileReader(self._chunks, self.nodes, self._workers, content, name, self.epoch)
 

@@ -235,7 +235,7 @@ class Volume:
             engine.process.unpin(pin)
             raise
         state = PastState(commit.root, nodes, commit.last_sequence, pin)
-        return found, self._view(state)
+        return found, self._view(engine.past.without_purged(self.id, state))
 
     def create_snapshot(self, name: str, *, is_pinned: bool = False, author: str = "") -> Snapshot:
         """Give the present state a name. Constant time, but for a checkpoint of what is young.

@@ -21,6 +21,7 @@ TABLE: Final[tuple[tuple[type[cas.CasError], Answer], ...]] = (
     (cas.PreconditionError, Answer(412)),
     (cas.QuotaError, Answer(507, "quota-not-exceeded")),
     (cas.StoreFullError, Answer(507, "sufficient-disk-space")),
+    (cas.PurgedError, Answer(410)),
     (cas.NotFoundError, Answer(404)),
     (cas.AlreadyExistsError, Answer(405)),
     (cas.ConflictError, Answer(409)),

@@ -92,12 +92,13 @@ class _Past:
         """
         volume, path = self.session.target(dest_path)
         edit = self.session.edit(volume, path)
-        view = self.view
-        entry = view.entry(self.inside)
+        view, inside, volume_id = self.view, self.inside, self.volume.id
+        entry = view.entry(inside)
         if entry.is_directory and not depth_infinity:
             entry = msgspec.structs.replace(entry, content=b"", size=0, files=0, folders=0)
-        volume_id = self.volume.id
-        edit.attach(path, entry, epoch=view.epoch, source=self.inside, source_volume=volume_id)
+        edit.attach(
+            path, entry, epoch=view.epoch, nodes=view.nodes, source=inside, source_volume=volume_id
+        )
         [applied] = self.session.commit(edit)
         raise DAVError(HTTP_CREATED if applied.created else HTTP_NO_CONTENT)
 

@@ -245,9 +245,11 @@ class _Common:
 
     def _attach_to(self, edit: cas.Edit, path: str) -> None:
         """Have the edit put at `path` what is here."""
-        view, volume_id = self.view, self.volume.id
-        entry = view.entry(self.inside)
-        edit.attach(path, entry, epoch=view.epoch, source=self.inside, source_volume=volume_id)
+        view, inside, volume_id = self.view, self.inside, self.volume.id
+        entry = view.entry(inside)
+        edit.attach(
+            path, entry, epoch=view.epoch, nodes=view.nodes, source=inside, source_volume=volume_id
+        )
 
 
 class FileResource(_Common, DAVNonCollection):

@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, Place]] = {
     "restore": Place(
         "tools.restoring", "restore", "Bring a file, folder or volume back as it was."
     ),
+    "purge": Place("tools.purging", "purge", "Take a path's content out of all history."),
     "undelete": Place("tools.restoring", "undelete", "Bring back what was deleted."),
     "volume": Place("tools.volumes", "volume", "Volumes: create, list, delete, share, limit."),
     "snapshot": Place("tools.snapshots", "snapshot", "Snapshots: names for states of a volume."),

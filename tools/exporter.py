@@ -116,7 +116,7 @@ class Exporter:
                 return None
             names = self._view.list(path)
             descriptor = self._target.make_directory(folder.descriptor, name)
-        except cas.IntegrityError as error:
+        except (cas.IntegrityError, cas.PurgedError) as error:
             self._problem(path, error)
             return None
         except OSError as error:

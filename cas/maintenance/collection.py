@@ -35,6 +35,7 @@ from cas.maintenance.watching import Watcher
 from cas.objects import decode
 from cas.pack_reader import pack_blob_name
 from cas.paths import join_names
+from cas.purged import Purged, purged_from
 from cas.repository import Repository
 
 GRACE_SECONDS: Final = 3600.0
@@ -183,6 +184,7 @@ class _Collection:
         with self._engine.catalog.read() as transaction:
             heads = dict(transaction.heads())
             before = {v: kept_states(self._engine.nodes, transaction, v) for v in heads}
+            purged = {v: purged_from(self._engine.nodes, transaction, v) for v in heads}
         decided: dict[bytes, KeptStates] = {}
         if REGISTRY_ID in heads:  # first: by what is kept of it, deleted volumes are dropped
             decided[REGISTRY_ID] = self._decision(heads[REGISTRY_ID], before[REGISTRY_ID])
@@ -190,7 +192,7 @@ class _Collection:
         for volume_id in heads.keys() - self._dropped - decided.keys():
             decided[volume_id] = self._decision(heads[volume_id], before[volume_id])
         for volume_id, kept in decided.items():
-            self._keeping(volume_id, kept)
+            self._keeping(volume_id, kept, purged[volume_id])
         changed = {v: kept for v, kept in decided.items() if kept != before[v]}
         if changed and not is_dry_run:
             with self._repository.registry.edit(author="gc") as edit:
@@ -278,10 +280,10 @@ class _Collection:
         finally:
             process.unpin(pin)
 
-    def _keeping(self, volume_id: bytes, kept: KeptStates) -> Keeping:
+    def _keeping(self, volume_id: bytes, kept: KeptStates, purged: Purged | None = None) -> Keeping:
         """Return what is kept of a volume; of one that is new, everything."""
         if volume_id not in self._volumes:
-            keeping = Keeping(self._engine, self._marking, self._policy, kept)
+            keeping = Keeping(self._engine, self._marking, self._policy, kept, purged)
             self._volumes[volume_id] = keeping
         return self._volumes[volume_id]
 

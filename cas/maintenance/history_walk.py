@@ -19,6 +19,7 @@ from cas.maintenance.walk import Reference, Walk
 from cas.nodes import ReadNodes
 from cas.objects import Entry, decode
 from cas.paths import Names
+from cas.purged import Purged, purged_from
 from cas.refs import Ref, read_ref, ref_name
 from cas.registry import REGISTRY_INFO, head_of
 from cas.reliance import Pin
@@ -58,16 +59,21 @@ class HistoryWalk:
         self._summary = summary
         self._report = report
         self._commits: dict[bytes, Commit] = {}  # of the volume that is being walked
+        self._purged: Purged | None = None
+        self._past = walk  # for states that are kept without what was purged
         self.damaged: list[State] = []
 
     def check(self, volume_id: bytes, label: str) -> None:
         """Walk a volume: its present, its snapshots, its commits with their changes."""
-        (head, kept), pin = self._engine.process.pin(
+        (head, kept, self._purged), pin = self._engine.process.pin(
             lambda seen: (
                 head_of(seen, volume_id),
                 kept_states(self._engine.nodes, seen, volume_id),
+                purged_from(self._engine.nodes, seen, volume_id),
             )
         )
+        if self._purged is not None:
+            self._past = self._walk.without(self._purged.contents)
         try:
             self._summary.volumes += 1
             self._commits = {}
@@ -80,6 +86,8 @@ class HistoryWalk:
             for commit_id, commit in chain:  # after all roots: what has a state is named by that
                 is_kept = commit.last_sequence > kept.every_since
                 self._check_changes(commit_id, commit, is_kept=is_kept)
+            if self._purged is not None:
+                self._walk.objects += self._past.objects
         finally:
             self._engine.process.unpin(pin)
 
@@ -196,7 +204,8 @@ class HistoryWalk:
             return
         if commit.volume_id != volume_id:
             self._tell(snapshot.commit, f"{label}@{snapshot.name} names another volume's commit")
-        self._walk_state(State(volume_id, snapshot.name, (), commit.root))
+        state = State(volume_id, snapshot.name, (), commit.root)
+        self._walk_state(state, commit.last_sequence)
 
     def _walk_snapshots(self, root: bytes) -> bool:
         """Walk a tree of snapshots by its root, which no entry with sums names."""
@@ -206,7 +215,8 @@ class HistoryWalk:
 
     def _check_root(self, commit_id: bytes, commit: Commit) -> None:
         """Walk a commit's files and snapshots."""
-        self._walk_state(State(commit.volume_id, commit_id.hex(), (), commit.root, is_commit=True))
+        state = State(commit.volume_id, commit_id.hex(), (), commit.root, is_commit=True)
+        self._walk_state(state, commit.last_sequence)
         if not self._walk_snapshots(commit.snapshots):
             self._tell(commit_id, "its list of snapshots is damaged")
 
@@ -221,18 +231,19 @@ class HistoryWalk:
                 return
             count += 1
             if is_kept:
-                self._check_change(commit.volume_id, commit_id.hex(), change)
+                self._check_change(commit, commit_id.hex(), change)
         self._summary.changes += count
         if count != commit.last_sequence - commit.first_sequence + 1:
             self._tell(commit_id, f"it has {count} changes, and says another number")
 
-    def _check_change(self, volume_id: bytes, when: str, change: Change) -> None:
+    def _check_change(self, commit: Commit, when: str, change: Change) -> None:
         if change.action is Action.SNAPSHOT:
             return  # entries of its own tree, which name commits
         path = tuple(change.path.split(b"/")) if change.path else ()
         for entry in (change.old, change.new):
             if entry is not None:
-                self._walk_state(State(volume_id, when, path, entry, is_commit=True))
+                state = State(commit.volume_id, when, path, entry, is_commit=True)
+                self._walk_state(state, commit.last_sequence)
 
     def _changes(self, commit_id: bytes, root: bytes) -> Iterator[Change | None]:
         """Yield a commit's changes; None in the end if some cannot be read."""
@@ -255,8 +266,11 @@ class HistoryWalk:
             yield from node.changes
             waiting += [(child, node.level - 1) for child in reversed(node.children)]
 
-    def _walk_state(self, state: State) -> None:
-        if not self._walk.entry(state.entry):
+    def _walk_state(self, state: State, sequence: int | None = None) -> None:
+        """Walk a state; `sequence` is the last number of its commit, None for the present."""
+        purged = self._purged
+        is_past = purged is not None and sequence is not None and sequence <= purged.upto
+        if not (self._past if is_past else self._walk).entry(state.entry):
             self.damaged.append(state)
 
     def _tell(self, commit_id: bytes, fault: str) -> None:

@@ -17,10 +17,11 @@ from cas.chunkstore import ChunkStore
 from cas.ids import Kind
 from cas.journal import Change, Commit
 from cas.kept import KeptStates
-from cas.maintenance.marking import Marking
+from cas.maintenance.marking import Holes, Marking
 from cas.maintenance.policy import CommitMark, VersionPolicy
 from cas.nodes import ReadNodes
 from cas.objects import Entry, decode
+from cas.purged import Purged
 from cas.snapshots import iterate_snapshots, load_commit
 from cas.volume import Engine
 
@@ -31,12 +32,19 @@ class Keeping:
     """What is kept of one volume. `mark` says it, and again what has come since the last time."""
 
     def __init__(
-        self, engine: Engine, marking: Marking, policy: VersionPolicy, kept: KeptStates
+        self,
+        engine: Engine,
+        marking: Marking,
+        policy: VersionPolicy,
+        kept: KeptStates,
+        purged: Purged | None,
     ) -> None:
         self._chunks = engine.chunks
         self._nodes = ReadNodes(engine.nodes)
         self._marking = marking
         self._kept = kept
+        self._purged_upto = purged.upto if purged else 0
+        self._holes = marking.holes(purged.contents) if purged else None
         self._versions = VersionCounter(policy)
         self._newest = b""
         self._snapshots: set[bytes] = set()
@@ -54,26 +62,32 @@ class Keeping:
             if snapshot.commit not in self._snapshots:
                 self._snapshots.add(snapshot.commit)
                 self._marking.objects([snapshot.commit])
-                self._marking.entries([load_commit(self._chunks, snapshot.commit).root])
+                commit = load_commit(self._chunks, snapshot.commit)
+                self._marking.entries([commit.root], self._holes_of(commit))
         until, self._newest = self._newest, head.commit
         for commit_id, commit in commits_of(self._chunks, head.commit, until):
             self._marking.objects([commit_id])
             changes = self._marking.changes(commit.changes)
+            holes = self._holes_of(commit)
             if self._kept.has(commit.last_sequence):
-                self._marking.entries([commit.root])
+                self._marking.entries([commit.root], holes)
                 self._marking.tree(commit.snapshots)
             if commit.last_sequence > self._kept.every_since:
-                self.mark_changes(changes)
+                self.mark_changes(changes, holes)
             else:
                 # An earlier collection may have kept fewer versions: what it dropped stays away.
-                self._marking.entries(self._versions.kept(changes), may_lack=True)
+                self._marking.entries(self._versions.kept(changes), holes, may_lack=True)
 
-    def mark_changes(self, changes: Iterable[Change]) -> None:
+    def mark_changes(self, changes: Iterable[Change], holes: Holes | None = None) -> None:
         """Mark what changes name: what was there before them, and after."""
         remaining = iter(changes)
         while some := list(islice(remaining, _CHANGES_AT_ONCE)):
             named = (entry for change in some for entry in (change.old, change.new))
-            self._marking.entries(entry for entry in named if entry is not None)
+            self._marking.entries((entry for entry in named if entry is not None), holes)
+
+    def _holes_of(self, commit: Commit) -> Holes | None:
+        """Return what a commit's states are kept without."""
+        return self._holes if commit.last_sequence <= self._purged_upto else None
 
 
 class VersionCounter:

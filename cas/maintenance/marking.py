@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Final
 
+from cas.catalog import Location
 from cas.errors import MissingObjectError
 from cas.ids import Kind
 from cas.journal import Change, ChangeNode
 from cas.maintenance.liveness import Liveness
+from cas.maintenance.marks import Marks
 from cas.objects import Entry, EntryKind, FileNode, decode
 from cas.volume import Engine
 
 _AT_ONCE: Final = 256
 
 
+class Holes:
+    """Content that is left out of states which are kept without it.
+
+    What is reached with holes is remembered here: where something else leads there, it is gone
+    through again for what was left out.
+    """
+
+    def __init__(self, contents: Container[bytes]) -> None:
+        self.contents = contents
+        self.marks = Marks()
+        self.young: set[bytes] = set()
+
+
 class Marking:
     """Marks objects as live with all that they name. For one thread.
 
-    Memory is a bit for each object, and the ids of tree nodes that are in no pack yet.
+    Memory is a bit for each object, two where there are holes, and the ids of tree nodes that are
+    in no pack yet.
     """
 
     def __init__(
@@ -34,9 +50,18 @@ class Marking:
         self._nodes = engine.nodes
         self._progress = progress
         self._young: set[bytes] = set()
+        self._whole_young: set[bytes] = set()
+        self._whole: Marks | None = None  # where there are holes: what was reached without any
 
-    def entries(self, entries: Iterable[Entry], *, may_lack: bool = False) -> None:
-        """Mark what entries name: files, and folders with all below them.
+    def holes(self, contents: Container[bytes]) -> Holes:
+        """Return holes to mark entries with; to be called before any entry is marked."""
+        self._whole = self._whole or Marks()
+        return Holes(contents)
+
+    def entries(
+        self, entries: Iterable[Entry], holes: Holes | None = None, *, may_lack: bool = False
+    ) -> None:
+        """Mark what entries name: files, and folders with all below them, but for the holes.
 
         What `may_lack` objects is marked as far as it is there.
 
@@ -47,20 +72,20 @@ class Marking:
         trees: list[bytes] = []
         files: list[bytes] = []
         chunks: list[bytes] = []
-        _sort(entries, trees, files, chunks)
+        _sort(entries, trees, files, chunks, holes)
         while trees or files or chunks:
-            self._first(chunks, may_lack=may_lack)
+            self._first(chunks, holes, may_lack=may_lack)
             chunks = []
             batch, files = files[-_AT_ONCE:], files[:-_AT_ONCE]
-            file_nodes = self._first(batch, may_lack=may_lack)
+            file_nodes = self._first(batch, holes, may_lack=may_lack)
             for node_id in file_nodes:
                 self._open_file_node(node_id, files, chunks)
             batch, trees = trees[-_AT_ONCE:], trees[:-_AT_ONCE]
-            tree_nodes = self._first(batch, may_lack=may_lack)
+            tree_nodes = self._first(batch, holes, may_lack=may_lack)
             for node_id in tree_nodes:
                 node = self._nodes.tree_node(node_id)
                 trees += (child.id for child in node.children)
-                _sort(node.entries, trees, files, chunks)
+                _sort(node.entries, trees, files, chunks, holes)
             self._progress(len(file_nodes) + len(tree_nodes))
 
     def tree(self, root: bytes) -> None:
@@ -96,38 +121,56 @@ class Marking:
         files += (span.id for span in node.spans)
         chunks += (piece.id for piece in node.pieces)
 
-    def _first(self, ids: list[bytes], *, may_lack: bool = False) -> list[bytes]:
-        """Mark objects; return those that were not marked yet.
+    def _first(
+        self, ids: list[bytes], holes: Holes | None = None, *, may_lack: bool = False
+    ) -> list[bytes]:
+        """Mark objects; return those that were not marked yet, or only with other holes.
 
         One that is missing ends nothing half-way where that may be: all below what is marked is
         marked too, or it would be taken for done when something else leads there.
         """
         first = []
+        seen = self._whole_young if holes is None else holes.young
         with self._catalog.read() as transaction:
             for object_id in ids:
                 location = transaction.location(object_id)
                 if location is not None:
-                    if self.liveness.add(location):
+                    if self._is_first(location, holes):
                         first.append(object_id)
-                elif object_id not in self._young:
+                elif object_id not in seen:
                     if transaction.young_node(object_id) is None:
                         if may_lack:
                             continue
                         message = f"object {object_id.hex()} is missing: run `casdav check`"
                         raise MissingObjectError(message)
+                    seen.add(object_id)
                     self._young.add(object_id)
                     first.append(object_id)
         return first
 
+    def _is_first(self, location: Location, holes: Holes | None) -> bool:
+        is_new = self.liveness.add(location)
+        if self._whole is None:
+            return is_new
+        if holes is None:
+            return self._whole.add(location.pack, location.number)
+        if self._whole.has(location.pack, location.number):
+            return False
+        return holes.marks.add(location.pack, location.number)
+
 
 def _sort(
-    entries: Iterable[Entry], trees: list[bytes], files: list[bytes], chunks: list[bytes]
+    entries: Iterable[Entry],
+    trees: list[bytes],
+    files: list[bytes],
+    chunks: list[bytes],
+    holes: Holes | None,
 ) -> None:
     """Add what entries name to the lists of trees, file nodes and chunks."""
     for entry in entries:
         if entry.properties_id:
             chunks.append(entry.properties_id)
-        if not entry.content:
+        if not entry.content or (holes is not None and entry.content in holes.contents):
             continue
         if entry.kind is EntryKind.CHUNK_FILE:
             chunks.append(entry.content)

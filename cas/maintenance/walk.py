@@ -7,7 +7,7 @@ other ones is in error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from xxhash import xxh3_64_intdigest
@@ -60,8 +60,17 @@ class Walk:
     `broken` are the objects that cannot be had, `dirty` the nodes that have such a one below them.
     """
 
-    def __init__(self, engine: Engine, packs: PackTable, report: Callable[[Damage], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        packs: PackTable,
+        report: Callable[[Damage], None],
+        *,
+        holes: Container[bytes] = (),
+    ) -> None:
+        """Make one; `holes` are the ids of content that need not be there."""
         self._engine = engine
+        self._holes = holes
         self._packs = packs
         self._report = report
         self._seen = Numbers()
@@ -70,9 +79,15 @@ class Walk:
         self.dirty: set[bytes] = set()
         self.objects = 0
 
+    def without(self, holes: Container[bytes]) -> Walk:
+        """Return a walk of states that are kept without some content; it shares what is broken."""
+        other = Walk(self._engine, self._packs, self._report, holes=holes)
+        other.broken, other.dirty = self.broken, self.dirty
+        return other
+
     def entry(self, entry: Entry) -> bool:
         """Walk what an entry names; return whether all of it is sound."""
-        nodes, chunks = _named([entry])
+        nodes, chunks = self._named([entry])
         is_sound = self._has_chunks(chunks)
         for node in nodes:
             is_sound &= self.node(node)
@@ -156,12 +171,17 @@ class Walk:
             if node.level:
                 below = _children(node, reference.context)
                 return _fingerprint(node.level, sums), below, [], fault
-            return _fingerprint(0, sums), *_named(node.entries), fault
+            return _fingerprint(0, sums), *self._named(node.entries), fault
         file = decode(encoded, FileNode)
         fault = file_fault(file, reference.context)
         seen = _fingerprint(file.level, (file_size(file),))
         spans = _spans(file, reference.context)
         return seen, spans, [(piece.id, piece.length) for piece in file.pieces], fault
+
+    def _named(
+        self, entries: Sequence[Entry]
+    ) -> tuple[list[Reference], list[tuple[bytes, int | None]]]:
+        return _named(entries, self._holes)
 
     def _has_chunks(self, chunks: Sequence[tuple[bytes, int | None]]) -> bool:
         """Return whether the chunks are there, with these lengths; tell of those that are not."""
@@ -236,12 +256,16 @@ class Walk:
         )
 
 
-def _named(entries: Sequence[Entry]) -> tuple[list[Reference], list[tuple[bytes, int | None]]]:
+def _named(
+    entries: Sequence[Entry], holes: Container[bytes]
+) -> tuple[list[Reference], list[tuple[bytes, int | None]]]:
     """Return the nodes and chunks that entries name; the chunks with their lengths if known."""
     nodes: list[Reference] = []
     chunks: list[tuple[bytes, int | None]] = []
     for entry in entries:
-        if entry.kind is EntryKind.CHUNK_FILE:
+        if entry.is_file and entry.content in holes:
+            pass
+        elif entry.kind is EntryKind.CHUNK_FILE:
             chunks.append((entry.content, entry.size))
         elif entry.kind is EntryKind.NODE_FILE:
             nodes.append(Reference(Kind.FILE_NODE, entry.content, (entry.size,)))

@@ -127,6 +127,7 @@ def _attach(
         target.path,
         entry,
         epoch=view.epoch,
+        nodes=view.nodes,
         overwrite=overwrite,
         source=source.path,
         source_volume=source.info.id,

@@ -222,7 +222,7 @@ def test_changes_say_who_did_what_and_replaying_them_leads_to_the_same_root(
     repository: cas.Repository, volume: cas.Volume
 ) -> None:
     with volume.view() as view:
-        kept, epoch = view.entry("folder"), view.epoch
+        kept, epoch, seen = view.entry("folder"), view.epoch, view.nodes
 
     def step(edit: cas.Edit) -> None:
         edit.make_directory("a/b", parents=True, mode=0o700)
@@ -231,7 +231,9 @@ def test_changes_say_who_did_what_and_replaying_them_leads_to_the_same_root(
         edit.move("folder/a/b", "c")
         edit.put("c/file", EMPTY)
         edit.copy("c", "folder/inner", overwrite=True)
-        edit.attach("again", kept, epoch=epoch, source="folder", source_volume=volume.id)
+        edit.attach(
+            "again", kept, epoch=epoch, nodes=seen, source="folder", source_volume=volume.id
+        )
         edit.set_properties("c", mtime_ns=4)
         edit.set_properties("", mode=0o711)
         edit.make_symlink("link", "elsewhere")

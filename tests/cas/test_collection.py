@@ -250,7 +250,7 @@ def test_what_a_view_showed_before_a_collection_began_is_not_attached(
         remove(volume, "folder")
         collect(repository)
         edit = other.edit()
-        edit.attach("copy", entry, epoch=epoch)
+        edit.attach("copy", entry, epoch=epoch, nodes=view.nodes)
         with pytest.raises(cas.ExpiredError, match="look again"):
             edit.commit()
         with pytest.raises(cas.ExpiredError, match="gone"):
@@ -271,7 +271,7 @@ def test_a_copy_made_while_packs_are_condemned_keeps_what_it_copied(
     collecting.start()
     wait_until(lambda: repository.engine.chunks.epoch() == 1, "packs to be condemned")
     with volume.view() as view, other.edit() as edit:
-        edit.attach("copy", view.entry("file"), epoch=view.epoch)
+        edit.attach("copy", view.entry("file"), epoch=view.epoch, nodes=view.nodes)
     remove(volume, "file")
     waiting.abort()
     collecting.join()

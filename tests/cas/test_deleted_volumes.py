@@ -123,7 +123,7 @@ def test_what_another_volume_holds_too_stays(repository: cas.Repository) -> None
     volume = make(repository, "v")
     other = repository.create_volume("other")
     with volume.view() as view, other.edit() as edit:
-        edit.attach("copy", view.entry("file"), epoch=view.epoch)
+        edit.attach("copy", view.entry("file"), epoch=view.epoch, nodes=view.nodes)
     repository.delete_volume("v")
     assert collect(repository).dropped_volumes == 1
     assert read(other, "copy") == seeded_bytes(1, SIZE)

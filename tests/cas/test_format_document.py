@@ -38,6 +38,7 @@ from cas import (
     keys,
     objects,
     packfile,
+    purged,
     refs,
     registry,
     sealing,
@@ -68,6 +69,7 @@ STRUCTS: Final[dict[str, type[msgspec.Struct]]] = {
     "VolumeRecord": registry.VolumeRecord,
     "KeptStates": kept.KeptStates,
     "DroppedVolume": dropped.DroppedVolume,
+    "Purge": purged.Purge,
     "KeyRing": keys.KeyRing,
 }
 ENUMS: Final[dict[str, type[IntEnum]]] = {

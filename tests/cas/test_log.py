@@ -262,7 +262,9 @@ def test_history_goes_on_in_another_volume_if_that_may_be_seen(
     wait()
     with other.view() as view, volume.edit() as edit:
         entry = view.entry("x")
-        edit.attach("y", entry, epoch=view.epoch, source="x", source_volume=other.id)
+        edit.attach(
+            "y", entry, epoch=view.epoch, nodes=view.nodes, source="x", source_volume=other.id
+        )
     wait()
     put(other, "x", b"22")
     assert told(volume, "y") == [("y", None, 1)]

@@ -80,7 +80,7 @@ def test_a_subtree_of_an_old_view_can_be_attached_after_checkpoints_and_the_view
         edit.remove("folder/000")
     repository.checkpoint()  # no head and no change names the old folder: it is not written
     with volume.edit() as edit:
-        edit.attach("again", old.entry("folder"), epoch=old.epoch)
+        edit.attach("again", old.entry("folder"), epoch=old.epoch, nodes=old.nodes)
     old.close()
     for round_number in range(3):
         put_empty(volume, f"another {round_number}")

@@ -60,7 +60,14 @@ def location(tmp_path: Path) -> Path:
             edit.set_properties("moved", properties={"{x}y": "z"}, mode=0o700)
         with volume.view() as view, repository.volume("w").edit() as edit:
             moved = view.entry("moved")
-            edit.attach("from v", moved, epoch=view.epoch, source="moved", source_volume=volume.id)
+            edit.attach(
+                "from v",
+                moved,
+                epoch=view.epoch,
+                nodes=view.nodes,
+                source="moved",
+                source_volume=volume.id,
+            )
         with volume.edit() as edit:
             edit.remove("moved/7")
             edit.set_properties("", mtime_ns=77)

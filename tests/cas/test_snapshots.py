@@ -40,7 +40,9 @@ def test_a_snapshot_is_opened_by_its_name_and_what_it_holds_attached(volume: cas
     with view, view.open("file") as file:
         assert file.read() == b"old"
         with volume.edit() as edit:
-            edit.attach("back", view.entry("file"), epoch=view.epoch, source="file")
+            edit.attach(
+                "back", view.entry("file"), epoch=view.epoch, nodes=view.nodes, source="file"
+            )
     with volume.view() as now:
         assert now.entry("back").content == view.entry("file").content
     for name in ("never", "", "ä/\udcff"):

@@ -62,7 +62,7 @@ def test_it_can_be_put_back_and_stays(repository: cas.Repository, volume: cas.Vo
     with volume.view() as view, volume.edit() as edit:
         found = cas.stored_version(repository, volume, "file", middle)
         assert found is not None
-        edit.attach("back", found, epoch=view.epoch)
+        edit.attach("back", found, epoch=view.epoch, nodes=view.nodes)
     put(volume, "file", b"1")
     put(volume, "file", b"2")
     collect(repository)
@@ -82,7 +82,7 @@ def test_what_was_collected_meanwhile_is_not_put_back(
         put(volume, "file", b"2")
         collect(repository)
         edit = volume.edit()
-        edit.attach("back", found, epoch=view.epoch)
+        edit.attach("back", found, epoch=view.epoch, nodes=view.nodes)
         with pytest.raises(cas.ExpiredError):
             edit.commit()
     assert cas.check_repository(repository, reading=cas.Share(1.0)).is_sound

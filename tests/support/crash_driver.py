@@ -137,7 +137,7 @@ class Driver:
         snapshot, name = self._random.choice(choice)
         with self._volume.at(self._volume.snapshot(snapshot).commit) as view:
             entry = view.entry(f"{self._folder}/{name}")
-            edit.attach(f"{self._folder}/{target}", entry, epoch=view.epoch)
+            edit.attach(f"{self._folder}/{target}", entry, epoch=view.epoch, nodes=view.nodes)
         after[target] = self._snapshots[snapshot][name]
         return True
 
@@ -149,12 +149,14 @@ class Driver:
         while not is_there:
             with self._volume.view() as view, contextlib.suppress(cas.ExpiredError):
                 there = self._mirror.edit()
-                there.attach(path, view.entry(f"{self._folder}/{name}"), epoch=view.epoch)
+                there.attach(
+                    path, view.entry(f"{self._folder}/{name}"), epoch=view.epoch, nodes=view.nodes
+                )
                 there.commit()
                 is_there = True
         with self._mirror.view() as view:
             entry = view.entry(path)
-            edit.attach(f"{self._folder}/{target}", entry, epoch=view.epoch)
+            edit.attach(f"{self._folder}/{target}", entry, epoch=view.epoch, nodes=view.nodes)
         with self._mirror.edit() as there:
             there.remove(path)
 

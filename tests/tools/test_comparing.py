@@ -116,8 +116,8 @@ def test_another_volume_by_content(changed: Casdav) -> None:
     with cas.open(changed.store) as repository:
         volume, other = repository.volume("v"), repository.create_volume("w")
         with volume.view() as view, other.edit() as edit:
-            edit.attach("moved", view.entry("moved"), epoch=view.epoch)
-            edit.attach("n", view.entry("new"), epoch=view.epoch)
+            edit.attach("moved", view.entry("moved"), epoch=view.epoch, nodes=view.nodes)
+            edit.attach("n", view.entry("new"), epoch=view.epoch, nodes=view.nodes)
     lines = changed("diff", "v", "w").out.splitlines()
     assert lines[0] == "R  /new/ -> /n/"
     assert "-  /same" in lines

@@ -146,7 +146,14 @@ def test_the_history_of_a_copy_goes_on_in_the_other_volume(casdav: Casdav, story
     story.now += 3600 * SECOND
     with story.volume.view() as view, other.edit() as edit:
         entry = view.entry("doc")
-        edit.attach("copy", entry, epoch=view.epoch, source="doc", source_volume=story.volume.id)
+        edit.attach(
+            "copy",
+            entry,
+            epoch=view.epoch,
+            nodes=view.nodes,
+            source="doc",
+            source_volume=story.volume.id,
+        )
     copied, made = lines(casdav, "w:/copy")
     assert copied[5:] == ["copied", "w@#2:/copy", "from", "v:/doc"]
     assert made[6] == "v@#2:/doc"

@@ -1,0 +1,198 @@
+"""Purging a path from a volume's past: its content goes from every older state, for good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from cas.errors import ConflictError, MissingObjectError, NotFoundError
+from cas.journal import Action
+from cas.kept import kept_states
+from cas.maintenance.keeping import commits_of
+from cas.maintenance.watching import Watcher
+from cas.nodes import ReadNodes
+from cas.objects import Entry, encode
+from cas.paths import Names, join_names, split_path
+from cas.purged import Purge, purge_records
+from cas.registry import head_of
+from cas.repository import Repository
+from cas.snapshots import Snapshot, load_commit
+from cas.trees import iterate, lookup
+from cas.volume import Volume
+
+_SHARED_NAMED: Final = 5
+
+
+class PurgeReport(NamedTuple):
+    """What a purge took from the past, or would take.
+
+    `paths` are those that it had, in this volume, `contents` the number of different contents,
+    with `size` bytes in all. The present holds `shared` of them elsewhere, at `shared_at` among
+    other places, as (volume, path): they stay there. `snapshots` are those that go on without it.
+    """
+
+    paths: list[str]
+    contents: int
+    size: int
+    shared: int
+    shared_at: list[tuple[str, str]]
+    snapshots: list[str]
+    is_dry_run: bool
+
+
+def purge_path(
+    repository: Repository,
+    volume: Volume,
+    path: str,
+    *,
+    author: str = "",
+    is_dry_run: bool = False,
+    watcher: Watcher | None = None,
+) -> PurgeReport:
+    """Take the content of all that was ever at a path, and below it, from the volume's past.
+
+    It cannot be read from older states any more as soon as this returns, and its bytes are
+    deleted by the next collection. Names, sizes and times stay in the history. So does content
+    that other volumes hold, and what this volume holds elsewhere at present.
+
+    Raises:
+        ConflictError: the path exists, or a pinned snapshot has it; nothing was changed.
+        NotFoundError: nothing that is kept was ever at the path.
+        InvalidError: this cannot be a path.
+        IntegrityError: the history is damaged.
+    """
+    watcher = watcher or Watcher()
+    purging = _Purging(repository, volume, path, watcher)
+    purging.refuse_present()
+    purging.look_back()
+    snapshots = purging.snapshots()
+    if not purging.found:
+        message = f"nothing was ever at {path!r} in {volume.name!r}, or it is not kept any more"
+        raise NotFoundError(message)
+    shared, shared_at = purging.shared()
+    report = PurgeReport(
+        sorted(map(join_names, purging.paths)),
+        len(purging.found),
+        sum(purging.found.values()),
+        shared,
+        shared_at,
+        snapshots,
+        is_dry_run,
+    )
+    if not is_dry_run:
+        purging.write_down(author)
+    return report
+
+
+class _Purging:
+    """Finds what a purge takes. `found` are the sizes of contents by their ids."""
+
+    def __init__(self, repository: Repository, volume: Volume, path: str, watcher: Watcher) -> None:
+        self._repository = repository
+        self._engine = repository.engine
+        self._volume = volume
+        self._path = path
+        self._watcher = watcher
+        self._nodes = ReadNodes(repository.engine.nodes)
+        self._seen: set[bytes] = set()
+        self.paths: set[Names] = {split_path(path)}
+        self.found: dict[bytes, int] = {}
+
+    def refuse_present(self) -> None:
+        """Raise where there is something at the path."""
+        with self._volume.view() as view:
+            if not self._path or view.get(self._path) is not None:
+                message = f"{self._path or '/'!r} exists: remove it first"
+                raise ConflictError(message)
+
+    def look_back(self) -> None:
+        """Find what was there: by the changes, and by the states that are kept."""
+        self._watcher.stage("looking back", None)
+        self._engine.checkpointer.checkpoint(wait=True)  # what is looked at is in packs
+        for item in self._volume.log(self._path, recursive=True):
+            self._add(entry for entry in (item.old, item.new) if entry is not None)
+            self._watcher.advance(1)
+            if item.source is not None and split_path(item.path) in self.paths:
+                if item.action is not Action.MOVE or item.source_volume:
+                    break  # what it was copied from is another file, and keeps its past
+                self.paths.add(split_path(item.source))
+        with self._engine.catalog.read() as transaction:
+            head = head_of(transaction, self._volume.id)
+            kept = kept_states(self._engine.nodes, transaction, self._volume.id)
+        for _, commit in commits_of(self._engine.chunks, head.commit):
+            if kept.has(commit.last_sequence):
+                self._add(self._at_paths(commit.root))
+                self._watcher.advance(1)
+
+    def snapshots(self) -> list[str]:
+        """Return the names of the snapshots that have it, and find what they have.
+
+        Raises:
+            ConflictError: one is pinned.
+        """
+        having = []
+        for snapshot in self._volume.snapshots():
+            entries = list(self._at_paths(load_commit(self._engine.chunks, snapshot.commit).root))
+            if entries:
+                self._refuse_pinned(snapshot)
+                having.append(snapshot.name)
+                self._add(entries)
+        return having
+
+    def shared(self) -> tuple[int, list[tuple[str, str]]]:
+        """Return how many of the contents the present has elsewhere, and some of the places."""
+        self._watcher.stage("looking at what is there at present", None)
+        shared: set[bytes] = set()
+        places: list[tuple[str, str]] = []
+        for info in self._repository.volumes():
+            with self._repository.volume(info.name).view() as view:
+                for path, entry in view.walk():
+                    if entry.is_file and entry.content in self.found:
+                        shared.add(entry.content)
+                        if len(places) < _SHARED_NAMED:
+                            places.append((info.name, path))
+        return len(shared), places
+
+    def write_down(self, author: str) -> None:
+        """Say in the registry what is purged: from then on no older state gives it back."""
+        self._engine.checkpointer.checkpoint(wait=True)
+        with self._engine.catalog.read() as transaction:
+            sequence = head_of(transaction, self._volume.id).commit_sequence
+        path = join_names(split_path(self._path)).encode(errors="surrogateescape")
+        now_ns = self._engine.clock.now_ns()
+        purge = Purge(path, sequence, now_ns, author, list(self.found))
+        with self._repository.registry.edit(author=author) as edit:
+            for place, record in purge_records(self._volume.id, purge):
+                edit.make_directory(place.rpartition("/")[0], parents=True)
+                edit.put_record(place, encode(record))
+
+    def _at_paths(self, root: Entry) -> Iterator[Entry]:
+        for names in self.paths:
+            entry: Entry | None = root
+            for name in names:
+                if entry is None or not entry.is_directory:
+                    entry = None
+                    break
+                entry = lookup(self._nodes, entry.content, name)
+            if entry is not None:
+                yield entry
+
+    def _add(self, entries: Iterable[Entry]) -> None:
+        waiting = list(entries)
+        while waiting:
+            entry = waiting.pop()
+            if entry.is_file and entry.content:
+                self.found[entry.content] = entry.size
+            elif entry.is_directory and entry.content and entry.content not in self._seen:
+                self._seen.add(entry.content)
+                with suppress(MissingObjectError):  # of a state that is not kept
+                    waiting += (below for _, below in iterate(self._nodes, entry.content))
+
+    def _refuse_pinned(self, snapshot: Snapshot) -> None:
+        if snapshot.is_pinned:
+            message = (
+                f"the pinned snapshot {self._volume.name}@{snapshot.name} has {self._path!r}: "
+                "unpin it first, with `casdav snapshot pin --off`"
+            )
+            raise ConflictError(message)
