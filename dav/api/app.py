@@ -158,11 +158,14 @@ class Api:
         path = environ["PATH_INFO"].removeprefix(PREFIX).removeprefix("/")
         method = "GET" if environ["REQUEST_METHOD"] == "HEAD" else environ["REQUEST_METHOD"]
         folder, slash, rest = path.rpartition("/")
-        for known, word in ((path, ""), (folder + slash, rest)):
+        ways = [(path, "")] if not path.endswith("/") else []
+        ways += [(folder + slash, rest)] if rest and slash else []
+        for known, word in ways:
             found = self._routes.get((method, known))
-            if found is not None and (not known.endswith("/") or word):
+            if found is not None:
                 return found, word
-        methods = sorted(each for each, there in self._routes if there in {path, folder + slash})
+        known_paths = {known for known, _ in ways}
+        methods = sorted(each for each, there in self._routes if there in known_paths)
         if methods:
             error = refused(405, "invalid", f"{method} is not for this address")
             raise RefusedError(405, error.refusal, [("Allow", ", ".join(methods))])
