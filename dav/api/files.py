@@ -147,7 +147,7 @@ def restore(call: Call) -> Answer:
         entry = cas.stored_version(call.repository, named.volume, named.path, wanted)
         if entry is not None:
             edit = named.volume.edit(author=call.principal.name, device=call.principal.device)
-            edit.attach(named.path, entry, epoch=now.epoch, source=named.path)
+            edit.attach(named.path, entry, epoch=now.epoch, source=named.path, nodes=now.nodes)
             edit.commit()
             return _restored(named, edit)
     try:
