@@ -93,8 +93,10 @@ from cas.maintenance.repair import RepairedPack, RepairReport, repair_repository
 from cas.maintenance.replication import ReplicationReport, replicate
 from cas.maintenance.sampling import Reading, Scrub, Share
 from cas.maintenance.statistics import Growth, Kept, StoredSums, growth, sum_kept, sum_states
+from cas.maintenance.takeover import Takeover, take_over
 from cas.maintenance.undeleting import DeletedVolume, deleted_volumes, undelete_volume
 from cas.maintenance.upgrading import Upgrade, upgrade
+from cas.maintenance.validation import Finding, Need, validate_bucket
 from cas.maintenance.watching import DamageWatcher, Watcher
 from cas.moves import Move
 from cas.objects import EMPTY_CONTENT, Content, Entry, EntryKind, FileNode
@@ -156,6 +158,7 @@ __all__ = [
     "FileParts",
     "FileReader",
     "FileWriter",
+    "Finding",
     "FolderWriter",
     "FormatError",
     "FoundPiece",
@@ -171,6 +174,7 @@ __all__ = [
     "LockedError",
     "LogItem",
     "Move",
+    "Need",
     "NewKey",
     "NodeLoader",
     "NotFoundError",
@@ -204,6 +208,7 @@ __all__ = [
     "StoredFiles",
     "StoredSums",
     "SystemClock",
+    "Takeover",
     "TreeState",
     "Unlock",
     "Unshared",
@@ -244,8 +249,10 @@ __all__ = [
     "stored_version",
     "sum_kept",
     "sum_states",
+    "take_over",
     "undelete_volume",
     "unshared",
     "upgrade",
+    "validate_bucket",
     "wire",
 ]

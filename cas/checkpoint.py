@@ -78,7 +78,11 @@ class Checkpointer:
         with file_lock(self._lock_path, wait=wait) as is_mine:
             if not is_mine:
                 return False
-            return self._checkpoint()
+            is_made = self._checkpoint()
+        if is_made and self._store.is_staging:  # the refs wait until what is open is sealed
+            with self._catalog.write() as transaction:
+                transaction.ask_for_sealing()
+        return is_made
 
     def restore_refs(self) -> None:
         """Write the refs of all volumes anew, by what the catalog holds.

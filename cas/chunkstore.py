@@ -51,6 +51,7 @@ class ChunkStore:
         self.identifier = identifier
         self.chunk_seed = chunk_seed
         self._catalog = catalog
+        self._store = store
         self._directory = open_directory
         sealing = identifier.sealing
         self.reader = PackReader(catalog, store, open_directory, sealing)
@@ -77,6 +78,7 @@ class ChunkStore:
                 for object_id, piece in unique.items()
             ]
             stored_size = sum(len(record.stored) for record in records)
+            self._store.admit()
             require_free_space(self._directory, stored_size, UPLOAD_RESERVE)
             self._append(PackKind.DATA, records, relies)
         return ids
@@ -139,7 +141,7 @@ class ChunkStore:
                     raise
                 location = moved
                 seal, stored = self._read_record(moved)
-            return bytes(open_record(self.identifier, kind, object_id, location, stored, seal))
+            return bytes(self._open(kind, object_id, location, stored, seal))
 
     def get_chunks(self, ids: Sequence[bytes]) -> Iterator[bytes | memoryview]:
         """Yield the plaintext of these chunks in order, checked; neighbours are read at once.
@@ -175,9 +177,7 @@ class ChunkStore:
                 at = location.offset - begin + RECORD_OVERHEAD
                 stored = region[at : at + location.stored_size]
                 try:
-                    piece = open_record(
-                        self.identifier, Kind.CHUNK, chunk_id, location, stored, seal
-                    )
+                    piece = self._open(Kind.CHUNK, chunk_id, location, stored, seal)
                 except IntegrityError:
                     self._damaged.add(chunk_id)
                     raise
@@ -224,6 +224,23 @@ class ChunkStore:
         start = location.offset + RECORD_OVERHEAD
         seal = self.reader.seal(location.pack)
         return seal, self.reader.read(location.pack, start, location.stored_size)
+
+    def _open(
+        self,
+        kind: Kind,
+        object_id: bytes,
+        location: Location,
+        stored: bytes | memoryview,
+        seal: PackSeal | None,
+    ) -> bytes | memoryview:
+        """Return an object's plaintext, checked; read anew where that may help."""
+        try:
+            return open_record(self.identifier, kind, object_id, location, stored, seal)
+        except IntegrityError:
+            if not self.reader.doubt(location.pack):
+                raise
+            seal, stored = self._read_record(location)
+            return open_record(self.identifier, kind, object_id, location, stored, seal)
 
     def _append(self, kind: PackKind, records: list[Record], relies: Reliance) -> None:
         self.open_packs.append(kind, records, relies)

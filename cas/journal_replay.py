@@ -14,14 +14,13 @@ from typing import NamedTuple
 import msgspec
 
 from cas.catalog import WriteTransaction
-from cas.disk import StoreErrors
 from cas.done import note_replayed
 from cas.errors import REPAIR_HINT, CasError, IntegrityError, MissingObjectError
 from cas.ids import Identifier, Kind, ObjectId
 from cas.journal import Batch, JournalRecord
 from cas.nodes import CommitNodes, NodeStore
 from cas.objects import TreeNode, decode
-from cas.pack_reader import pack_blob_name
+from cas.pack_reader import PackFile, StoredPack, pack_blob_name, sealed_pack
 from cas.packfile import HEADER_SIZE, RECORD_OVERHEAD, Footer, PackKind
 from cas.packs import open_pack_name
 from cas.records import open_record
@@ -184,14 +183,12 @@ class JournalReplay:
             pack = None if location is None else transaction.pack(location.pack)
             if location is None or pack is None:
                 return None
-            path = self._store.local_path(pack_blob_name(pack.id))
+            source: PackFile | StoredPack
             if pack.process:
-                path = self._directory / open_pack_name(pack.process, pack.id)
-            if path is None:
-                return None
-            with StoreErrors(), path.open("rb") as file:
-                file.seek(location.offset + RECORD_OVERHEAD)
-                stored = file.read(location.stored_size)
+                source = PackFile(self._directory / open_pack_name(pack.process, pack.id))
+            else:
+                source = sealed_pack(self._store, pack_blob_name(pack.id), pack.size)
+            stored = source.read_at(location.offset + RECORD_OVERHEAD, location.stored_size)
             sealing = self._identifier.sealing
             seal = None if sealing is None else sealing.pack(pack.id, pack.key_number)
             return bytes(

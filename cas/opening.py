@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from cas.clock import Clock, SystemClock
 from cas.errors import AlreadyExistsError, NotFoundError
 from cas.formats import encode_config, new_config
 from cas.keys import NewKey, Unlock, new_encrypted_config
-from cas.repository import CONFIG_NAME, Repository
+from cas.repository import Repository
 from cas.stores.base import BlobStore
-from cas.stores.opening import open_store
-
-_MAY_BE_THERE: Final = frozenset({"lost+found", "store.lock", "packs", "refs", "tmp", "local"})
-"""Names in a directory that a new repository may be made in."""
+from cas.stores.names import CONFIG_NAME
+from cas.stores.opening import open_working_store
 
 
 def create(
     location: str | Path, *, clock: Clock | None = None, key: NewKey | None = None
 ) -> Repository:
-    """Make a new repository at a path, `file:///path` or `memory:` and open it.
+    """Make a new repository at a path, `file:///path`, `s3://...` or `memory:`; open it.
 
     With a `key` it is encrypted, and opens with that alone.
 
@@ -30,7 +27,7 @@ def create(
         InvalidError: the location is not understood.
         StoreError: it cannot be written.
     """
-    store = open_store(location, create=True)
+    store = open_working_store(location, create=True)
     clock = clock or SystemClock()
     try:
         store.read(CONFIG_NAME)
@@ -58,15 +55,12 @@ def open_repository(
         FormatError: it was made by a newer program.
         StoreError: it cannot be read or written.
     """
-    return Repository(open_store(location), clock or SystemClock(), unlock=unlock)
+    return Repository(open_working_store(location), clock or SystemClock(), unlock=unlock)
 
 
 def _refuse_other_files(store: BlobStore) -> None:
-    sample = store.local_path("packs/00/00")
-    if sample is None:
-        return
-    root = sample.parents[2]
-    others = sorted({path.name for path in root.iterdir()} - _MAY_BE_THERE)
-    if others:
-        message = f"{root} is not empty, it holds {others[0]!r}: take an empty or a new directory"
+    other = store.find_stranger()
+    if other is not None:
+        place = "another prefix" if store.is_staging else "an empty or a new directory"
+        message = f"{store.location} is not empty, it holds {other!r}: take {place}"
         raise AlreadyExistsError(message)

@@ -16,6 +16,7 @@ from cas.sealing import PackSeal, Sealing
 from cas.stores.base import BlobStore, ByteRange
 
 _OPEN_FILES: Final = 256
+_END_SIZE: Final = 128 * 1024  # the footer of most packs fits
 
 
 def pack_blob_name(pack_id: bytes) -> str:
@@ -33,7 +34,8 @@ class PackFile:
 
     def __init__(self, path: Path) -> None:
         self.descriptor = -1
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with StoreErrors():
+            self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def size(self) -> int:
         """Return how many bytes the file has by now."""
@@ -81,6 +83,39 @@ class StoredPack:
         found = self.read_at(offset, len(buffer))
         buffer[: len(found)] = found
         return len(found)
+
+
+class EndedPack(StoredPack):
+    """A sealed pack of known size; its end, where the footer is, is read at once and kept."""
+
+    def __init__(self, store: BlobStore, name: str, size: int) -> None:
+        super().__init__(store, name)
+        self._size = size
+        self._end_start = max(0, size - _END_SIZE)
+        self._end: bytes | None = None
+
+    def size(self) -> int:
+        """Return how many bytes the pack has."""
+        return self._size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return bytes from the offset on, fewer at the pack's end."""
+        if offset < self._end_start:
+            return super().read_at(offset, size)
+        if self._end is None:
+            self._end = super().read_at(self._end_start, self._size - self._end_start)
+        start = offset - self._end_start
+        return self._end[start : start + size]
+
+
+def sealed_pack(store: BlobStore, name: str, size: int) -> PackFile | EndedPack:
+    """Return a sealed pack of the store, as its file where that is on this machine.
+
+    Raises:
+        NotFoundError: the file is not there.
+    """
+    path = store.local_path(name)
+    return EndedPack(store, name, size) if path is None else PackFile(path)
 
 
 class PackReader:
@@ -163,6 +198,10 @@ class PackReader:
                 return None
         message = f"pack {self._name(ordinal)} is missing"
         raise MissingPackError(message)
+
+    def doubt(self, ordinal: int) -> bool:
+        """Forget copies of a pack that was found damaged; True: another read may be better."""
+        return self._store.doubt(pack_blob_name(self._row(ordinal).id))
 
     def let_go_of_removed(self) -> None:
         """Close the files of packs that were removed."""

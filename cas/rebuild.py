@@ -10,6 +10,8 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +25,7 @@ from cas.ids import Kind
 from cas.journal import Commit
 from cas.journal_replay import FoundPack, Loss
 from cas.objects import decode
-from cas.pack_reader import pack_blob_name
+from cas.pack_reader import pack_blob_name, sealed_pack
 from cas.processes import live_processes
 from cas.recovery import Recovery
 from cas.refs import Ref, read_ref, read_refs
@@ -32,6 +34,8 @@ from cas.seen import SeenStates
 from cas.stores.base import BlobStore
 
 _NO_JOURNAL: Final = 2**63
+_READERS: Final = 16
+_READ_AT_ONCE: Final = 256
 _logger = logging.getLogger(__name__)
 
 
@@ -160,11 +164,15 @@ class _Rebuild:
         return max(covered_journal(self._store, self._chunks), *found, 0)
 
     def _found_packs(self, after: int) -> Iterator[FoundPack]:
-        for name, _ in self._store.list("packs"):
-            path = self._store.local_path(name)
-            if path is not None:
-                pack_id = bytes.fromhex(name.rpartition("/")[2])
-                yield self._recovery.read_pack(path, pack_id, after)
+        def read(found: tuple[str, int]) -> FoundPack:
+            name, size = found
+            pack_id = bytes.fromhex(name.rpartition("/")[2])
+            return self._recovery.read_pack(sealed_pack(self._store, name, size), pack_id, after)
+
+        packs = self._store.list("packs")
+        with ThreadPoolExecutor(_READERS) as pool:  # far away each waits for an answer
+            while some := list(islice(packs, _READ_AT_ONCE)):
+                yield from pool.map(read, some)
 
 
 def _refuse_strangers(catalog: Catalog, processes: Path) -> None:

@@ -19,14 +19,14 @@ import msgspec
 from cas.catalog import PackRow, PackState, WriteTransaction
 from cas.compression import decompress
 from cas.disk import StoreErrors, sync_directory
-from cas.errors import CasError, IntegrityError
+from cas.errors import CasError, IntegrityError, NotFoundError
 from cas.formats import PLAIN_SIZE_LIMIT
 from cas.ids import Identifier, Kind
 from cas.journal import JournalRecord
 from cas.journal_replay import FoundPack, JournalEntry, JournalReplay
 from cas.nodes import NodeStore
 from cas.objects import decode
-from cas.pack_reader import pack_blob_name
+from cas.pack_reader import PackFile, StoredPack, pack_blob_name, sealed_pack
 from cas.packfile import (
     HEADER_SIZE,
     Footer,
@@ -130,7 +130,7 @@ class Recovery:
         )
         transaction.put_locations(locations_of(ordinal, places))
 
-    def read_pack(self, path: Path, pack_id: bytes, after: int) -> FoundPack:
+    def read_pack(self, source: PackFile | StoredPack, pack_id: bytes, after: int) -> FoundPack:
         """Return what a sealed pack holds: by its footer, or by its records if that is damaged.
 
         Of the journal, only what is beyond record number `after`: nobody needs the rest again,
@@ -139,7 +139,7 @@ class Recovery:
         Raises:
             FormatError: a newer program wrote it.
         """
-        return self._read_pack(path, pack_id, after, is_open=False)
+        return self._read_pack(source, pack_id, after, is_open=False)
 
     def seal_files(
         self, paths: Sequence[Path], after: int, newest_elsewhere: Callable[[], int]
@@ -153,7 +153,10 @@ class Recovery:
         process too: others will lean on it. Of the journal, what is beyond record number `after`
         is returned.
         """
-        found = [(path, self._read_pack(path, _id_of(path), after, is_open=True)) for path in paths]
+        found = [
+            (path, self._read_pack(PackFile(path), _id_of(path), after, is_open=True))
+            for path in paths
+        ]
         newest = max((pack.footer.last_journal for _, pack in found), default=0)
         sealed = []
         for path, pack in found:
@@ -166,49 +169,50 @@ class Recovery:
                     path,
                 )
                 _cut(path, pack.torn_at)
-                pack = self._read_pack(path, pack.id, after, is_open=True)  # noqa: PLW2901
+                file = PackFile(path)
+                pack = self._read_pack(file, pack.id, after, is_open=True)  # noqa: PLW2901
             if pack.footer.places:
                 sealed.append((path, _seal(path, pack)))
             else:
                 path.unlink()
         return sealed
 
-    def _read_pack(self, path: Path, pack_id: bytes, after: int, *, is_open: bool) -> FoundPack:
-        with StoreErrors(), path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            descriptor = file.fileno()
-
-            def read_at(offset: int, length: int) -> bytes:
-                return os.pread(descriptor, length, offset)
-
-            header = self._header(read_at, path)
-            seal, footer, is_sealed = self._footer(read_at, size, pack_id, header, is_open=is_open)
-            kind = _kind_of(footer.places) if header is None else header.kind
-            journal: list[tuple[int, JournalEntry]] = []
-            is_whole = True
-            is_asked_for = footer.last_journal > after or not is_sealed
-            for index, place in enumerate(footer.places if is_asked_for else ()):
-                if place.kind is Kind.JOURNAL:
-                    stored = read_at(place.end - place.stored_size, place.stored_size)
-                    try:
-                        journal.append((index, self._journal_entry(place, stored, seal)))
-                    except IntegrityError:
-                        is_whole = False
-                        _logger.exception("a journal record in %s is damaged", path)
-            torn_at = None
-            if not is_sealed:
-                numbers = [entry.record.number for _, entry in journal]
-                footer = Footer(footer.places, min(numbers, default=0), max(numbers, default=0))
-                torn_at = _torn_at(read_at, footer, journal) if is_open else None
+    def _read_pack(
+        self, source: PackFile | StoredPack, pack_id: bytes, after: int, *, is_open: bool
+    ) -> FoundPack:
+        size, read_at = source.size(), source.read_at
+        # Far away each look takes time, and the footer says what the header does but for the key.
+        is_needed = is_open or self._identifier.sealing is not None
+        header = self._header(read_at, pack_id) if is_needed else None
+        seal, footer, is_sealed = self._footer(read_at, size, pack_id, header, is_open=is_open)
+        kind = _kind_of(footer.places) if header is None else header.kind
+        journal: list[tuple[int, JournalEntry]] = []
+        is_whole = True
+        is_asked_for = footer.last_journal > after or not is_sealed
+        for index, place in enumerate(footer.places if is_asked_for else ()):
+            if place.kind is Kind.JOURNAL:
+                stored = read_at(place.end - place.stored_size, place.stored_size)
+                try:
+                    journal.append((index, self._journal_entry(place, stored, seal)))
+                except IntegrityError:
+                    is_whole = False
+                    _logger.exception("a journal record in pack %s is damaged", pack_id.hex())
+        torn_at = None
+        if not is_sealed:
+            numbers = [entry.record.number for _, entry in journal]
+            footer = Footer(footer.places, min(numbers, default=0), max(numbers, default=0))
+            torn_at = _torn_at(read_at, footer, journal) if is_open else None
         needed = [entry for _, entry in journal if entry.record.number > after]
         return FoundPack(pack_id, kind, size, footer, needed, is_whole, is_sealed, torn_at, seal)
 
-    def _header(self, read_at: ReadAt, path: Path) -> PackHeader | None:
+    def _header(self, read_at: ReadAt, pack_id: bytes) -> PackHeader | None:
         is_sealed = self._identifier.sealing is not None
         try:
             return decode_header(read_at(0, HEADER_SIZE), is_sealed=is_sealed)
         except IntegrityError:
-            _logger.exception("the header of %s is damaged; its records are used", path)
+            _logger.exception(
+                "the header of pack %s is damaged; its records are used", pack_id.hex()
+            )
             return None
 
     def _footer(
@@ -271,11 +275,13 @@ class Recovery:
 
     def _find_moved(self, transaction: WriteTransaction, row: PackRow) -> list[FoundPack]:
         """Enter a pack that its process moved to the blob store, but could not say so."""
-        path = self._store.local_path(pack_blob_name(row.id))
-        if path is None or not path.exists():
-            _logger.error("pack %s of a process that died is missing", row.id.hex())
+        name = pack_blob_name(row.id)
+        try:
+            source = sealed_pack(self._store, name, self._store.size(name))
+        except NotFoundError:
+            _logger.error("pack %s of a process that died is missing", row.id.hex())  # noqa: TRY400
             return []
-        found = self.read_pack(path, row.id, transaction.journal_end()[0])
+        found = self.read_pack(source, row.id, transaction.journal_end()[0])
         self.enter(transaction, found)
         return [found]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from blake3 import blake3
 
@@ -48,12 +48,13 @@ from cas.registry import (
 from cas.scratch import Scratch
 from cas.seen import SeenStates
 from cas.stores.base import BlobStore
+from cas.stores.names import CONFIG_NAME
+from cas.stores.staged import StagedStore, Waiting
 from cas.trees import TreeShape
 from cas.upkeep import Upkeep
 from cas.volume import Engine, Volume
 from cas.workers import Workers
 
-CONFIG_NAME: Final = "config"
 _logger = logging.getLogger(__name__)
 
 
@@ -80,6 +81,8 @@ class Repository:
         self, store: BlobStore, clock: Clock, parts: ExitStack, losses: list[Loss] | None
     ) -> None:
         self.config: RepositoryConfig = self._keys.config
+        store.begin()
+        parts.callback(store.close)
         self.location = store.location
         self._store = store
         self._clock = clock
@@ -196,6 +199,16 @@ class Repository:
         return self._keys.key
 
     @property
+    def directory(self) -> Path:
+        """Where this machine keeps what it has of the repository: all of it, but for a bucket."""
+        return self._local if self._is_temporary else self._local.parent
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """What the bucket does not have yet; None where nothing ever waits."""
+        return self._store.waiting() if isinstance(self._store, StagedStore) else None
+
+    @property
     def registry(self) -> Volume:
         """The reserved volume of users, tokens, volumes and grants; its files are records."""
         return Volume(self.engine, REGISTRY_INFO)
@@ -306,11 +319,13 @@ class Repository:
             if self._is_temporary:
                 steps.callback(shutil.rmtree, self._local)
             steps.callback(self._compact_catalog)
+            steps.callback(self._store.close)
             steps.callback(self._process.let_go)
             steps.callback(self._catalog.close)
             steps.callback(self._sign_off)
             steps.callback(self._chunks.close)
-            if self._committer.has_committed:
+            # In a bucket what was replayed is not safe until it is in the refs.
+            if self._committer.has_committed or self._store.is_staging:
                 steps.callback(self.upkeep.index_newest)
                 steps.callback(self._checkpointer.checkpoint)
 
@@ -361,10 +376,10 @@ def read_keys(store: BlobStore, unlock: Unlock | None) -> OpenKeys:
 
 def local_directory(store: BlobStore) -> tuple[Path, bool]:
     """Return where this machine keeps its part, and whether that ends with the process."""
-    root = store.local_path("packs/00/00")
-    if root is None:
+    directory = store.machine_directory
+    if directory is None:
         return Path(tempfile.mkdtemp(prefix="casdav-")), True
-    return root.parents[2] / "local", False
+    return directory, False
 
 
 def _refuse_another(entry: Entry | None, info: VolumeInfo) -> None:

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from threading import Lock
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 import cas
 from dav.addressed import Resource
@@ -18,13 +17,13 @@ _FRESH_S: Final = 2.0
 
 
 class _FreeBytes:
-    """Free bytes by location, asked of the disk at most every two seconds."""
+    """Free bytes by directory, asked of the disk at most every two seconds."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[float, int | None]] = {}
+        self._known: dict[Path, tuple[float, int | None]] = {}
         self._lock = Lock()
 
-    def get(self, location: str) -> int | None:
+    def get(self, location: Path) -> int | None:
         with self._lock:
             asked_s, free = self._known.get(location, (-_FRESH_S, None))
             if time.monotonic() - asked_s >= _FRESH_S:
@@ -38,7 +37,7 @@ _free_bytes: Final = _FreeBytes()
 
 def free_bytes(repository: cas.Repository) -> int | None:
     """Return the bytes free on the repository's disk, None where that cannot be told."""
-    return _free_bytes.get(str(repository.location))
+    return _free_bytes.get(repository.directory)
 
 
 def check_room(request: Request, resource: Resource, size: int) -> None:
@@ -80,9 +79,5 @@ def check_disk(request: Request, size: int) -> None:
         )
 
 
-def _ask(location: str) -> int | None:
-    parts = urlsplit(location)
-    if parts.scheme not in {"", "file"}:
-        return None
-    path = Path(unquote(parts.path) if parts.scheme else location)
-    return shutil.disk_usage(path).free if path.exists() else None
+def _ask(directory: Path) -> int | None:
+    return shutil.disk_usage(directory).free if directory.exists() else None

@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, Place]] = {
     "token": Place("tools.tokens", "token", "App passwords and tokens: create, list, revoke."),
     "lock": Place("tools.locks", "lock", "WebDAV locks: list, break."),
     "key": Place("tools.key", "key", "Keys of an encrypted repository: add, remove, rotate."),
+    "store": Place("tools.store", "store", "The bucket: what it can do, which gateway writes."),
     "replicate": Place("tools.replicate", "replicate", "Copy the repository to a second store."),
     "gc": Place("tools.gc", "gc", "Delete what nothing refers to any more."),
     "check": Place("tools.check", "check", "Check that all is there, and as it was written."),

@@ -184,7 +184,7 @@ def _finish(output: Output, totals: Totals, snapshot: str | None, *, dry_run: bo
 def _directory_of(repository: cas.Repository) -> tuple[int, int] | None:
     """Return device and inode of the repository's directory, if it is one."""
     with suppress(OSError):
-        status = Path(repository.location).stat()
+        status = repository.directory.stat()
         return status.st_dev, status.st_ino
     return None
 

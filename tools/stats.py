@@ -14,6 +14,7 @@ import cas
 from tools.exits import Exit, Failure
 from tools.framework import Command
 from tools.names import json_name, printable, short_time, size_text, time_text
+from tools.output import Output
 from tools.plotting import growth_plot
 from tools.session import Session, pass_session
 
@@ -95,8 +96,10 @@ def _members(repository: cas.Repository, *, stored: bool) -> dict[str, Any]:
             "stored": kept.content.stored,
             "metadata_stored": kept.metadata.stored,
         },
-        "disk": _disk_usage(Path(repository.location)),
+        "disk": _disk_usage(repository.directory),
     }
+    if (waiting := repository.waiting) is not None:
+        members["waiting"] = waiting._asdict()
     if together is not None:
         members |= {"unique": together.plain, "stored": together.stored}
     return members
@@ -142,6 +145,9 @@ def _describe(session: Session, members: Mapping[str, Any]) -> None:
     output.text()
     disk = members["disk"]
     output.table(["ON DISK", ">SIZE"], [[name, size_text(size)] for name, size in disk.items()])
+    if "waiting" in members:
+        output.text()
+        _describe_waiting(output, members["waiting"])
     if "growth" in members:
         output.text()
         grown = [
@@ -171,6 +177,15 @@ def _row(sums: Mapping[str, Any]) -> list[str]:
 
 def _ratio(size: int, smaller: int) -> str:
     return f"{size / smaller:.2f} x" if smaller else "-"
+
+
+def _describe_waiting(output: Output, waiting: dict[str, Any]) -> None:
+    output.text(
+        f"not in the bucket yet: {size_text(waiting['size'])} in {waiting['packs']:,} packs and "
+        f"open ones, {waiting['changes']:,} changes of refs"
+    )
+    if waiting["error"]:
+        output.text(f"the last upload failed: {printable(waiting['error'])}")
 
 
 def _disk_usage(top: Path) -> dict[str, int]:

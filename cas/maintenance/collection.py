@@ -16,7 +16,7 @@ clock is needed for safety; the grace period only spares what was just written a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from cas.catalog import Head, PackRow, PackState
@@ -164,20 +164,18 @@ class _Collection:
             packs = list(transaction.packs())
         condemned = [each for each in packs if each[1].state is PackState.CONDEMNED]
         sealed = [each for each in packs if each[1].state is PackState.SEALED]
-        old = [each for each in sealed if self._is_old(each[1], grace_seconds)]
+        is_old = self._old_packs(grace_seconds) if grace_seconds else lambda _: True
+        old = [each for each in sealed if is_old(each[1])]
         self._young = len(sealed) - len(old)
         return sorted(condemned + old)
 
-    def _is_old(self, row: PackRow, grace_seconds: float) -> bool:
-        if not grace_seconds:
-            return True
-        path = self._engine.store.local_path(pack_blob_name(row.id))
-        try:
-            written = path.stat().st_mtime if path is not None else 0.0
-        except FileNotFoundError:
-            return False  # damage: for `check` to tell
+    def _old_packs(self, grace_seconds: float) -> Callable[[PackRow], bool]:
+        """Return how to tell packs that are older; what is missing is not: `check` tells of it."""
+        now = time.time()
+        dated = self._engine.store.list_dated("packs")
         # A time so far ahead is of a clock that was wrong: it must not keep the pack for years.
-        return abs(time.time() - written) >= grace_seconds
+        names = {name for name, _, written in dated if abs(now - written) >= grace_seconds}
+        return lambda row: pack_blob_name(row.id) in names
 
     def _decide(self, *, is_dry_run: bool) -> None:
         """Decide what of each volume's history stays, and write that down before it is done."""

@@ -28,9 +28,9 @@ from cas.keys import (
     slot_of,
     unlocked,
 )
-from cas.repository import CONFIG_NAME
 from cas.sealing import KEY_SIZE
 from cas.stores.base import BlobStore, Token
+from cas.stores.names import CONFIG_NAME
 from cas.stores.opening import open_store
 
 

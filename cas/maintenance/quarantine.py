@@ -7,7 +7,6 @@ is reported as missing, by every process, and stored when the same content comes
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -105,18 +104,24 @@ class Quarantine:
         Raises:
             StoreError: that cannot be.
         """
-        source = self._engine.store.local_path(pack_blob_name(pack_id))
+        name = pack_blob_name(pack_id)
+        source = self._engine.store.local_path(name)
         target = self.directory / pack_id.hex()
-        if source is None or target.exists():
+        if target.exists():
             return
         with StoreErrors():
             self.directory.mkdir(mode=0o700, exist_ok=True)
             try:
-                os.link(source, target)
-            except FileNotFoundError:
+                if source is None:
+                    _keep(self._engine.store.get(name), target)
+                else:
+                    os.link(source, target)
+            except (FileNotFoundError, NotFoundError):
                 return  # the pack is missing
             except OSError:  # a file system without links
-                _copy(source, target)
+                if source is None:
+                    raise
+                _keep(source.read_bytes(), target)
             for directory in (self.directory, self.directory.parent):
                 sync_directory(directory)
 
@@ -158,11 +163,11 @@ class Quarantine:
         return None
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file durably; the name comes last."""
+def _keep(content: bytes, target: Path) -> None:
+    """Write a pack's bytes to a file, durably; the name comes last."""
     new = target.with_suffix(".new")
-    with source.open("rb") as file, new.open("wb") as copy:
-        shutil.copyfileobj(file, copy)
+    with new.open("wb") as copy:
+        copy.write(content)
         copy.flush()
         os.fsync(copy.fileno())
     new.rename(target)

@@ -21,7 +21,7 @@ from cas.processes import live_processes, opening
 from cas.refs import read_named_ref
 from cas.repository import Repository, local_directory, read_keys
 from cas.stores.base import BlobStore
-from cas.stores.opening import open_store
+from cas.stores.opening import open_working_store
 
 _SET_ASIDE: Final = "catalog.old"
 
@@ -148,8 +148,8 @@ def _aside(local: Path) -> Iterator[None]:
 
 
 def _store_of(location: str | Path) -> tuple[BlobStore, Path]:
-    store = open_store(location)
-    if store.local_path("packs/00/00") is None:
+    store = open_working_store(location)
+    if store.machine_directory is None:
         raise InvalidError(f"{store.location} has its catalog in memory alone")
     return store, local_directory(store)[0]
 

@@ -79,7 +79,7 @@ def repair_repository(
         StoreError, StoreFullError: the disk failed or is full; call it again, it goes on.
     """
     engine = repository.engine
-    if engine.store.local_path("packs/00/00") is None:
+    if engine.store.machine_directory is None:
         raise InvalidError(f"{engine.store.location} is in memory: there is nothing to repair")
     watcher = watcher or DamageWatcher()
     with exclusive(engine, watcher):

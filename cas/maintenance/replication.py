@@ -44,8 +44,9 @@ from cas.packs import location_of
 from cas.processes import live_processes
 from cas.records import open_record
 from cas.refs import Ref, delete_ref, move_ref, new_ref, read_refs, ref_name
-from cas.repository import CONFIG_NAME, Repository, local_directory
+from cas.repository import Repository, local_directory
 from cas.stores.base import BlobStore
+from cas.stores.names import CONFIG_NAME
 from cas.stores.opening import open_store
 
 _POLL_SECONDS: Final = 0.05

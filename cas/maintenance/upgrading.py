@@ -14,8 +14,8 @@ import msgspec
 
 from cas.errors import FormatError
 from cas.formats import FORMAT_VERSION, decode_stamp
-from cas.repository import CONFIG_NAME
 from cas.stores.base import BlobStore
+from cas.stores.names import CONFIG_NAME
 from cas.stores.opening import open_store
 
 

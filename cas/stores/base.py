@@ -107,6 +107,43 @@ class BlobStore(Protocol):
         The file may be read at any time until the object is deleted, and must not be changed.
         """
 
+    @property
+    def machine_directory(self) -> Path | None:
+        """The directory for what this machine keeps of the repository; None: a temporary one."""
+
+    @property
+    def is_staging(self) -> bool:
+        """Whether objects wait on this machine, and refs for what is in open packs too."""
+
+    def list_dated(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+        """Yield what `list` does, and when each was written, in seconds since 1970.
+
+        0 where the store does not know. For a courtesy, never for safety: clocks differ.
+        """
+
+    def find_stranger(self) -> str | None:
+        """Return the name of something in the store's place that is no repository's."""
+
+    def doubt(self, name: str) -> bool:
+        """Forget copies of an object that was found damaged; True: another read may be better."""
+
+    def admit(self) -> None:
+        """Return when more may be stored; for callers that have not promised anything yet.
+
+        Raises:
+            StoreError: too much waits to be stored elsewhere; transient.
+        """
+
+    def begin(self) -> None:
+        """Get ready for work on the repository that is there; the counterpart of `close`.
+
+        Raises:
+            LockedError: another gateway works on it.
+        """
+
+    def close(self) -> None:
+        """Let go of threads and connections; nobody may use the store any more."""
+
     def clean_up(self) -> int:
         """Remove what crashed writers left behind; return how many files it was.
 

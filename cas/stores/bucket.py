@@ -91,7 +91,7 @@ class BucketStore:
         return ((name, size) for name, size, _ in self.list_dated(prefix))
 
     def list_dated(self, prefix: str) -> Iterator[tuple[str, int, float]]:
-        """Yield what `list` does, and when each was written, by the server's clock, since 1970."""
+        """Yield what `list` does, and when each was written, by the server's clock."""
         has_members = AREAS[prefix.partition("/")[0]].depth > 0
         start = len(self._where.key(""))
         for key, size, written in self._s3.list(self._where.key(prefix) + "/" * has_members):
@@ -129,9 +129,38 @@ class BucketStore:
         """Return None: no file of this machine holds the object."""
         check_name(name, mutable=False)
 
+    @property
+    def machine_directory(self) -> None:
+        """Return nothing: `StagedStore` has one."""
+
+    @property
+    def is_staging(self) -> bool:
+        """Return False: the server has what is stored."""
+        return False
+
+    def find_stranger(self) -> str | None:
+        """Return a key below the prefix that is no store's."""
+        start = len(self._where.key(""))
+        keys = (key[start:] for key, _, _ in self._s3.list(self._where.key("")))
+        return next((key for key in keys if not _is_ours(key)), None)
+
+    def doubt(self, name: str) -> bool:
+        """Return True: of bytes that were changed on the way, no checksum of a range tells."""
+        return True
+
+    def admit(self) -> None:
+        """Do nothing: each call waits until the server has what it stores."""
+
+    def takes_wrong_checksum(self) -> bool:
+        """Whether the server stores bytes that are not those of their checksum."""
+        return self._s3.takes_wrong_checksum(self._where.key("config"))
+
     def clean_up(self) -> int:
         """Return 0: what a crashed writer left is no object yet."""
         return 0
+
+    def begin(self) -> None:
+        """Do nothing: nobody has to be kept away."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -176,3 +205,7 @@ class BucketStore:
             file.read(PART_SIZE) == self.get(name, ByteRange(start, start + PART_SIZE))
             for start in range(0, size, PART_SIZE)
         )
+
+
+def _is_ours(key: str) -> bool:
+    return is_name(key) or key.startswith("validate/")

@@ -34,6 +34,9 @@ _LOCK: Final = "store.lock"
 _IMMUTABLE_MODE: Final = 0o400
 _MUTABLE_MODE: Final = 0o600
 _DIRECTORY_MODE: Final = 0o700
+_MACHINE: Final = "local"
+_MAY_BE_THERE: Final = frozenset({"lost+found", _LOCK, "packs", "refs", _TEMPORARY, _MACHINE})
+"""Names in a directory that a new repository may be made in."""
 _COPY_SIZE: Final = 1 << 20
 _NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
@@ -146,6 +149,41 @@ class LocalStore:
     def local_path(self, name: str) -> Path | None:
         """Return the file that holds an immutable object, whether or not it is there."""
         return self._immutable_path(name)
+
+    @property
+    def machine_directory(self) -> Path:
+        """Return the directory beside the objects."""
+        return self._root / _MACHINE
+
+    @property
+    def is_staging(self) -> bool:
+        """Return False: what is stored is on the disk."""
+        return False
+
+    def list_dated(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+        """Yield what `list` does, and when each file was changed."""
+        for name, size in self.list(prefix):
+            with suppress(FileNotFoundError):
+                yield name, size, (self._root / name).stat().st_mtime
+
+    def find_stranger(self) -> str | None:
+        """Return the name of a file in the directory that is no store's."""
+        with StoreErrors():
+            others = {path.name for path in self._root.iterdir()} - _MAY_BE_THERE
+        return min(others, default=None)
+
+    def doubt(self, name: str) -> bool:
+        """Return False: what is read again is the same."""
+        return False
+
+    def admit(self) -> None:
+        """Do nothing: whoever writes looks whether the disk has room."""
+
+    def begin(self) -> None:
+        """Do nothing: nobody has to be kept away."""
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
 
     def clean_up(self) -> int:
         """Remove the temporary files of dead writers; return how many."""

@@ -96,6 +96,35 @@ class MemoryStore:
         """Return nothing: there are no files."""
         check_name(name, mutable=False)
 
+    @property
+    def machine_directory(self) -> None:
+        """Return nothing: all ends with the process."""
+
+    @property
+    def is_staging(self) -> bool:
+        """Return False: what is stored is stored."""
+        return False
+
+    def list_dated(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+        """Return what `list` does, with 0 for the time."""
+        return ((name, size, 0.0) for name, size in self.list(prefix))
+
+    def find_stranger(self) -> None:
+        """Return nothing: there is nothing else."""
+
+    def doubt(self, name: str) -> bool:
+        """Return False: what is read again is the same."""
+        return False
+
+    def admit(self) -> None:
+        """Do nothing."""
+
+    def begin(self) -> None:
+        """Do nothing: nobody has to be kept away."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
     def clean_up(self) -> int:
         """Return 0: a crash leaves nothing."""
         return 0

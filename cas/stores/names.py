@@ -28,7 +28,10 @@ AREAS: Final = {
     "epoch": Area(depth=0, mutable=True),
     "refs": Area(depth=1, mutable=True),
     "packs": Area(depth=2, mutable=False),
+    "writer": Area(depth=0, mutable=True),
 }
+CONFIG_NAME: Final = "config"
+"""The name of a repository's config."""
 
 _COMPONENT: Final = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 

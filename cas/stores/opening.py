@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from blake3 import blake3
+from platformdirs import user_data_path
+
 from cas.errors import InvalidError
 from cas.stores.base import BlobStore
+from cas.stores.bucket_location import parse_bucket_location
 from cas.stores.local import LocalStore
 from cas.stores.memory import MemoryStore
 
@@ -18,10 +22,10 @@ _SCHEME: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
 
 
 def open_store(location: str | Path, *, create: bool = False) -> BlobStore:
-    """Return the blob store at a location: a path, `file:///path` or `memory:`.
+    """Return the blob store at a location.
 
-    With `create`, a local store's directory is made where it is missing. Each `memory:` is a
-    new, empty store.
+    That is a path, `file:///path`, `memory:` or `s3://bucket/prefix?endpoint=URL`. With `create`,
+    a local store's directory is made where it is missing. Each `memory:` is a new, empty store.
 
     Raises:
         InvalidError: the location is not understood.
@@ -36,10 +40,26 @@ def open_store(location: str | Path, *, create: bool = False) -> BlobStore:
     opener = _OPENERS.get(match[1].lower())
     if opener is None:
         raise InvalidError(
-            f"unknown kind of location {match[0]!r}: use a path, file:///path or memory:, "
-            f"and for a directory of that name ./{location}"
+            f"unknown kind of location {match[0]!r}: use a path, file:///path, "
+            f"s3://bucket/prefix or memory:, and for a directory of that name ./{location}"
         )
     return opener(str(location), create)
+
+
+def open_working_store(location: str | Path, *, create: bool = False) -> BlobStore:
+    """Return the store at a location as a gateway works on it; raises what `open_store` does.
+
+    Before a bucket this puts a directory of this machine, where what is new lies first.
+    """
+    store = open_store(location, create=create)
+    if not isinstance(location, str) or not location.lower().startswith("s3:"):
+        return store
+    from cas.stores.gateway_store import GatewayStore  # noqa: PLC0415 - as below
+
+    where = parse_bucket_location(location)
+    parent = Path(where.local) if where.local else user_data_path("casdav") / "buckets"
+    digest = blake3(str(where).encode()).hexdigest(length=8)
+    return GatewayStore(store, parent / f"{where.bucket}-{digest}", where.staging, where.cache)
 
 
 def _open_directory(path: Path, create: bool) -> BlobStore:  # noqa: FBT001
@@ -61,7 +81,10 @@ def _open_memory(location: str, _create: bool) -> BlobStore:  # noqa: FBT001
 
 
 def _open_bucket(location: str, _create: bool) -> BlobStore:  # noqa: FBT001
-    raise InvalidError(f"{location!r}: buckets are not supported yet, use a local directory")
+    # boto3 takes a third of a second: whoever has no bucket does not wait for it.
+    from cas.stores.bucket import BucketStore  # noqa: PLC0415
+
+    return BucketStore(parse_bucket_location(location))
 
 
 _OPENERS: Final[dict[str, Callable[[str, bool], BlobStore]]] = {

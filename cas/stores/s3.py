@@ -8,6 +8,7 @@ repeats after a lost answer is refused because of itself.
 
 from __future__ import annotations
 
+import base64
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -20,23 +21,20 @@ from botocore.client import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    FlexibleChecksumError,
     HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
     SSLError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.parsers import ResponseParserError
 
-from cas.errors import (
-    CasError,
-    ConflictError,
-    InvalidError,
-    NotFoundError,
-    StoreError,
-    StoreFullError,
-)
+from cas.errors import CasError, InvalidError, NotFoundError, StoreError
 from cas.stores.bucket_location import BucketLocation
+from cas.stores.s3_answers import Answer, OutsideError, answer_error
 
 Body = bytes | BinaryIO
 _Result = TypeVar("_Result")
@@ -53,59 +51,14 @@ _BODY_PIECE: Final = 256 * 1024
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 
-_MISSING: Final = frozenset({"NoSuchKey", "404", "NotFound"})
-_CONDITION: Final = frozenset({"PreconditionFailed", "412"})
-_FULL: Final = frozenset(
-    {
-        "507",
-        "InsufficientCapacity",
-        "InsufficientStorage",
-        "QuotaExceeded",
-        "XMinioAdminBucketQuotaExceeded",
-        "XMinioStorageFull",
-    }
+_BAD_REQUEST: Final = 400
+_UNSOUND: Final = (
+    BotoConnectionError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    ResponseParserError,
 )
-_TRANSIENT: Final = frozenset(
-    {
-        "BadDigest",  # bytes were changed on the way
-        "ConditionalRequestConflict",
-        "IncompleteBody",
-        "InternalError",
-        "OperationAborted",
-        "RequestTimeout",
-        "ServiceUnavailable",
-        "SlowDown",
-        "Throttling",
-        "TooManyRequests",
-        "XAmzContentSHA256Mismatch",
-    }
-)
-_TRANSIENT_STATUS: Final = frozenset({408, 409, 429, 500, 502, 503, 504})
-_WHAT_TO_DO: Final = {
-    "NoSuchBucket": "there is no such bucket: make it, or mend the name in the location",
-    "InvalidBucketName": "no bucket can have this name: mend it in the location",
-    "InvalidAccessKeyId": "the access key is unknown there: set AWS_ACCESS_KEY_ID and "
-    "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-    "SignatureDoesNotMatch": "the secret key is wrong: set AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-    "ExpiredToken": "the credentials have expired: get new ones",
-    "RequestTimeTooSkewed": "the clocks of this machine and the server differ too much: set them",
-    "RequestExpired": "the clocks of this machine and the server differ too much: set them",
-    "AccessDenied": "access denied: the key needs to list the bucket, and to get, put and delete "
-    "objects in it",
-    "403": "access denied: check the key, and that it may list, get, put and delete",
-    "PermanentRedirect": "the bucket is in another region: name it in the location, ?region=...",
-    "AuthorizationHeaderMalformed": "the bucket is in another region: name it in the location, "
-    "?region=...",
-    "IllegalLocationConstraintException": "the bucket is in another region: name it in the "
-    "location, ?region=...",
-    "301": "the bucket is in another region: name it in the location, ?region=...",
-    "NotImplemented": "the server cannot do this: try ?checksums=required in the location, and "
-    "`casdav store validate`",
-}
-
-
-class _OutsideError(InvalidError):
-    """A range begins behind the object's end."""
 
 
 class Found(NamedTuple):
@@ -176,6 +129,25 @@ class S3:
             )
         return str(answer["ETag"])
 
+    def takes_wrong_checksum(self, key: str) -> bool:
+        """Whether the server stores bytes that are not those of their checksum.
+
+        Raises:
+            StoreError: it cannot be asked.
+        """
+        digest = base64.b64encode(bytes(16)).decode()  # the MD5 of nothing that anybody knows
+        try:
+            with self._errors(key):
+                self._client.put_object(
+                    Bucket=self._location.bucket, Key=key, Body=b"content", ContentMD5=digest
+                )
+        except StoreError as error:
+            answer = error.__cause__
+            if isinstance(answer, ClientError) and _status(answer) == _BAD_REQUEST:
+                return False
+            raise
+        return True
+
     def put_parts_once(self, key: str, file: BinaryIO, part_size: int) -> str:
         """Store a large file in parts, if the key is free, by one try for each; return its tag.
 
@@ -232,7 +204,7 @@ class S3:
 
         try:
             return self.attempt(key, read, deadline)
-        except _OutsideError:
+        except OutsideError:
             return Found(b"", "")
 
     def size(self, key: str) -> int:
@@ -323,8 +295,8 @@ class S3:
             ) from error
         except (SSLError, ProfileNotFound) as error:
             raise StoreError(f"{self._location}: {error}") from error
-        except (HTTPClientError, BotoConnectionError) as error:
-            message = f"{self._location}: no answer, is the server there? ({error})"
+        except _UNSOUND as error:
+            message = f"{self._location}: no sound answer, is the server there? ({error})"
             raise StoreError(message, transient=True) from error
         except BotoCoreError as error:
             raise StoreError(f"{self._location}: {key}: {error}") from error
@@ -346,24 +318,15 @@ def _conditions(condition: str | None) -> dict[str, str]:
     return {"IfMatch": condition} if condition else {}
 
 
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
 def _too_slow(key: str) -> StoreError:
     return StoreError(f"{key}: the link to the bucket is too slow", transient=False)
 
 
 def _answer_error(location: BucketLocation, key: str, error: ClientError) -> CasError:
-    """Return the engine's error for an answer of the server."""
     details = error.response.get("Error", {})
-    code = str(details.get("Code", ""))
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if code in _MISSING:
-        return NotFoundError(f"{key} is not in {location}")
-    if code == "InvalidRange":
-        return _OutsideError(f"{key} ends before")
-    if code in _CONDITION:
-        return ConflictError(f"{key} has changed meanwhile")
-    if code in _FULL or status == 507:  # noqa: PLR2004 - RFC 4918, 11.5
-        return StoreFullError(f"{location}: no room left in the bucket ({code})")
-    if code in _WHAT_TO_DO:
-        return StoreError(f"{location}: {_WHAT_TO_DO[code]} ({code})")
-    message = f"{location}: {key}: {details.get('Message') or 'failed'} ({code or status})"
-    return StoreError(message, transient=code in _TRANSIENT or status in _TRANSIENT_STATUS)
+    code, message = str(details.get("Code", "")), str(details.get("Message") or "failed")
+    return answer_error(location, key, Answer(code, message, _status(error)))

@@ -141,7 +141,7 @@ def test_a_missing_bucket_is_said(bucket: Bucket) -> None:
 
 def test_a_server_that_is_away_is_tried_again_and_then_said(bucket: Bucket) -> None:
     store = located(bucket, endpoint=f"http://{LOOPBACK}:{free_port()}")
-    with pytest.raises(StoreError, match="no answer, is the server there") as caught:
+    with pytest.raises(StoreError, match="no sound answer, is the server there") as caught:
         store.read(REF)
     assert caught.value.transient
 

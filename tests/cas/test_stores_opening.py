@@ -52,7 +52,6 @@ def test_memory_is_a_new_store_each_time() -> None:
         ("", "empty"),
         ("ftp://host/path", "unknown kind of location"),
         ("backup:2026", r"\./backup:2026"),
-        ("s3://bucket/prefix", "not supported yet"),
         ("file://host/path", "file:///path"),
         ("file:relative", "file:///path"),
         ("file:///path?query", "file:///path"),

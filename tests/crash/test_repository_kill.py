@@ -30,7 +30,9 @@ LONGEST_ROUND_SECONDS: Final = 0.6
 class Worker:
     """A process at work on its folder, and what its folder may hold."""
 
-    def __init__(self, location: Path, folder: str, *options: str) -> None:
+    def __init__(
+        self, location: str | Path, folder: str, *options: str, errors: Path | None = None
+    ) -> None:
         self.folder = folder
         self.before: Folder = {}
         self.after: Folder = {}
@@ -38,7 +40,7 @@ class Worker:
         self._location = location
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
-        self._errors = location.parent / f"{folder}.errors"
+        self._errors = errors or Path(location).parent / f"{folder}.errors"
 
     def start(self, seed: int, *, wait: bool = True) -> None:
         """Start the process; with `wait`, return once it has opened the repository."""
@@ -96,12 +98,12 @@ class Worker:
         self.before = self.after = found
 
 
-def make_repository(location: Path) -> None:
+def make_repository(location: str | Path) -> None:
     with cas.create(location) as repository:
         repository.create_volume(VOLUME)
 
 
-def check_all(location: Path, workers: Sequence[Worker]) -> None:
+def check_all(location: str | Path, workers: Sequence[Worker]) -> None:
     with cas.open(location) as repository:
         for worker in workers:
             worker.check(repository)

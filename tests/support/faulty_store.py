@@ -104,6 +104,32 @@ class FaultyStore:
         """Return what the inner store does; the reader of that file meets no faults."""
         return self.inner.local_path(name)
 
+    @property
+    def machine_directory(self) -> Path | None:
+        return self.inner.machine_directory
+
+    @property
+    def is_staging(self) -> bool:
+        return self.inner.is_staging
+
+    def list_dated(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+        return self._operate("list", prefix, lambda: self.inner.list_dated(prefix))
+
+    def find_stranger(self) -> str | None:
+        return self.inner.find_stranger()
+
+    def doubt(self, name: str) -> bool:
+        return self.inner.doubt(name)
+
+    def admit(self) -> None:
+        self.inner.admit()
+
+    def begin(self) -> None:
+        self.inner.begin()
+
+    def close(self) -> None:
+        self.inner.close()
+
     def clean_up(self) -> int:
         return self._operate("clean_up", "", self.inner.clean_up)
 
