@@ -11,14 +11,15 @@ RUN python -m venv /opt/casdav && /opt/casdav/bin/pip install --no-cache-dir .
 
 FROM python:3.13-slim
 # A fixed number, so that a volume keeps its owner from one image to the next.
-RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /data casdav \
+RUN groupadd --system --gid 10001 casdav \
+    && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /data casdav \
     && install -d -o casdav -g casdav -m 0700 /data
 COPY --from=build /opt/casdav /opt/casdav
 ENV PATH=/opt/casdav/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     CASDAV_STORE=/data/store
-USER casdav
+USER 10001:10001
 VOLUME /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
