@@ -18,7 +18,7 @@ from tests.support.server import running_server
 
 pytestmark = pytest.mark.debian
 
-PROFILES = ([], ["s3"], ["minio"], ["s3", "minio"])
+PROFILES: tuple[list[str], ...] = ([], ["s3"], ["minio"], ["s3", "minio"])
 DOCKERFILE = CHECKOUT / "Dockerfile"
 HADOLINT = Path(sys.executable).with_name("hadolint")
 
