@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 import cas
-from dav import app_passwords, passwords, records, schedules
+from dav import app_passwords, passwords, records
 from dav.identity import Role
 from dav.records import User
 from dav.registry import State, ensure_directory, read_state
@@ -188,7 +188,6 @@ def delete_user(
     homes = [info for info in repository.volumes() if info.name == info.owner == name]
     if delete_home and homes:
         repository.delete_volume(name, author=author)
-        schedules.end_schedule(repository, homes[0].id, author)
 
 
 def ensure_admin(repository: cas.Repository, author: str = "") -> tuple[str, str] | None:

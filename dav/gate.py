@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import cas
-from dav.api.app import Api
 from dav.auth import Authenticator
 from dav.challenge import Challenge, Reason
 from dav.http.settings import ServerSettings
@@ -35,6 +34,29 @@ METHODS: Final = (
 _SESSION_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND"})
 _PAGE_METHODS: Final = frozenset({"GET", "HEAD"})
 _logger = logging.getLogger(__name__)
+
+
+class Api(Protocol):
+    """The API, `dav.api.app`, as the gate knows it."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request."""
+
+    def has(self, path: str) -> bool:
+        """Return whether a path is one of the API's."""
+
+    def open_feed(self, server: ServerSettings) -> None:
+        """Begin the change feed."""
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether any request waits for news."""
+
+    def stop_waiting(self) -> None:
+        """End what waits for news."""
+
+    def close(self) -> None:
+        """End all that runs."""
 
 
 class Gate:
@@ -71,12 +93,12 @@ class Gate:
     @property
     def api_is_waited_for(self) -> bool:
         """Whether any request waits for news."""
-        return self._api is not None and self._api.news.is_waited_for
+        return self._api is not None and self._api.is_waited_for
 
     def stop_waiting(self) -> None:
         """End what waits for news: the server is told to stop. For signal handlers too."""
         if self._api is not None:
-            self._api.news.stop()
+            self._api.stop_waiting()
 
     def close(self) -> None:
         """End what waits for news, and the change feed: the server has stopped."""

@@ -9,11 +9,10 @@ scope can only narrow what its user may do.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import Final, NamedTuple
 
 import cas
-from dav import records, schedules
+from dav import records
 from dav.identity import Method, Principal, Right
 from dav.records import Grant
 from dav.registry import Registry, State, ensure_directory, read_state
@@ -160,16 +159,15 @@ def list_grants(repository: cas.Repository, volume: str) -> list[Grant]:
 
 
 def delete_volume(repository: cas.Repository, volume: str, author: str = "") -> None:
-    """Delete a volume with all grants on it and its schedule.
+    """Delete a volume.
+
+    The grants on it and its schedule name it by its id: they open nothing while it is gone, and
+    come back with it.
 
     Raises:
         NotFoundError: there is no such volume.
         ConflictError: it is a user's home; delete the user instead.
     """
-    info = repository.volume(volume).info
     if volume in read_state(repository).users:
         raise cas.ConflictError(f"{volume!r} is a user's home; delete the user with it instead")
     repository.delete_volume(volume, author=author)
-    with suppress(cas.NotFoundError), repository.registry.edit(author=author) as edit:
-        edit.remove(f"{records.GRANTS}/{info.id.hex()}")  # Not there if nothing was ever granted.
-    schedules.end_schedule(repository, info.id, author)

@@ -10,6 +10,7 @@ from typing import Final
 import cas
 
 _MARK: Final = re.compile(r" \(conflicted copy [^()]{1,200} \d{4}-\d\d-\d\d \d{6}(?: \d+)?\)")
+_PARKED: Final = re.compile(r"(.+) \(syncd is moving this \d+\)", re.DOTALL)
 _SUFFIX_LIMIT: Final = 32
 """Bytes behind the last dot that count as a suffix; more is a sentence with a dot in it."""
 _DEVICE_LIMIT: Final = 64
@@ -46,6 +47,18 @@ def conflict_name(
 def is_conflict_name(name: str) -> bool:
     """Tell whether a name has the mark of a conflict copy."""
     return _MARK.search(name) is not None
+
+
+def parking_name(name: str, number: int) -> str:
+    """Return the name that something has for a moment while its own is taken."""
+    mark = f" (syncd is moving this {number})"
+    return _cut(name, cas.NAME_SIZE_LIMIT - _size(mark)) + mark
+
+
+def without_parking(name: str) -> str | None:
+    """Return the name of what a killed process has left parked; None of any other name."""
+    found = _PARKED.fullmatch(name)
+    return found[1] if found else None
 
 
 def _split(name: str) -> tuple[str, str]:

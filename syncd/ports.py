@@ -33,6 +33,9 @@ class Base(Tree, Protocol):
     def last_node(self) -> int:
         """Return the greatest number that a node has."""
 
+    def count(self) -> tuple[int, int]:
+        """Return how many files and links there are, and their bytes."""
+
 
 class State(Protocol):
     """What a link remembers. What is written in a transaction is there as a whole or not at all."""
@@ -92,6 +95,10 @@ class StoppedError(Exception):
     """The folder is not there, or is not the one that was linked: nothing may be done to it."""
 
 
+class OutdatedError(Exception):
+    """What a step would put is not on the server any more: there is something newer."""
+
+
 class Disk(Protocol):
     """The linked folder."""
 
@@ -116,7 +123,8 @@ class Disk(Protocol):
 
         Args:
             steps: what is to be done; paths as the volume has them.
-            read: yields the content of a file that is to be put. What it raises is not caught.
+            read: yields the content of a file that is to be put. With OutdatedError the step was
+                not done, and is outdated; nothing else that it raises is caught.
             record: writes down what came of it, in the transaction that ends the intents.
         """
 
@@ -185,7 +193,7 @@ class Transfers(Protocol):
         """Yield a file's content, every byte checked.
 
         Raises:
-            FileNotFoundError: the server has not this content there any more.
+            OutdatedError: the server has not this content there any more.
         """
 
 

@@ -7,15 +7,10 @@ or, where names go round in a circle, parked under a name of its own for a momen
 
 from __future__ import annotations
 
-from typing import Final
-
+from syncd.names import parking_name
 from syncd.pairing import content_of
 from syncd.plan import Action, Step
 from syncd.trees import ROOT, Node, Overlay, below, path_of
-
-_PARKING: Final = "{name} (syncd is moving this {number})"
-_NAME_ROOM: Final = 40
-"""Characters of a name that are kept while it is parked: the longest fit 255 bytes."""
 
 
 def steps_to(source: Overlay, target: Overlay) -> list[Step]:
@@ -120,7 +115,7 @@ class _Propagation:
         number = 0
         while True:
             number += 1
-            name = _PARKING.format(name=now.name[:_NAME_ROOM], number=number)
+            name = parking_name(now.name, number)
             if (
                 self._work.child(now.parent, name) is None
                 and self._target.child(now.parent, name) is None

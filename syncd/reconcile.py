@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 
 from syncd.disk.items import Item
-from syncd.names import conflict_name
+from syncd.names import conflict_name, without_parking
 from syncd.pairing import content_of, pair
 from syncd.plan import Merge, MergeKey, Notice, Plan, Reason, Rules, TextMerge
 from syncd.propagate import steps_to
@@ -93,11 +93,14 @@ class _Reconciler:
                 self._decided[node] = self._base.get(node)
 
     def _three(self, node: int) -> tuple[Node | None, Node | None, Node | None]:
-        return self._base.get(node), self._local.get(node), self._remote.get(node)
+        base, local = self._base.get(node), self._local.get(node)
+        return base, _unparked(local, base), self._remote.get(node)
 
     def _of_new(self, node: int, local: Node | None, remote: Node | None) -> Node | None:
         if local is None or remote is None:
             return local or remote
+        if content_of(local.item) != content_of(remote.item):
+            return remote._replace(item=self._of_two_edits(node, None, local, remote))
         return remote._replace(item=_merge_manner(None, local.item, remote.item, remote.item))
 
     def _place_of(self, node: int, base: Node, local: Node, remote: Node) -> tuple[int, str]:
@@ -115,9 +118,9 @@ class _Reconciler:
             return _merge_manner(base.item, local.item, remote.item, local.item)
         return self._of_two_edits(node, base, local, remote)
 
-    def _of_two_edits(self, node: int, base: Node, local: Node, remote: Node) -> Item:
+    def _of_two_edits(self, node: int, base: Node | None, local: Node, remote: Node) -> Item:
         path = path_of(self._remote, node)
-        if self._rules.may_merge(path):
+        if base is not None and self._rules.may_merge(path):
             key = MergeKey(node, local.item.content, remote.item.content)
             if key not in self._rules.merged:
                 text = TextMerge(node, path, base.item, local.item, remote.item)
@@ -258,7 +261,11 @@ class _Reconciler:
             return self._merge_folders(node, winner)
         if not other.is_folder and content_of(mine.item) == content_of(other.item):
             self._decided[node] = None
-            self._copied = [copied for copied in self._copied if copied[1] != node]
+            self._copied = [
+                (winner if of == node else of, copy, why)
+                for of, copy, why in self._copied
+                if copy != node
+            ]
             return []
         if not other.is_folder and self._rules.later_wins(self._decided_path(winner)):
             later, earlier = self._by_commit(node, winner)
@@ -324,20 +331,23 @@ class _Reconciler:
         tree = self._merge.tree
         for node in self._decided:
             tree.remove(node)
-        for node in self._decided:
-            self._build_node(node)
+        placed: set[int] = set()
+        for node, decided in self._decided.items():
+            if decided is not None:
+                self._build_node(node, placed)
 
-    def _build_node(self, node: int) -> None:
+    def _build_node(self, node: int, placed: set[int]) -> None:
+        """Place a node, before it the folders that it lies in."""
         waiting = []
         at = node
-        while at in self._decided and self._merge.tree.get(at) is None:
-            new = self._decided[at]
-            if new is None:
-                break
-            waiting.append((at, new))
-            at = new.parent
-        for at, new in reversed(waiting):
-            self._merge.tree.put(at, new)
+        while at != ROOT and at not in placed:
+            waiting.append(at)
+            at = self._parent(at)
+        for at in reversed(waiting):
+            placed.add(at)
+            new = self._decided.get(at)
+            if new is not None:
+                self._merge.tree.put(at, new)
 
     def _tell(self) -> None:
         for node, copy, reason in self._copied:
@@ -348,6 +358,15 @@ class _Reconciler:
             if base and local and remote and _are_three_places(base, local, remote):
                 path = path_of(self._remote, node)
                 self._merge.notices.append(Notice(Reason.RENAMED_TWICE, path))
+
+
+def _unparked(local: Node | None, base: Node | None) -> Node | None:
+    """Return a node at the place it had before a process was killed that had parked it."""
+    name = without_parking(local.name) if local else None
+    if local is None or name is None:
+        return local
+    parent, name = base.place if base else (local.parent, name)
+    return local._replace(parent=parent, name=name)
 
 
 def _are_three_places(base: Node, local: Node, remote: Node) -> bool:

@@ -15,6 +15,11 @@ from tools.parameters import SPAN
 from tools.session import Session, pass_session
 from tools.watching import StagePrinter
 
+_NOTHING_DELETED = (
+    "nothing was deleted, as damage might make it look like garbage: `casdav repair`, then import "
+    "what is lost again, or delete the snapshots that hold it"
+)
+
 
 @click.command(
     cls=Command,
@@ -65,14 +70,17 @@ def gc(
     policy = version_policy(wanted, keep_within, keep_versions)
     bar = session.output.progress("gc", counted="steps", has_sizes=False)
     with session.open() as repository, bar as progress:
-        report = cas.collect_garbage(
-            repository,
-            policy,
-            grace_seconds=grace_seconds(wanted) if grace is None else grace,
-            budget_seconds=budget,
-            is_dry_run=dry_run,
-            watcher=StagePrinter(session.output, progress),
-        )
+        try:
+            report = cas.collect_garbage(
+                repository,
+                policy,
+                grace_seconds=grace_seconds(wanted) if grace is None else grace,
+                budget_seconds=budget,
+                is_dry_run=dry_run,
+                watcher=StagePrinter(session.output, progress),
+            )
+        except cas.IntegrityError as error:
+            raise Failure(f"{error}; {_NOTHING_DELETED}", Exit.INTEGRITY) from error
     _show(session.output, report)
 
 

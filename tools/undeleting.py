@@ -24,8 +24,7 @@ from tools.session import Session, author, pass_session
 def undelete(session: Session, name: str, new_name: str | None) -> None:
     """Bring back the volume NAME that was deleted last, with its files, history and snapshots.
 
-    Its owner and quota are as they were; grants and its schedule of snapshots have to be given
-    again.
+    Its owner, quota, grants and schedule of snapshots are as they were.
     """
     with session.open() as repository:
         volume = cas.undelete_volume(repository, name, new_name=new_name, author=author())

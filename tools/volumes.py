@@ -84,7 +84,7 @@ def list_(session: Session, *, deleted: bool) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @pass_session
 def delete(session: Session, name: str, *, dry_run: bool, yes: bool) -> None:
-    """Delete a volume with its files and its grants. A user's home goes with the user.
+    """Delete a volume with its files. A user's home goes with the user.
 
     What it held is kept as long as versions are (`gc.keep_within` of the settings, 30 days): until
     then `casdav volume undelete` brings it back.

@@ -23,6 +23,12 @@ class Registration(msgspec.Struct, forbid_unknown_fields=True):
     password: str
 
 
+class Registered(msgspec.Struct):
+    """The account that was made."""
+
+    user: str
+
+
 class SignIn(msgspec.Struct, forbid_unknown_fields=True):
     """A sign-in with a password of one's own or an app password, for a device of a name."""
 
@@ -73,7 +79,7 @@ def register(call: Call) -> Answer:
     made = accounts.create_user(
         call.repository, asked.user, password=asked.password, author=asked.user
     )
-    return document({"user": made.name}, 201)
+    return document(Registered(made.name), 201)
 
 
 def token(call: Call) -> Answer:

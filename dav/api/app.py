@@ -10,22 +10,22 @@ requests that other sites make.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import cas
-from cas import wire
-from dav.api import accounts, committing, sending, states
-from dav.api.answers import Answer, RefusedError, document, encode_refusal, refusal_of, refused
+from dav.api import states
+from dav.api.answers import Answer, RefusedError, encode_refusal, refusal_of, refused
 from dav.api.call import Call, Services
 from dav.api.feed import PATH as FEED_PATH
 from dav.api.feed import Feed
 from dav.api.news import News
 from dav.api.rates import Rates
+from dav.api.routes import Route, all_routes
 from dav.api.settings import ApiSettings
 from dav.api.signing import sign_in
 from dav.auth import Authenticator
@@ -38,16 +38,9 @@ from dav.throttle import network_of
 
 PREFIX: Final = "/api/v1"
 
+_WITHOUT_CONTENT: Final = frozenset({204, 304})
 _WAITING_SHARE: Final = 4  # of the server's threads, one in so many may wait for news
 _logger = logging.getLogger(__name__)
-
-
-class Route(NamedTuple):
-    """A handler; `speaks_messages` says that it is one of syncd's."""
-
-    handler: Callable[[Call], Answer]
-    speaks_messages: bool = False
-    is_open: bool = False
 
 
 class Api:
@@ -76,28 +69,24 @@ class Api:
             self._feed_url,
         )
         deltas = states.Deltas(states.Waiting(max(1, threads // _WAITING_SHARE)))
-        self._routes: dict[tuple[str, str], Route] = {
-            ("GET", ""): Route(_about, is_open=True),
-            ("POST", "register"): Route(accounts.register, is_open=True),
-            ("POST", "token"): Route(accounts.token, is_open=True),
-            ("GET", "me"): Route(accounts.me),
-            ("GET", "devices"): Route(accounts.list_devices),
-            ("DELETE", "devices/"): Route(accounts.revoke_device),
-            ("GET", "volumes"): Route(states.volumes, speaks_messages=True),
-            ("GET", "sync/head"): Route(states.head, speaks_messages=True),
-            ("GET", "sync/delta"): Route(deltas, speaks_messages=True),
-            ("POST", "sync/tree"): Route(states.tree, speaks_messages=True),
-            ("POST", "nodes/get"): Route(sending.get_nodes, speaks_messages=True),
-            ("POST", "chunks/get"): Route(sending.get_chunks, speaks_messages=True),
-            ("POST", "chunks/missing"): Route(sending.missing, speaks_messages=True),
-            ("POST", "chunks"): Route(sending.send, speaks_messages=True),
-            ("POST", "commit"): Route(committing.commit, speaks_messages=True),
+        self._routes = {
+            (route.method, route.path.removesuffix("{id}")): route
+            for route in all_routes(deltas, settings.wait_seconds)
         }
 
     @staticmethod
     def has(path: str) -> bool:
         """Return whether a path is one of the API's."""
         return path == PREFIX or path.startswith(PREFIX + "/")
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether any request waits for news."""
+        return self.news.is_waited_for
+
+    def stop_waiting(self) -> None:
+        """End what waits for news: the server is told to stop. For signal handlers too."""
+        self.news.stop()
 
     def close(self) -> None:
         """End what waits for news, and the feed: the server has stopped."""
@@ -124,7 +113,10 @@ class Api:
         """Return where the client that asks finds the feed, empty where there is none."""
         if self.feed is None or self._settings.feed_url:
             return self._settings.feed_url
-        host = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname or "127.0.0.1"
+        try:
+            host = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname or "127.0.0.1"
+        except ValueError:
+            return ""
         host = f"[{host}]" if ":" in host else host
         scheme = "wss" if self.feed.is_encrypted else "ws"
         return f"{scheme}://{host}:{self.feed.port}{FEED_PATH}"
@@ -165,12 +157,15 @@ class Api:
         """Return the route of a request, and the rest of its path."""
         path = environ["PATH_INFO"].removeprefix(PREFIX).removeprefix("/")
         method = "GET" if environ["REQUEST_METHOD"] == "HEAD" else environ["REQUEST_METHOD"]
-        folder, slash, rest = path.partition("/")
-        for known in (path, folder + slash):
+        folder, slash, rest = path.rpartition("/")
+        ways = [(path, "")] if not path.endswith("/") else []
+        ways += [(folder + slash, rest)] if rest and slash else []
+        for known, word in ways:
             found = self._routes.get((method, known))
-            if found is not None and (known == path or rest):
-                return found, rest if known != path else ""
-        methods = sorted(each for each, there in self._routes if there in {path, folder + slash})
+            if found is not None:
+                return found, word
+        known_paths = {known for known, _ in ways}
+        methods = sorted(each for each, there in self._routes if there in known_paths)
         if methods:
             error = refused(405, "invalid", f"{method} is not for this address")
             raise RefusedError(405, error.refusal, [("Allow", ", ".join(methods))])
@@ -183,25 +178,15 @@ class Api:
             RefusedError: 401, 429 or 503 for somebody who is not let in.
         """
         services = self._services
-        principal = _NOBODY if route.is_open else sign_in(services.authenticator, environ)
+        principal = _NOBODY
+        if route.needs_account:
+            principal = sign_in(services.authenticator, environ)
         environ["casdav.user"] = principal.name
         self._limit(environ, principal)
         return Call(services, environ, principal, rest)
 
 
 _NOBODY: Final = Principal("", Role.USER, Method.JWT)
-
-
-def _about(call: Call) -> Answer:
-    """Answer `GET /api/v1`: what there is, and where."""
-    return document(
-        {
-            "api": PREFIX,
-            "protocol": wire.PROTOCOL,
-            "feed": call.services.feed_url(call.environ),
-            "openapi": f"{PREFIX}/openapi.json",
-        }
-    )
 
 
 def _speaks_messages(route: Route | None) -> bool:
@@ -211,13 +196,14 @@ def _speaks_messages(route: Route | None) -> bool:
 def _send(
     environ: WSGIEnvironment, start_response: StartResponse, answer: Answer
 ) -> Iterable[bytes]:
-    headers = [
-        ("Content-Type", answer.content_type),
-        ("X-Content-Type-Options", "nosniff"),
-        *answer.headers,
-    ]
+    headers = [("X-Content-Type-Options", "nosniff"), *answer.headers]
+    if answer.status not in _WITHOUT_CONTENT:
+        headers.append(("Content-Type", answer.content_type))
     if not any(name.lower() == "cache-control" for name, _ in headers):
         headers.append(("Cache-Control", "no-store"))
+    if isinstance(answer.body, bytes) and answer.status in _WITHOUT_CONTENT:
+        start_response(STATUS_LINES[answer.status], headers)
+        return []
     if isinstance(answer.body, bytes):
         headers.append(("Content-Length", str(len(answer.body))))
         start_response(STATUS_LINES[answer.status], headers)

@@ -202,12 +202,17 @@ def test_what_fails_for_one_volume_holds_up_no_other(
     assert names(again) == []
 
 
-def test_a_schedule_goes_with_its_volume(repository: cas.Repository, volume: cas.Volume) -> None:
-    schedules.set_schedule(repository, "v", {"daily": 1})
-    assert schedules.kept(repository, volume.id) == {"daily": 1}
+@pytest.mark.usefixtures("volume")
+def test_a_schedule_rests_while_its_volume_is_gone_and_comes_back_with_it(
+    repository: cas.Repository, scheduler: Scheduler
+) -> None:
+    schedules.set_schedule(repository, "v", {"hourly": 1})
     grants.delete_volume(repository, "v")
-    assert schedules.list_schedules(repository) == {}
-    schedules.end_schedule(repository, volume.id)
+    scheduler.look()
+    back = cas.undelete_volume(repository, "v")
+    assert schedules.kept(repository, back.id) == {"hourly": 1}
+    scheduler.look()
+    assert names(back) == ["hourly-2026-11-22T10-00Z"]
 
 
 @pytest.mark.parametrize("kept", [{}, {"daily": 0}, {"daily": -1}, {"hourly": 10**6}])

@@ -134,7 +134,8 @@ def check_removals(sides: Sides, plan: Plan) -> None:
             if stays is not None and not base.is_folder:
                 is_same = content_of(stays.item) == content_of(base.item)
                 assert is_same or is_there(plan, stays), (node, base, local, remote)
-        assert base.is_folder or local is None or remote is None or is_there(plan, base)
+        if not base.is_folder and local is not None and remote is not None:
+            assert any(is_there(plan, stays) for stays in (local, remote))
 
 
 def is_there(plan: Plan, node: Node) -> bool:

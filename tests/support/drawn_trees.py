@@ -62,6 +62,13 @@ class MemoryBase:
     def signature(self, node: int) -> Signature | None:
         return self.signatures.get(node)
 
+    def last_node(self) -> int:
+        return max(self.nodes, default=0)
+
+    def count(self) -> tuple[int, int]:
+        files = [node.item.size for node in self.nodes.values() if not node.is_folder]
+        return len(files), sum(files)
+
     def agree(self, node: int, new: Node | None, signature: Signature | None = None) -> None:
         old = self.nodes.get(node)
         if new is None:

@@ -46,10 +46,12 @@ def test_what_is_lost_is_named_and_mended_by_another_import(casdav: Casdav, tmp_
     assert (casdav.store / "quarantine" / pack.name).exists()
     casdav("cat", "v:/file", code=13)
     assert casdav("cat", "v:/other").out == "other"
+    assert "nothing was deleted" in casdav("gc", "--grace", "0s", code=13).err
     assert "every file is read again" in casdav("import", tmp_path / "source", "v:/").err
     casdav("check", "--read-data")
     assert casdav("cat", "v:/file").code == 0
     assert casdav("import", tmp_path / "source", "v:/").err == ""
+    assert casdav("gc", "--grace", "0s").code == 0
     assert casdav("repair", "--yes").out == "nothing is damaged\n"
 
 

@@ -1,0 +1,99 @@
+"""Bringing the base up to what both sides say, node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from syncd.disk.signatures import Signature
+from syncd.plan import Action, Step
+from syncd.ports import Base
+from syncd.trees import FOLDER, ROOT, Node, Overlay, Tree, below, find
+
+
+def carry_out(tree: Overlay, step: Step) -> None:
+    """Do in a tree what a step does.
+
+    Raises:
+        KeyError, ValueError: it is not possible there.
+    """
+    if step.action is Action.REMOVE:
+        tree.remove(step.node)
+        return
+    folder, _, name = step.path.rpartition("/")
+    parent = find(tree, folder)
+    if parent is None:
+        raise KeyError(folder)
+    tree.put(step.node, Node(parent, name, step.item))
+    if step.action is Action.MAKE_FOLDER:
+        for _, inner in list(tree.children(step.node)):
+            tree.remove(inner)  # It comes back empty, whatever it held once.
+
+
+class Agreement:
+    """The base, and how it follows what is the same on both sides.
+
+    Args:
+        base: what both sides last agreed on.
+    """
+
+    def __init__(self, base: Base) -> None:
+        self._base = base
+
+    def agree(
+        self,
+        nodes: Iterable[int],
+        local: Tree,
+        remote: Tree,
+        signatures: Mapping[int, Signature | None],
+    ) -> set[int]:
+        """Let the base have those nodes that are the same on both sides; return those it has not.
+
+        Folders go before what is in them, and what is removed goes last, so that nothing that
+        stays is forgotten with the folder that it has left. What waits for another node is tried
+        again as long as any makes headway.
+        """
+        waiting = {node for node in nodes if node != ROOT and local.get(node) == remote.get(node)}
+        rest = {node for node in nodes if node != ROOT} - waiting
+        headway = True
+        while waiting and headway:
+            headway = False
+            for node in sorted(waiting, key=lambda node: remote.get(node) is None):
+                if self._agree(node, remote, local, signatures.get(node)):
+                    waiting.discard(node)
+                    headway = True
+        return rest | waiting
+
+    def agree_as(self, states: Iterable[tuple[int, Node | None]], remote: Tree) -> None:
+        """Let the base have nodes as they were after changes of this device, in their order.
+
+        What cannot be yet is left: it is then found to be the same on both sides.
+        """
+        for node, new in states:
+            if new is None:
+                self._forget(node, self._base.get(node), remote)
+            elif self._base.get(node) != new and self._has_room(node, new):
+                self._base.agree(node, new)
+
+    def _agree(self, node: int, tree: Tree, other: Tree, signature: Signature | None) -> bool:
+        new, old = tree.get(node), self._base.get(node)
+        if new is None:
+            return self._forget(node, old, tree, other)
+        if not self._has_room(node, new):
+            return False
+        if old != new or signature is not None:
+            self._base.agree(node, new, signature)
+        return True
+
+    def _has_room(self, node: int, new: Node) -> bool:
+        is_free = self._base.child(*new.place) in {None, node}
+        return is_free and self._base.get(new.parent) is not None
+
+    def _forget(self, node: int, old: Node | None, *trees: Tree) -> bool:
+        if old is None:
+            return True
+        if old.item == FOLDER:
+            for inner in below(self._base, node):
+                if any(tree.get(inner) is not None for tree in trees):
+                    return False
+        self._base.agree(node, None)
+        return True

@@ -1,0 +1,394 @@
+"""The engine: one thread that looks, plans and carries out, and holds nothing that could be lost.
+
+What is to be done always follows from three trees: the base, which is kept; the disk, which is
+looked at; the server, which is asked. So a turn may end anywhere, and the next one goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import cas
+from cas import wire
+from syncd.agreement import Agreement, carry_out
+from syncd.committing import PATHS_AT_ONCE, file_content, is_at_or_below, slices
+from syncd.disk.signatures import Signature
+from syncd.following import RemoteTree, last_node
+from syncd.outbox import Outbox, RefusedStepsError
+from syncd.plan import Action, Plan, Rules, Step
+from syncd.ports import (
+    Clock,
+    Disk,
+    Done,
+    Download,
+    Observed,
+    OutdatedError,
+    Report,
+    Server,
+    State,
+    StoppedError,
+    Transfers,
+    Upload,
+)
+from syncd.reconcile import make_plan
+from syncd.remote.errors import ConflictError
+from syncd.setbacks import Setbacks
+from syncd.trees import FOLDER, NodeIds, Overlay, path_of
+
+STEPS_AT_ONCE: Final = 256
+"""Steps on the disk between two looks at the time."""
+DOWNLOAD_AT_ONCE: Final = 32 * 1024 * 1024
+"""Bytes of files that are put on the disk together."""
+VANISHED_FILES: Final = 100
+"""With more files gone at once than this, and more than half of all, the user is asked."""
+
+
+class Turn(Enum):
+    """How a turn ended."""
+
+    IN_SYNC = "everything is in sync"
+    WAITING = "what is left has to wait: problems, or files that are being written"
+    AGAIN = "there is more to do at once"
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a link is kept in sync.
+
+    Attributes:
+        device: this device's name.
+        sends, takes: whether changes go to the server, and whether they come from it.
+        later_wins, may_merge: of a path, as in `Rules`.
+    """
+
+    device: str
+    sends: bool = True
+    takes: bool = True
+    later_wins: Callable[[str], bool] = lambda _: False
+    may_merge: Callable[[str], bool] = lambda _: False
+
+
+class Engine:
+    """Keeps a folder and a place of a server in sync. One thread, that calls `turn`.
+
+    Args:
+        place: of the server.
+        manner: how.
+        state, disk, server, transfers, report, clock: the world.
+    """
+
+    def __init__(
+        self,
+        place: wire.Place,
+        manner: Manner,
+        state: State,
+        disk: Disk,
+        server: Server,
+        transfers: Transfers,
+        report: Report,
+        clock: Clock,
+        ids: NodeIds | None = None,
+    ) -> None:
+        self._manner = manner
+        self._state = state
+        self._disk = disk
+        self._server = server
+        self._transfers = transfers
+        self._report = report
+        self._clock = clock
+        self._ids = ids or NodeIds(last_node(state.base, state))
+        self._remote = RemoteTree(place, state, self._ids)
+        self._agreement = Agreement(state.base)
+        self._outbox = Outbox(place, manner.device, state, server)
+        self._setbacks = Setbacks(clock.monotonic)
+        self._has_news = True
+        self._may_delete = False
+
+    @property
+    def sequence(self) -> int:
+        """The newest state of the server that is known."""
+        return self._remote.sequence
+
+    def hint(self, sequence: int) -> None:
+        """The server has said that it has a newer state; any thread may call this."""
+        if sequence > self._remote.sequence:
+            self._has_news = True
+
+    def ask_server(self) -> None:
+        """Ask the server for news in the next turn, as after a time without hints."""
+        self._has_news = True
+
+    def accept_deletions(self) -> None:
+        """The user has said that so many files are gone on purpose."""
+        self._may_delete = True
+
+    def next_try_s(self) -> float | None:
+        """Return when something that failed is to be tried again, by the monotonic clock."""
+        return self._setbacks.next_s()
+
+    # One turn.
+
+    def turn(self) -> Turn:
+        """Look, plan, and do what can be done.
+
+        Raises:
+            RemoteError: the server cannot be had now; nothing else is wrong.
+            StoppedError: the folder is not as it should be, and nothing may be done to it.
+        """
+        self._resume()
+        if self._has_news:
+            self._has_news = False
+            try:
+                self._follow()
+            except BaseException:
+                self._has_news = True
+                raise
+        observed = self._disk.look()
+        self._require_sanity(observed)
+        plan = self._plan(observed)
+        self._setbacks.keep({step.path for step in (*plan.local, *plan.remote)})
+        self._settle_equal(plan, observed)
+        problems = dict(observed.problems)
+        is_done = self._carry_out(plan, observed)
+        self._save()
+        problems.update(self._setbacks.reasons())
+        self._report.problems(problems)
+        if not is_done or self._has_news:
+            return Turn.AGAIN
+        return Turn.WAITING if problems or observed.unread or self._setbacks else Turn.IN_SYNC
+
+    def _resume(self) -> None:
+        """See to it that a commit without an answer is answered before anything is planned."""
+        if self._outbox.is_waiting:
+            with suppress(ConflictError, RefusedStepsError):
+                self._outbox.send_again()
+            self._has_news = True
+
+    def _follow(self) -> None:
+        mine = self._remote.update(self._server, self._outbox.is_mine)
+        with self._state.transaction():
+            # What this device has committed was on its disk then, whatever is there by now.
+            self._agreement.agree_as(mine, self._remote.tree)
+            for node, _ in mine:
+                self._remote.tree.settle(node)
+            self._remote.save()
+            self._outbox.forget()
+
+    def _save(self) -> None:
+        with self._state.transaction():
+            self._remote.save()
+
+    def _require_sanity(self, observed: Observed) -> None:
+        if observed.vanished <= VANISHED_FILES or self._may_delete:
+            self._may_delete = self._may_delete and observed.vanished > 0
+            return
+        files, _ = self._state.base.count()
+        if observed.vanished * 2 > files:
+            raise StoppedError(f"{observed.vanished} of {files} files are gone at once")
+
+    def _plan(self, observed: Observed) -> Plan:
+        rules = Rules(
+            self._manner.device,
+            self._clock.now_ns(),
+            self._manner.later_wins,
+            self._manner.may_merge,
+        )
+        return make_plan(self._state.base, observed.tree, self._remote.tree, rules, self._ids)
+
+    def _settle_equal(self, plan: Plan, observed: Observed) -> None:
+        """Let the base have what is the same on both sides already."""
+        nodes = {*observed.tree.changed(), *self._remote.tree.changed()}
+        self._agree(nodes, plan.merge.local, observed.signatures)
+
+    def _agree(
+        self, nodes: Iterable[int], local: Overlay, signatures: dict[int, Signature]
+    ) -> None:
+        nodes = set(nodes)
+        if not nodes:
+            return
+        with self._state.transaction():
+            rest = self._agreement.agree(nodes, local, self._remote.tree, signatures)
+            for node in nodes - rest:
+                self._remote.tree.settle(node)
+            self._remote.save()
+
+    def _carry_out(self, plan: Plan, observed: Observed) -> bool:
+        """Do what can be done; return whether nothing but what failed is left."""
+        self._tell_what_is_left(plan)
+        is_done = True
+        if self._manner.takes:
+            is_done = self._do_here(plan, observed)
+        if self._manner.sends and is_done:
+            is_done = self._do_there(plan, observed)
+        if plan.merge.notices and is_done:
+            self._report.notices(plan.merge.notices)
+        return is_done
+
+    def _tell_what_is_left(self, plan: Plan) -> None:
+        upload, download = (
+            sum(step.item.size for step in steps if step.action is Action.PUT)
+            for steps in (plan.remote, plan.local)
+        )
+        self._report.left(len(plan.local) + len(plan.remote), upload, download)
+
+    def _possible(self, steps: Sequence[Step], unread: set[int]) -> list[Step]:
+        """Return the steps that do not wait for something that failed lately."""
+        possible: list[Step] = []
+        blocked = self._setbacks.paths()
+        for step in steps:
+            is_blocked = is_at_or_below(step.path, blocked) or is_at_or_below(step.source, blocked)
+            if is_blocked or step.node in unread:
+                blocked |= {step.path, step.source} - {""}
+            else:
+                possible.append(step)
+        return possible
+
+    # The disk.
+
+    def _do_here(self, plan: Plan, observed: Observed) -> bool:
+        steps = self._possible(plan.local, observed.unread)
+        for batch in _batches(steps):
+            if not self._do_batch_here(batch, plan, observed) or self._has_news:
+                return False
+        return True
+
+    def _do_batch_here(self, batch: list[Step], plan: Plan, observed: Observed) -> bool:
+        wanted = {
+            step.node: self._download(step)
+            for step in batch
+            if step.action is Action.PUT and step.item.kind is not cas.EntryKind.SYMLINK
+        }
+        self._transfers.prepare(list(wanted.values()))
+        is_current = True
+
+        def read(step: Step) -> Iterable[bytes]:
+            try:
+                yield from self._transfers.download(wanted[step.node])
+            except OutdatedError:
+                self._has_news = True
+                raise
+
+        def record(done: list[Done]) -> None:
+            nonlocal is_current
+            for one in done:
+                is_current = self._record(one, plan.merge.local, observed) and is_current
+            nodes = [one.step.node for one in done]
+            self._agree(nodes, plan.merge.local, observed.signatures)
+
+        self._disk.apply(batch, read, record)
+        return is_current
+
+    def _download(self, step: Step) -> Download:
+        path = os.fsencode(path_of(self._remote.tree, step.node))
+        return Download(path, self._remote.sequence, step.item, step.path if step.old else "")
+
+    def _record(self, done: Done, local: Overlay, observed: Observed) -> bool:
+        step = done.step
+        if done.is_outdated or done.failure:
+            self._setbacks.add(step.path, done.failure or "it is being changed")
+            return not done.is_outdated
+        self._setbacks.remove(step.path)
+        try:
+            carry_out(local, step)
+        except (KeyError, ValueError):
+            return False  # A step before it was not done: what the disk holds now has to be seen.
+        observed.signatures.pop(step.node, None)
+        if done.signature is not None:
+            observed.signatures[step.node] = done.signature
+        return True
+
+    # The server.
+
+    def _do_there(self, plan: Plan, observed: Observed) -> bool:
+        merge = plan.merge
+        # A copy that could not get its name here must not get it there alone.
+        unlike = {
+            step.node
+            for step in plan.remote
+            if merge.local.get(step.node) != merge.tree.get(step.node)
+        }
+        steps = self._possible(plan.remote, observed.unread | unlike)
+        limit = 1 if self._outbox.is_careful else PATHS_AT_ONCE
+        for group in slices(steps, limit):
+            ready, bases = self._upload(group, plan, observed)
+            if not ready:
+                continue
+            try:
+                is_next = self._outbox.commit(ready, bases, self._remote)
+            except ConflictError as error:
+                return self._meet_conflict(error, ready)
+            except RefusedStepsError as error:
+                self._refuse(error, ready)
+                return False
+            if not is_next or self._has_news:
+                self._has_news = True
+                return False
+            self._committed(ready, plan, observed)
+        return True
+
+    def _committed(self, steps: list[Step], plan: Plan, observed: Observed) -> None:
+        with self._state.transaction():
+            for step in steps:
+                carry_out(self._remote.tree, step)
+                self._setbacks.remove(step.path)
+            self._agree((step.node for step in steps), plan.merge.local, observed.signatures)
+            self._outbox.forget()
+
+    def _meet_conflict(self, error: ConflictError, steps: list[Step]) -> bool:
+        """Look again where the server is ahead; otherwise it will not take these steps."""
+        self._has_news = True
+        head = error.refusal.head
+        if head is None or head.sequence <= self._remote.sequence:
+            self._refuse(RefusedStepsError(error), steps)
+        return False
+
+    def _refuse(self, error: RefusedStepsError, steps: list[Step]) -> None:
+        for step, reason in error.blamed(steps):
+            self._setbacks.add(step.path, reason)
+
+    def _upload(
+        self, group: list[Step], plan: Plan, observed: Observed
+    ) -> tuple[list[Step], list[list[bytes]]]:
+        """Send what the files of some steps are made of; return those that can be committed."""
+        bases = [self._bases(step) for step in group]
+        indices: list[int] = []
+        files: list[Upload] = []
+        for index, step in enumerate(group):
+            if step.action is Action.PUT and step.item.kind is not cas.EntryKind.SYMLINK:
+                indices.append(index)
+                path = path_of(plan.merge.local, step.node)
+                signature = observed.signatures.get(step.node)
+                files.append(
+                    Upload(path, step.item, signature, bases[index], self._remote.sequence)
+                )
+        failed = self._transfers.upload(files) if files else {}
+        for number, reason in failed.items():
+            self._setbacks.add(group[indices[number]].path, reason)
+        possible = self._possible(group, set())
+        kept = {id(step) for step in possible}
+        return possible, [
+            files for step, files in zip(group, bases, strict=True) if id(step) in kept
+        ]
+
+    def _bases(self, step: Step) -> list[bytes]:
+        if step.old is None or step.old == FOLDER or not file_content(step.old).id:
+            return []
+        return [os.fsencode(path_of(self._remote.tree, step.node))]
+
+
+def _batches(steps: list[Step]) -> Iterable[list[Step]]:
+    batch: list[Step] = []
+    size = 0
+    for step in steps:
+        batch.append(step)
+        size += step.item.size if step.action is Action.PUT else 0
+        if len(batch) >= STEPS_AT_ONCE or size >= DOWNLOAD_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,265 @@
+"""The remote tree: what the server has, by its changes, as far as it is not in the base."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+import cas
+from cas import wire
+from syncd.disk.items import Item
+from syncd.ports import Base, Server, State
+from syncd.trees import FOLDER, ROOT, Node, NodeIds, Overlay, below, find, is_inside
+
+_KEY: Final = "remote tree"
+_KEPT_NODES: Final = 10_000
+"""Nodes up to which what is not done yet is written down; with more, a restart lists anew."""
+_OWNER_MAY_EXECUTE: Final = 0o100
+
+
+class OutOfStepError(Exception):
+    """A change does not fit what was known: the tree is to be listed anew."""
+
+
+class _KeptNode(msgspec.Struct, array_like=True, frozen=True):
+    node: int
+    parent: int = -1
+    name: bytes = b""
+    kind: int = 0
+    content: bytes = b""
+    size: int = 0
+    mtime_ns: int = 0
+    is_executable: bool = False
+
+
+class _Kept(msgspec.Struct, array_like=True, frozen=True):
+    sequence: int
+    nodes: list[_KeptNode]
+
+
+def item_of(entry: wire.RemoteEntry) -> Item | None:
+    """Return what is synced of an entry, None where nothing is."""
+    if entry.kind is cas.EntryKind.DIRECTORY:
+        return FOLDER
+    if entry.kind is cas.EntryKind.RECORD:
+        return None
+    is_link = entry.kind is cas.EntryKind.SYMLINK
+    return Item(
+        entry.kind,
+        entry.content,
+        entry.size if not is_link else len(entry.content),
+        entry.mtime_ns,
+        not is_link and bool(entry.mode & _OWNER_MAY_EXECUTE),
+    )
+
+
+class RemoteTree:
+    """What a place of the server holds, in the state `sequence`; 0 where nothing is known yet.
+
+    Args:
+        place: which.
+        state: where it is kept, with the base that it lies over.
+        ids: numbers for what is new.
+    """
+
+    def __init__(self, place: wire.Place, state: State, ids: NodeIds) -> None:
+        self._place = place
+        self._state = state
+        self._ids = ids
+        self.tree = Overlay(state.base)
+        self.sequence = 0
+        encoded = state.read(_KEY)
+        if encoded:
+            self._load(encoded)
+
+    def _load(self, encoded: bytes) -> None:
+        kept = msgspec.msgpack.decode(encoded, type=_Kept)
+        self.sequence = kept.sequence
+        for one in kept.nodes:
+            if one.parent < 0:
+                self.tree.remove(one.node)
+        for one in kept.nodes:
+            if one.parent >= 0:
+                item = Item(
+                    cas.EntryKind(one.kind), one.content, one.size, one.mtime_ns, one.is_executable
+                )
+                self.tree.put(one.node, Node(one.parent, os.fsdecode(one.name), item))
+
+    def save(self) -> None:
+        """Write down what is known and not in the base yet."""
+        self.tree.purge()
+        changed = self.tree.changed()
+        if len(changed) > _KEPT_NODES:
+            self._write(b"")
+            return
+        placed = {node for node in changed if self.tree.get(node) is not None}
+        nodes = [_KeptNode(node) for node in changed]  # Nothing is in the way of anything then.
+        nodes += [self._kept(node) for node in self._folders_first(placed)]
+        self._write(msgspec.msgpack.encode(_Kept(self.sequence, nodes)))
+
+    def _write(self, encoded: bytes) -> None:
+        if (self._state.read(_KEY) or b"") != encoded:
+            self._state.write(_KEY, encoded)
+
+    def _folders_first(self, nodes: set[int]) -> list[int]:
+        def depth(node: int) -> int:
+            found, count = self.tree.get(node), 0
+            while found is not None and found.parent > ROOT:
+                found, count = self.tree.get(found.parent), count + 1
+            return count
+
+        return sorted(nodes, key=depth)
+
+    def _kept(self, node: int) -> _KeptNode:
+        found = self.tree.get(node)
+        assert found is not None  # noqa: S101 - only such are kept
+        item = found.item
+        return _KeptNode(
+            node,
+            found.parent,
+            os.fsencode(found.name),
+            int(item.kind),
+            item.content,
+            item.size,
+            item.mtime_ns,
+            item.is_executable,
+        )
+
+    # News.
+
+    def update(
+        self, server: Server, is_mine: Callable[[str], bool]
+    ) -> list[tuple[int, Node | None]]:
+        """Bring the tree up to the newest state.
+
+        Returns:
+            of the changes whose commit's key `is_mine`, in their order, the node that was changed
+            and what it was after that, whatever it has become since.
+
+        Raises:
+            RemoteError: the server cannot be had.
+        """
+        mine: list[tuple[int, Node | None]] = []
+        while self.sequence:
+            delta = server.delta(self._place, self.sequence)
+            if delta.is_unknown:
+                break
+            try:
+                for change in delta.changes:
+                    node = self._apply(change, server)
+                    if node is not None and is_mine(change.key):
+                        mine.append((node, self.tree.get(node)))
+            except (OutOfStepError, ValueError, KeyError):
+                break
+            self.sequence = delta.sequence
+            if delta.sequence >= delta.head:
+                return mine
+        self.list_anew(server)
+        return []
+
+    def list_anew(self, server: Server) -> None:
+        """Find out by a listing what there is."""
+        tree = Overlay(self._state.base)
+        listed: set[int] = set()
+        for page in server.tree(self._place):
+            self.sequence = page.sequence
+            for path, item in _items(page):
+                listed.add(self._place_item(tree, path, item))
+        for node in [node for node in below(tree, ROOT) if node not in listed]:
+            if tree.get(node) is not None:
+                tree.remove(node)
+        self.tree = tree
+
+    def _place_item(self, tree: Overlay, path: str, item: Item) -> int:
+        """Make a path an item; a node of another kind gives way."""
+        folder, _, name = path.rpartition("/")
+        parent = find(tree, folder)
+        if parent is None:
+            raise OutOfStepError(path)
+        node = tree.child(parent, name)
+        found = tree.get(node) if node is not None else None
+        if node is not None and found is not None:
+            if found.is_folder == (item == FOLDER):
+                if found.item != item:
+                    tree.edit(node, item)
+                return node
+            tree.remove(node)
+        node = self._ids.new()
+        tree.put(node, Node(parent, name, item))
+        return node
+
+    def _apply(self, change: wire.RemoteChange, server: Server) -> int | None:
+        path = os.fsdecode(change.path)
+        if not path:
+            raise OutOfStepError(path)
+        item = item_of(change.entry) if change.entry is not None else None
+        node = find(self.tree, path)
+        if item is None:
+            if node is not None:
+                self.tree.remove(node)
+            return node
+        if change.action is cas.Action.MOVE and change.source is not None:
+            return self._move(os.fsdecode(change.source), path)
+        if item == FOLDER and change.action not in _OF_ONE_PATH:
+            return self._take_folder(change, path, server)
+        return self._place_item(self.tree, path, item)
+
+    def _move(self, source: str, path: str) -> int:
+        node, other = find(self.tree, source), find(self.tree, path)
+        folder, _, name = path.rpartition("/")
+        parent = find(self.tree, folder)
+        found = self.tree.get(node) if node is not None else None
+        if node is None or found is None or parent is None or is_inside(self.tree, parent, node):
+            raise OutOfStepError(path)
+        if other is not None and other != node:
+            self.tree.remove(other)
+        self.tree.put(node, Node(parent, name, found.item))
+        return node
+
+    def _take_folder(self, change: wire.RemoteChange, path: str, server: Server) -> int:
+        """Take a folder that came as a whole: what is in it was there before, or is listed."""
+        old = find(self.tree, path)
+        source = find(self.tree, os.fsdecode(change.source)) if change.source else None
+        inside = list(self._copied(source)) if source is not None else None
+        if old is not None:
+            self.tree.remove(old)
+        node = self._place_item(self.tree, path, FOLDER)
+        if inside is None:
+            pages = server.tree(self._place, sequence=change.sequence, path=change.path)
+            inside = [one for page in pages for one in _items(page)]
+        else:
+            inside = [(f"{path}/{inner}", item) for inner, item in inside]
+        for inner, item in inside:
+            self._place_item(self.tree, inner, item)
+        return node
+
+    def _copied(self, folder: int) -> Iterator[tuple[str, Item]]:
+        pending = [(folder, "")]
+        while pending:
+            at, prefix = pending.pop()
+            for name, node in self.tree.children(at):
+                found = self.tree.get(node)
+                if found is not None:
+                    yield prefix + name, found.item
+                    if found.is_folder:
+                        pending.append((node, f"{prefix}{name}/"))
+
+
+_OF_ONE_PATH: Final = frozenset({cas.Action.MAKE_DIRECTORY, cas.Action.SET_PROPERTIES})
+
+
+def _items(page: wire.TreePage) -> Iterator[tuple[str, Item]]:
+    for one in page.items:
+        item = item_of(one.entry)
+        if item is not None:
+            yield os.fsdecode(one.path), item
+
+
+def last_node(base: Base, state: State) -> int:
+    """Return the greatest number that any node has that is written down."""
+    encoded = state.read(_KEY)
+    nodes = msgspec.msgpack.decode(encoded, type=_Kept).nodes if encoded else []
+    return max([base.last_node(), *(one.node for one in nodes)])

@@ -1,0 +1,62 @@
+"""Paths that failed, why, and when they are tried again: one bad path never blocks another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+
+FIRST_S: Final = 1.0
+LONGEST_S: Final = 300.0
+"""How long a path is left alone after it failed: doubled each time."""
+
+
+@dataclass(slots=True)
+class _Setback:
+    reason: str
+    until_s: float
+    length_s: float
+
+
+class Setbacks:
+    """What failed lately. One thread at a time.
+
+    Args:
+        monotonic: returns seconds of a clock that is never set.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._by_path: dict[str, _Setback] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anything failed and has not gone well since."""
+        return bool(self._by_path)
+
+    def add(self, path: str, reason: str) -> None:
+        """Leave a path alone for a while."""
+        before = self._by_path.get(path)
+        length_s = min(2 * before.length_s, LONGEST_S) if before else FIRST_S
+        self._by_path[path] = _Setback(reason, self._monotonic() + length_s, length_s)
+
+    def remove(self, path: str) -> None:
+        """It went well."""
+        self._by_path.pop(path, None)
+
+    def keep(self, paths: Collection[str]) -> None:
+        """Forget all paths but these: nothing is to be done at the others any more."""
+        for path in [path for path in self._by_path if path not in paths]:
+            del self._by_path[path]
+
+    def paths(self) -> set[str]:
+        """Return the paths that are to be left alone now."""
+        now_s = self._monotonic()
+        return {path for path, setback in self._by_path.items() if setback.until_s > now_s}
+
+    def reasons(self) -> dict[str, str]:
+        """Return all paths that failed, with the reason."""
+        return {path: setback.reason for path, setback in self._by_path.items()}
+
+    def next_s(self) -> float | None:
+        """Return when the next path is to be tried again, None where none is."""
+        return min((setback.until_s for setback in self._by_path.values()), default=None)

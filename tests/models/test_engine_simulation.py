@@ -1,0 +1,283 @@
+"""Devices that keep a folder in sync, with all that can go wrong, in an order that a seed decides.
+
+The production engine runs; disk, server, network and clock are in memory. Users write on all
+devices and on the server, requests and answers get lost, devices are killed at any step.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import pytest
+
+from cas import wire
+from syncd.engine import Engine, Manner, Turn
+from syncd.following import last_node
+from syncd.plan import Notice
+from syncd.ports import Download, OutdatedError, Upload
+from syncd.remote.errors import UnreachableError
+from syncd.trees import FOLDER, NodeIds, find, is_inside
+from tests.support.baton import Baton
+from tests.support.drawn_trees import text
+from tests.support.simulated_disk import SimulatedDisk, SimulatedState
+from tests.support.simulated_server import PLACE, SimulatedServer
+
+SEEDS = range(60)
+NAMES = ("a", "b", "c.txt", "d")
+_Answer = TypeVar("_Answer")
+
+
+class KilledError(BaseException):
+    """The device's process is dead."""
+
+
+class World:
+    """What all devices share."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.baton = Baton(self.chance)
+        self.server = SimulatedServer()
+        self.time = 0.0
+        self.kills = 0.0
+        self.losses = 0.0
+        self.writers = 0
+        self.number = 0
+        self.superseded: set[bytes] = set()
+        self.written: set[bytes] = set()
+        self.events: list[str] = []
+
+    def new_content(self) -> str:
+        self.number += 1
+        self.written.add(f"{self.number}".encode())
+        return f"{self.number}"
+
+    def now_ns(self) -> int:
+        return 1_700_000_000_000_000_000 + int(self.time * 1e9)
+
+    def monotonic(self) -> float:
+        return self.time
+
+
+class Device:
+    """A device: what survives a kill, and the engine that does not."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.state = SimulatedState()
+        self.disk = SimulatedDisk(self.state, NodeIds(), self.step)
+        self.start()
+
+    def start(self) -> None:
+        ids = NodeIds(last_node(self.state.base, self.state))
+        self.disk.ids = ids
+        self.disk._numbers = {}  # noqa: SLF001 - what a process knew
+        manner = Manner(self.name)
+        self.engine = Engine(
+            PLACE, manner, self.state, self.disk, self, self, self, self.world, ids
+        )
+
+    def step(self) -> None:
+        self.world.baton.pass_on()
+        self.world.time += 0.05
+        if self.world.chance.random() < self.world.kills:
+            raise KilledError
+
+    def _call(self, what: str, ask: Callable[[], _Answer]) -> _Answer:
+        self.step()
+        self._lose(f"{what} is lost")
+        answer = ask()
+        self.world.events.append(f"{self.name} {what}")
+        self.step()
+        self._lose(f"the answer to {what} is lost")
+        return answer
+
+    def _lose(self, what: str) -> None:
+        if self.world.chance.random() < self.world.losses:
+            raise UnreachableError(what)
+
+    # Server
+
+    def delta(self, place: wire.Place, since: int) -> wire.Delta:
+        return self._call("delta", lambda: self.world.server.delta(place, since))
+
+    def tree(
+        self, place: wire.Place, *, sequence: int = 0, path: bytes = b""
+    ) -> Iterator[wire.TreePage]:
+        pages = self.world.server.tree(place, sequence=sequence, path=path)
+        yield from self._call("tree", lambda: list(pages))
+
+    def commit(self, request: wire.CommitRequest) -> wire.Committed:
+        return self._call("commit", lambda: self.world.server.commit(request))
+
+    # Transfers
+
+    def upload(self, files: Sequence[Upload]) -> dict[int, str]:
+        failed = {}
+        for index, file in enumerate(files):
+            self._call("upload", lambda: None)
+            node = find(self.disk.files, file.path)
+            found = self.disk.files.get(node) if node is not None else None
+            if found is None or found.item.content != file.item.content:
+                failed[index] = "it has changed"
+            else:
+                self.world.server.contents[file.item.content] = file.item.content
+        return failed
+
+    def prepare(self, files: Sequence[Download]) -> None:
+        pass
+
+    def download(self, file: Download) -> Iterator[bytes]:
+        self._call("download", lambda: None)
+        found = self.world.server.states[file.sequence].get(file.path.decode())
+        if found is None or found.content != file.item.content:
+            raise OutdatedError(file.path)
+        yield found.content
+
+    # Report
+
+    def notices(self, notices: Sequence[Notice]) -> None:
+        self.world.events.extend(f"{self.name} {notice}" for notice in notices)
+
+    def problems(self, problems: dict[str, str]) -> None:
+        pass
+
+    def left(self, files: int, upload: int, download: int) -> None:
+        pass
+
+    # The actor
+
+    def run(self) -> None:
+        """Keep in sync as long as somebody writes."""
+        while self.world.writers:
+            self.turn()
+
+    def turn(self) -> Turn:
+        self.engine.ask_server()
+        try:
+            return self.engine.turn()
+        except UnreachableError:
+            return Turn.AGAIN
+        except KilledError:
+            self.world.events.append(f"{self.name} killed")
+            self.start()
+            return Turn.AGAIN
+
+
+class Writer:
+    """Somebody who changes files on a device's disk."""
+
+    def __init__(self, device: Device, changes: int) -> None:
+        self.device = device
+        self.disk = device.disk
+        self.world = device.world
+        self.changes = changes
+
+    def run(self) -> None:
+        for _ in range(self.changes):
+            for _ in range(self.world.chance.randrange(20)):
+                self.world.baton.pass_on()
+            self.change()
+        self.world.writers -= 1
+
+    def change(self) -> None:
+        chance, side = self.world.chance, self.disk.user
+        drawing = self.disk.drawing()
+        paths = sorted(drawing)
+        folders = ["", *(path for path in paths if drawing[path] == FOLDER)]
+        folder = chance.choice(folders)
+        name = chance.choice(NAMES)
+        new_path = f"{folder}/{name}" if folder else name
+        chosen = chance.choice(paths) if paths else None
+        action = chance.choice(("write", "write", "write", "make", "move", "remove", "touch"))
+        self.world.events.append(f"{self.device.name} user {action} {chosen} {new_path}")
+        if action == "write" and drawing.get(new_path) != FOLDER:
+            self.supersede([new_path])
+            self.disk.user_writes(new_path, text(self.world.new_content()))
+        elif action == "make" and new_path not in drawing:
+            side.make(new_path)
+        elif chosen is None:
+            return
+        elif action == "remove":
+            self.supersede([p for p in paths if p == chosen or p.startswith(f"{chosen}/")])
+            side.remove(chosen)
+        elif action == "touch" and drawing[chosen] != FOLDER:
+            item = text(drawing[chosen].content.decode(), mtime_ns=chance.randrange(1000))
+            self.disk.user_writes(chosen, item)
+        elif action == "move" and new_path not in drawing:
+            self.move(chosen, folder, new_path)
+
+    def move(self, path: str, folder: str, new_path: str) -> None:
+        side = self.disk.user
+        if not is_inside(self.disk.files, side.node(folder), side.node(path)):
+            side.move(path, new_path)
+            self.disk.touch(side.node(new_path))
+
+    def supersede(self, paths: list[str]) -> None:
+        drawing = self.disk.drawing()
+        self.world.superseded |= {drawing[path].content for path in paths if path in drawing}
+
+
+def simulate(seed: int) -> World:
+    world = World(seed)
+    chance = world.chance
+    world.kills, world.losses = chance.choice(((0, 0), (0, 0.1), (0.01, 0), (0.02, 0.05)))
+    devices = [Device(world, f"device{number}") for number in range(chance.choice((1, 2, 2, 3)))]
+    world.writers = len(devices)
+    for device in devices:
+        writer = Writer(device, chance.randrange(25))
+        world.baton.add(device.name, device.run)
+        world.baton.add(f"writer of {device.name}", writer.run)
+    world.baton.run()
+    calm_down(world, devices)
+    check(world, devices)
+    return world
+
+
+def calm_down(world: World, devices: list[Device]) -> None:
+    """Let everybody finish, undisturbed."""
+    world.kills = world.losses = 0
+    ends: list[Turn] = []
+    for _ in range(60):
+        before = world.server.sequence
+        world.time += 400  # what failed is tried again
+        ends = [device.turn() for device in devices]
+        if before == world.server.sequence and set(ends) == {Turn.IN_SYNC}:
+            return
+    raise AssertionError(f"no end: {ends}\n" + "\n".join(world.events[-60:]))
+
+
+def check(world: World, devices: list[Device]) -> None:
+    result = world.server.drawing()
+    for device in devices:
+        assert device.disk.drawing() == result
+        assert not any(value for key, value in device.state.values.items() if key == "commit")
+    counts = Counter(item.content for item in result.values() if item != FOLDER)
+    lost = world.written - world.superseded - set(counts)
+    assert not lost, lost
+    assert not any(" (syncd is moving" in path for path in result)
+    doubled = {content for content, count in counts.items() if count > 1}
+    assert not doubled, doubled
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_devices_become_the_same_and_lose_and_double_nothing(seed: int) -> None:
+    simulate(seed)
+
+
+@pytest.mark.parametrize("seed", [3, 7])
+def test_the_same_seed_is_the_same_run(seed: int) -> None:
+    assert simulate(seed).events == simulate(seed).events
+
+
+@pytest.mark.soak
+def test_devices_become_the_same_and_lose_and_double_nothing_soak() -> None:
+    for seed in range(1000, 6000):
+        try:
+            simulate(seed)
+        except BaseException as error:
+            raise AssertionError(f"seed {seed}") from error
