@@ -140,6 +140,9 @@ class OpenPack:
             StoreError: they could not be written; the pack is as it was, and if it is sealed
                 takes nothing more: no two things are ever sealed for one place.
         """
+        if self._is_spent:
+            message = f"a write to {self.path.name} has failed: it takes no more"
+            raise StoreError(message, transient=True)
         buffers: list[bytes | memoryview] = []
         locations: list[Location] = []
         places: list[RecordPlace] = []

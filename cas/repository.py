@@ -94,8 +94,8 @@ class Repository:
                 sync_directory(directory)  # or a power cut takes the open packs' directory
         identifier = self._keys.identifier
         self._seen = SeenStates(self._local, identifier.sealing)
-        if self._keys.ring is not None:
-            self._seen.check_keys(self._keys.ring.generation)
+        ring = self._keys.ring
+        self._seen.check_keys(None if ring is None else ring.generation)
         shape = TreeShape(self.config.tree_seed)
         with opening(self._local):
             self._catalog = Catalog(self._local / "catalog", identifier.sealing)

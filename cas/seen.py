@@ -88,13 +88,23 @@ class SeenStates:
                 )
                 raise IntegrityError(message)
 
-    def check_keys(self, generation: int) -> None:
-        """Remember which keys there are, or raise where older ones were put back.
+    def check_keys(self, generation: int | None) -> None:
+        """Remember which keys there are, or raise where older ones, or none, were put there.
+
+        `generation` counts the changes of the key ring; None where nothing is encrypted.
 
         Raises:
             IntegrityError: they are older than those that were seen.
             StoreError: the disk failed or is full.
         """
+        if generation is None:
+            if self._path.exists():
+                message = (
+                    "this machine has seen the repository encrypted, and its config says that it "
+                    f"is not: it was replaced. If you did that, remove {self._path}"
+                )
+                raise IntegrityError(message)
+            return
         seen = self._load()
         if generation < seen.generation:
             message = (

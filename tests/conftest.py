@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.encrypted import encrypted_environment
+from tests.support.encrypted import encrypted_environment, is_asked
 from tests.support.seaweed import (
     CREDENTIALS,
     Bucket,
@@ -50,6 +50,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "soak_seed" in metafunc.fixturenames:
         first, _, end = metafunc.config.getoption("--seeds").partition(":")
         metafunc.parametrize("soak_seed", range(int(first), int(end)))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, on encrypted repositories, what looks at bytes that are others there."""
+    if is_asked():
+        plain = [item for item in items if item.get_closest_marker("plain")]
+        config.hook.pytest_deselected(items=plain)
+        items[:] = [item for item in items if item not in plain]
 
 
 @pytest.hookimpl(wrapper=True)

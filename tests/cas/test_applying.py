@@ -218,6 +218,7 @@ def _removed() -> list[str]:
     return ["b/c/file", "a/b/c", "a/b"]
 
 
+@pytest.mark.plain
 def test_changes_say_who_did_what_and_replaying_them_leads_to_the_same_root(
     repository: cas.Repository, volume: cas.Volume
 ) -> None:

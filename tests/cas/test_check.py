@@ -227,6 +227,7 @@ def test_who_has_to_wait_for_another_is_told_so(location: Path, tmp_path: Path) 
             assert told.times == 1
 
 
+@pytest.mark.plain
 def test_damage_is_told_although_a_collection_has_been_at_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +303,7 @@ def test_a_scrub_goes_on_where_the_last_one_stopped(location: Path) -> None:
         assert cas.Scrub(repository, 1).rounds == 0
 
 
+@pytest.mark.plain
 def test_an_old_version_that_is_damaged_is_named_with_its_commit(location: Path) -> None:
     for pack in location.glob("packs/*/*"):
         content = bytearray(pack.read_bytes())

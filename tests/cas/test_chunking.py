@@ -213,6 +213,7 @@ def test_the_outermost_parameters_cut(parameters: tuple[int, int, int, int]) -> 
     assert Chunker(chosen).cut(content, final=True) == reference_cuts(chosen, content)
 
 
+@pytest.mark.plain
 def test_without_the_compiled_class_the_import_fails_and_says_what_to_install() -> None:
     program = """
 import sys

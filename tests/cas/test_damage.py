@@ -67,6 +67,7 @@ def test_a_flipped_bit_in_a_data_pack_is_reported_with_the_files_name(
     assert len(said) <= 1
 
 
+@pytest.mark.plain
 def test_a_flipped_bit_in_a_chunk_of_a_file_fails_that_file_alone(location: Path) -> None:
     (pack,) = packs_of(location, PackKind.DATA)
     at = pack.read_bytes().find(FILES["folder/file 3"][70_000:70_100])
@@ -201,6 +202,7 @@ def test_damage_is_never_made_worse_by_writing_on(location: Path, seed: int) -> 
     assert sound + len(said) == len(FILES)
 
 
+@pytest.mark.plain
 def test_content_that_was_found_damaged_is_mended_by_sending_it_again(tmp_path: Path) -> None:
     content = seeded_bytes(77, 40_000)
     with cas.create(tmp_path / "store") as repository:

@@ -46,6 +46,7 @@ from cas import (
     trees,
 )
 from tests.support.corpus import seeded_bytes
+from tests.support.encrypted import KEY, is_asked
 from tests.support.independent_reader import IndependentReader
 from tests.support.processes import CHECKOUT
 
@@ -722,7 +723,7 @@ def test_a_repository_written_now_is_read_by_the_document_alone(tmp_path: Path) 
             edit.remove("moved/0003")
         with volume.view() as view:
             expected = {path.encode(): entry for path, entry in view.walk()}
-    reader = IndependentReader(tmp_path / "store")
+    reader = IndependentReader(tmp_path / "store", KEY.content if is_asked() else None)
     found = dict(reader.walk(reader.root(reader.volumes()[b"home"])))
     assert list(found) == list(expected)
     for name, entry in found.items():

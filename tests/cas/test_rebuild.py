@@ -161,6 +161,7 @@ def test_nobody_rebuilds_while_another_is_at_work_on_the_lost_catalog(
         assert view.get("mine") is not None
 
 
+@pytest.mark.plain
 def test_a_rebuild_between_two_refs_of_one_checkpoint_repeats_no_change(location: Path) -> None:
     """The checkpoint had moved the volume's ref and died before it moved the registry's."""
     registry_ref = location / "refs" / bytes(16).hex()
@@ -200,6 +201,7 @@ def test_a_lost_footer_does_not_matter(location: Path) -> None:
         assert everything(repository) == before
 
 
+@pytest.mark.plain
 def test_damage_before_what_is_sound_takes_only_what_it_hits(location: Path) -> None:
     """With the footer gone as well, what comes behind the damage is found by looking for it."""
     with cas.open(location) as repository, repository.volume("v").view() as view:

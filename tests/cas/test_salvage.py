@@ -9,8 +9,10 @@ import pytest
 
 import cas
 from cas.packfile import PackKind
+from cas.refs import ref_name
 from tests.support.checking import assert_sound, check
 from tests.support.damage import damage_object, flip
+from tests.support.encrypted import keys_of
 
 
 def put(repository: cas.Repository, name: str, volume: str = "v") -> None:
@@ -91,8 +93,9 @@ def test_a_damaged_last_record_is_as_if_it_had_never_been_written(location: Path
 
 @pytest.mark.parametrize("which", ["all", "registry", "others"])
 def test_damaged_refs_are_found_again_from_commits_and_journal(location: Path, which: str) -> None:
+    registry = ref_name(keys_of(location).identifier, bytes(16))
     for ref in location.glob("refs/*"):
-        is_registry = ref.name == bytes(16).hex()
+        is_registry = f"refs/{ref.name}" == registry
         if which == "all" or (which == "registry") == is_registry:
             flip(ref, 50)
     losses = salvage(location)

@@ -6,9 +6,14 @@ import shutil
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from msgspec.structs import replace
 
 import cas
+from cas.clock import SystemClock
+from cas.formats import decode_config, encode_config, new_config
 from cas.refs import ref_name
+from cas.repository import Repository
+from cas.stores.opening import open_store
 from tests.support.checking import assert_sound, check
 
 if TYPE_CHECKING:
@@ -130,6 +135,16 @@ def test_what_was_seen_may_be_lost(store: Path, name: str) -> None:
     shutil.rmtree(store / "local" / "catalog")
     with pytest.raises(cas.IntegrityError, match="older state was put back"):
         cas.open(store, unlock=unlock)
+
+
+def test_a_plain_config_in_its_place_makes_no_plain_repository_of_it(store: Path) -> None:
+    """Or whoever owns the disk would be given what is stored from then on."""
+    encrypted = decode_config((store / "config").read_bytes())
+    plain = replace(new_config("2026-11-23T00:00:00+00:00"), identity=encrypted.identity)
+    (store / "config").write_bytes(encode_config(plain))
+    shutil.rmtree(store / "local" / "catalog")
+    with pytest.raises(cas.IntegrityError, match="has seen the repository encrypted"):
+        Repository(open_store(store), SystemClock())
 
 
 def test_dropped_volumes_are_not_missed(store: Path) -> None:

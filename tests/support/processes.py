@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.support.encrypted import encrypted_environment
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -32,6 +34,7 @@ def casdav_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]
         "PYTHONPATH": str(CHECKOUT),
         "PYTHONUNBUFFERED": "1",
         "NO_COLOR": "1",
+        **encrypted_environment(),
         **(extra or {}),
     }
 
