@@ -13,10 +13,8 @@ from tests.support.encrypted import VARIABLE, is_asked
 from tests.support.processes import CHECKOUT
 
 SHORT: Final = (
-    *("tests/cas/test_repository.py", "tests/cas/test_rebuild.py", "tests/cas/test_files.py"),
-    *("tests/cas/test_collection.py", "tests/cas/test_replication.py", "tests/cas/test_locks.py"),
-    *("tests/dav/protocol/test_put.py", "tests/dav/protocol/test_locks.py"),
-    *("tests/dav/protocol/test_namespace.py", "tests/tools/test_restore.py"),
+    *("tests/cas/test_repository.py", "tests/cas/test_rebuild.py", "tests/cas/test_locks.py"),
+    *("tests/cas/test_snapshots.py", "tests/dav/protocol/test_put.py"),
 )
 """A little of everything, for each run of the tests."""
 
