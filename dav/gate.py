@@ -49,8 +49,8 @@ class Api(Protocol):
         """Begin the change feed."""
 
     @property
-    def is_waited_for(self) -> bool:
-        """Whether any request waits for news."""
+    def waiting_count(self) -> int:
+        """How many requests wait for news."""
 
     def stop_waiting(self) -> None:
         """End what waits for news."""
@@ -91,9 +91,9 @@ class Gate:
             self._api.open_feed(server)
 
     @property
-    def api_is_waited_for(self) -> bool:
-        """Whether any request waits for news."""
-        return self._api is not None and self._api.is_waited_for
+    def waiting_count(self) -> int:
+        """How many requests wait for news."""
+        return self._api.waiting_count if self._api is not None else 0
 
     def stop_waiting(self) -> None:
         """End what waits for news: the server is told to stop. For signal handlers too."""

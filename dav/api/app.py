@@ -80,9 +80,9 @@ class Api:
         return path == PREFIX or path.startswith(PREFIX + "/")
 
     @property
-    def is_waited_for(self) -> bool:
-        """Whether any request waits for news."""
-        return self.news.is_waited_for
+    def waiting_count(self) -> int:
+        """How many requests wait for news."""
+        return self.news.waiting_count
 
     def stop_waiting(self) -> None:
         """End what waits for news: the server is told to stop. For signal handlers too."""

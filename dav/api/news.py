@@ -34,9 +34,9 @@ class News:
         return self._is_closed
 
     @property
-    def is_waited_for(self) -> bool:
-        """Whether anybody waits."""
-        return self._waiting > 0
+    def waiting_count(self) -> int:
+        """How many wait."""
+        return self._waiting
 
     def wait_until(self, holds: Callable[[], bool], seconds: float) -> bool:
         """Wait until something holds, asked again after each write by anybody; return whether.

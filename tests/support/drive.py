@@ -180,8 +180,9 @@ def running_drive(
     with cas.create(directory / "store") as repository:
         create_user(repository, "alice", role=Role.ADMIN)
         create_user(repository, "bob")
-        app = make_app(repository, settings, api_settings=api)
         settings_of_server = ServerSettings(port=0, threads=8)
+        threads = settings_of_server.threads
+        app = make_app(repository, settings, api_settings=api, threads=threads)
         with Server(app, settings_of_server, on_stop=app.stop_waiting) as server:
             app.open_feed(settings_of_server)
             yield Drive(repository, server.port, app)

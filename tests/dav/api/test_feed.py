@@ -193,7 +193,7 @@ def test_a_server_that_stops_lets_waiting_requests_go(tmp_path: Path) -> None:
             target=lambda: answers.append(remote.delta(place, since, wait_seconds=60))
         )
         thread.start()
-        wait_until(lambda: drive.app.api_is_waited_for, "the request to wait")
+        wait_until(lambda: drive.app.waiting_count > 0, "the request to wait")
     thread.join(30)
     assert [answer.changes for answer in answers] == [[]]
     remote.connection.close()
