@@ -1,4 +1,4 @@
-"""Steps as the operations of a commit: what each expects, and how many go together. Pure."""
+"""Which steps go together, and what they are as the operations of a commit. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import cas
 from cas import wire
 from syncd.disk.items import Item
 from syncd.plan import Action, Step
+from syncd.trees import FOLDER
 
 PATHS_AT_ONCE: Final = 1000
 """Steps of one commit."""
 BYTES_AT_ONCE: Final = 32 * 1024 * 1024
 """Bytes of files after which a commit is made: small files do not wait for large ones."""
+STEPS_AT_ONCE: Final = 256
+"""Steps on the disk between two looks at the state."""
 _EXECUTABLE: Final = 0o755
 _PLAIN: Final = 0o644
 
@@ -49,6 +52,26 @@ def slices(steps: Sequence[Step], paths: int = PATHS_AT_ONCE) -> Iterator[list[S
             group, size = [], 0
     if group:
         yield group
+
+
+def batches(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    """Yield steps in groups that are carried out on the disk together."""
+    batch: list[Step] = []
+    size = 0
+    has_moves = False
+    for step in steps:
+        if has_moves and step.action is Action.REMOVE and step.item == FOLDER:
+            # Whether all has left it is known only when that was tried.
+            yield batch
+            batch, size, has_moves = [], 0, False
+        batch.append(step)
+        has_moves = has_moves or step.action is Action.MOVE
+        size += step.item.size if step.action is Action.PUT else 0
+        if len(batch) >= STEPS_AT_ONCE or size >= BYTES_AT_ONCE:
+            yield batch
+            batch, size, has_moves = [], 0, False
+    if batch:
+        yield batch
 
 
 def operations(steps: Sequence[Step], bases: Sequence[Sequence[bytes]]) -> list[wire.Operation]:

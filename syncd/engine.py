@@ -16,7 +16,13 @@ from typing import Final
 import cas
 from cas import wire
 from syncd.agreement import Agreement, carry_out
-from syncd.committing import PATHS_AT_ONCE, file_content, is_at_or_below, slices
+from syncd.committing import (
+    PATHS_AT_ONCE,
+    batches,
+    file_content,
+    is_at_or_below,
+    slices,
+)
 from syncd.disk.signatures import Signature
 from syncd.following import RemoteTree, last_node
 from syncd.outbox import Outbox, RefusedStepsError
@@ -38,12 +44,8 @@ from syncd.ports import (
 from syncd.reconcile import make_plan
 from syncd.remote.errors import ConflictError
 from syncd.setbacks import Setbacks
-from syncd.trees import FOLDER, NodeIds, Overlay, path_of
+from syncd.trees import FOLDER, NodeIds, Overlay, below, path_of
 
-STEPS_AT_ONCE: Final = 256
-"""Steps on the disk between two looks at the time."""
-DOWNLOAD_AT_ONCE: Final = 32 * 1024 * 1024
-"""Bytes of files that are put on the disk together."""
 VANISHED_FILES: Final = 100
 """With more files gone at once than this, and more than half of all, the user is asked."""
 
@@ -252,10 +254,19 @@ class Engine:
 
     def _do_here(self, plan: Plan, observed: Observed) -> bool:
         steps = self._possible(plan.local, observed.unread)
-        for batch in _batches(steps):
-            if not self._do_batch_here(batch, plan, observed) or self._has_news:
+        for batch in batches(steps):
+            safe = [step for step in batch if not self._holds_what_stays(step, plan)]
+            is_current = self._do_batch_here(safe, plan, observed)
+            if not is_current or len(safe) < len(batch) or self._has_news:
                 return False
         return True
+
+    def _holds_what_stays(self, step: Step, plan: Plan) -> bool:
+        """Whether a folder that is to go has something in it that could not be moved out."""
+        if step.action is not Action.REMOVE or step.item != FOLDER:
+            return False
+        inside = below(plan.merge.local, step.node)
+        return any(plan.merge.tree.get(node) is not None for node in inside)
 
     def _do_batch_here(self, batch: list[Step], plan: Plan, observed: Observed) -> bool:
         wanted = {
@@ -306,7 +317,8 @@ class Engine:
 
     def _do_there(self, plan: Plan, observed: Observed) -> bool:
         merge = plan.merge
-        # A copy that could not get its name here must not get it there alone.
+        # What is not yet here as it is to be is not committed either: the base takes for granted
+        # that this device had what it committed, and a copy must not get its name there alone.
         unlike = {
             step.node
             for step in plan.remote
@@ -379,16 +391,3 @@ class Engine:
         if step.old is None or step.old == FOLDER or not file_content(step.old).id:
             return []
         return [os.fsencode(path_of(self._remote.tree, step.node))]
-
-
-def _batches(steps: list[Step]) -> Iterable[list[Step]]:
-    batch: list[Step] = []
-    size = 0
-    for step in steps:
-        batch.append(step)
-        size += step.item.size if step.action is Action.PUT else 0
-        if len(batch) >= STEPS_AT_ONCE or size >= DOWNLOAD_AT_ONCE:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
