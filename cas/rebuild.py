@@ -36,6 +36,8 @@ from cas.stores.base import BlobStore
 _NO_JOURNAL: Final = 2**63
 _READERS: Final = 16
 _READ_AT_ONCE: Final = 256
+_ENTERED_AT_ONCE: Final = 200_000
+"""Rows of packs that go into one transaction."""
 _logger = logging.getLogger(__name__)
 
 
@@ -151,11 +153,15 @@ class _Rebuild:
     def _enter_packs(self, after: int) -> list[FoundPack]:
         """Tell the catalog of all packs; return those with journal records beyond the number."""
         packs = []
-        for pack in self._found_packs(after):
-            with self._catalog.write() as transaction:
-                self._recovery.enter(transaction, pack)
-            if pack.journal or not pack.is_journal_whole:
-                packs.append(pack._replace(footer=pack.footer._replace(places=[])))
+        found = self._found_packs(after)
+        while some := _enough(found):
+            with self._catalog.write() as transaction:  # which waits for the disk
+                self._recovery.enter_all(transaction, some)
+            packs += [
+                pack._replace(footer=pack.footer._replace(places=[]))
+                for pack in some
+                if pack.journal or not pack.is_journal_whole
+            ]
         return packs
 
     def _newest_journal(self) -> int:
@@ -173,6 +179,18 @@ class _Rebuild:
         with ThreadPoolExecutor(_READERS) as pool:  # far away each waits for an answer
             while some := list(islice(packs, _READ_AT_ONCE)):
                 yield from pool.map(read, some)
+
+
+def _enough(found: Iterator[FoundPack]) -> list[FoundPack]:
+    """Return the next packs whose rows make a transaction; none at the end."""
+    some: list[FoundPack] = []
+    rows = 0
+    for pack in found:
+        some.append(pack)
+        rows += len(pack.footer.places)
+        if rows >= _ENTERED_AT_ONCE:
+            break
+    return some
 
 
 def _refuse_strangers(catalog: Catalog, processes: Path) -> None:

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import msgspec
 
-from cas.catalog import PackRow, PackState, WriteTransaction
+from cas.catalog import Location, PackRow, PackState, WriteTransaction
 from cas.compression import decompress
 from cas.disk import StoreErrors, sync_directory
 from cas.errors import CasError, IntegrityError, NotFoundError
 from cas.formats import PLAIN_SIZE_LIMIT
-from cas.ids import Identifier, Kind
+from cas.ids import Identifier, Kind, ObjectId
 from cas.journal import JournalRecord
 from cas.journal_replay import FoundPack, JournalEntry, JournalReplay
 from cas.nodes import NodeStore
@@ -112,6 +112,19 @@ class Recovery:
 
         `process` is that of the pack's open file, where it is still there.
         """
+        transaction.put_locations(self._enter(transaction, pack, process))
+
+    def enter_all(self, transaction: WriteTransaction, packs: Sequence[FoundPack]) -> None:
+        """Do what `enter` does for sealed packs, in the order of the ids: several times as fast."""
+        rows: list[tuple[ObjectId, Location]] = []
+        for pack in packs:
+            rows += self._enter(transaction, pack, b"")
+        transaction.put_locations(sorted(rows, key=lambda row: row[0]))
+
+    def _enter(
+        self, transaction: WriteTransaction, pack: FoundPack, process: bytes
+    ) -> list[tuple[ObjectId, Location]]:
+        """Tell the catalog of a pack; return where its records lie."""
         ordinal = transaction.pack_ordinal(pack.id)
         if ordinal is None:
             ordinal = transaction.reserve_ordinals(1)
@@ -128,7 +141,7 @@ class Recovery:
                 pack.key_number,
             ),
         )
-        transaction.put_locations(locations_of(ordinal, places))
+        return locations_of(ordinal, places)
 
     def read_pack(self, source: PackFile | StoredPack, pack_id: bytes, after: int) -> FoundPack:
         """Return what a sealed pack holds: by its footer, or by its records if that is damaged.

@@ -38,6 +38,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--no-skips", action="store_true", help="A skipped test is a failed test: for .ci/run."
     )
     parser.addoption(
+        "--in-bucket",
+        action="store_true",
+        help="Tests of the engine that do not look at its files have their repository in a bucket.",
+    )
+    parser.addoption(
         "--seeds",
         default="0:10",
         metavar="FIRST:END",

@@ -21,9 +21,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def repository(tmp_path: Path, clock: Clock) -> Iterator[cas.Repository]:
-    """An empty repository, in the directory `store`."""
-    with cas.create(tmp_path / "store", clock=clock) as made:
+def repository(
+    tmp_path: Path, clock: Clock, request: pytest.FixtureRequest
+) -> Iterator[cas.Repository]:
+    """An empty repository, in the directory `store`; with `--in-bucket`, in a real bucket."""
+    location = str(tmp_path / "store")
+    if request.config.getoption("--in-bucket"):
+        location = request.getfixturevalue("bucket").url(local=location)
+    with cas.create(location, clock=clock) as made:
         yield made
 
 
