@@ -29,7 +29,6 @@ The bytes on disk are specified in FORMAT.md.
 from cas import wire
 from cas.chunking import ChunkParameters
 from cas.clock import Clock, SystemClock
-from cas.commit import TreeState
 from cas.contents import (
     CHUNK_SIZE_LIMIT,
     NODE_LEVEL_LIMIT,
@@ -68,6 +67,7 @@ from cas.errors import (
 from cas.files import FileReader, FileWriter, StoredFiles
 from cas.folders import FolderWriter
 from cas.formats import NAME_SIZE_LIMIT, RepositoryConfig
+from cas.group import TreeState
 from cas.history import Recorded
 from cas.ids import ObjectId
 from cas.journal import Action, Change

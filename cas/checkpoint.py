@@ -10,27 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from cas.catalog import Catalog, Head, ReadTransaction, WriteTransaction
+from cas.change_list import named_roots, write_changes
 from cas.chunkstore import ChunkStore
 from cas.clock import Clock
 from cas.disk import file_lock
 from cas.errors import REBUILD_HINT, IntegrityError
-from cas.formats import REGISTRY_ID, MiB
+from cas.formats import REGISTRY_ID
 from cas.ids import Kind, ObjectId
-from cas.journal import CHANGES_PER_NODE, Change, ChangeNode, Commit, JournalRecord
+from cas.journal import Change, Commit, JournalRecord
 from cas.nodes import NodeStore
-from cas.objects import Entry, decode, encode
+from cas.objects import decode, encode
 from cas.processes import Process
 from cas.refs import move_ref, new_ref
 from cas.reliance import Reliance
 from cas.seen import SeenStates
 from cas.stores.base import BlobStore
-
-_CHANGE_NODE_SIZE: Final = MiB
 
 
 class _Snapshot(NamedTuple):
@@ -170,7 +169,7 @@ class Checkpointer:
         written: set[bytes] = set()
         for volume_id, head in snapshot.heads:
             changes = snapshot.changes[volume_id]
-            roots = [head.snapshots, *_named_roots(head.root, changes)]
+            roots = [head.snapshots, *named_roots(head.root, changes)]
             self._nodes.settle(roots, relies, written)
             commit = Commit(
                 volume_id,
@@ -180,28 +179,13 @@ class Checkpointer:
                 head.commit_sequence + 1,
                 head.sequence,
                 max(self._clock.now_ns(), head.commit_time_ns),
-                self._write_changes(changes, relies),
+                write_changes(self._chunks, changes, relies),
                 snapshot.number,
             )
             commit_id = self._chunks.put_node(Kind.COMMIT, encode(commit), relies)
             commits[volume_id] = (commit_id, commit)
         self._chunks.open_packs.sync(relies)
         return commits
-
-    def _write_changes(self, changes: list[Change], relies: Reliance) -> bytes:
-        """Write a list of changes as a tree of nodes and return its root."""
-        level = 0
-        nodes = [ChangeNode(0, leaf, []) for leaf in _leaves(changes)]
-        while True:
-            ids = [self._chunks.put_node(Kind.CHANGE_NODE, encode(n), relies) for n in nodes]
-            if len(ids) == 1:
-                return ids[0]
-            level += 1
-            starts = range(0, len(ids), CHANGES_PER_NODE)
-            nodes = [
-                ChangeNode(level, [], [bytes(i) for i in ids[s : s + CHANGES_PER_NODE]])
-                for s in starts
-            ]
 
     def _finish(
         self,
@@ -273,23 +257,3 @@ class Checkpointer:
 def _damaged_journal(number: int) -> IntegrityError:
     message = f"journal record {number} is damaged in the catalog: {REBUILD_HINT}"
     return IntegrityError(message)
-
-
-def _leaves(changes: list[Change]) -> Iterator[list[Change]]:
-    """Yield runs of changes that make a node each: bounded in number and in bytes."""
-    leaf: list[Change] = []
-    size = 0
-    for change in changes:
-        length = len(encode(change))
-        if leaf and (len(leaf) >= CHANGES_PER_NODE or size + length > _CHANGE_NODE_SIZE):
-            yield leaf
-            leaf, size = [], 0
-        leaf.append(change)
-        size += length
-    yield leaf
-
-
-def _named_roots(root: Entry, changes: list[Change]) -> list[bytes]:
-    """Return the directories' roots that must be kept: the head's and those the changes name."""
-    entries = [root, *(e for c in changes for e in (c.old, c.new) if e is not None)]
-    return [entry.content for entry in entries if entry.is_directory]

@@ -21,11 +21,13 @@ from cas.errors import IntegrityError, InvalidError, MissingObjectError
 from cas.formats import PLAIN_SIZE_LIMIT, MiB
 from cas.ids import Identifier, Kind, ObjectId
 from cas.open_packs import OpenPacks
+from cas.pack_index import PackIndex
 from cas.pack_reader import MissingPackError, PackReader
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record
 from cas.records import open_record, run_end
 from cas.reliance import Reliance
 from cas.sealing import PackSeal
+from cas.shared_packs import SharedPacks
 from cas.stores.base import BlobStore
 
 _SHORT_RECORD: Final = 1024
@@ -46,8 +48,12 @@ class ChunkStore:
         open_directory: Path,
         process_id: bytes,
         chunk_seed: int = 0,
+        index: PackIndex | None = None,
     ) -> None:
-        """`chunk_seed` decides with a file's content where it is cut, see `cas.chunking`."""
+        """`chunk_seed` decides with a file's content where it is cut, see `cas.chunking`.
+
+        `index` learns of packs that others have stored, where gateways share the blob store.
+        """
         self.identifier = identifier
         self.chunk_seed = chunk_seed
         self._catalog = catalog
@@ -57,7 +63,9 @@ class ChunkStore:
         self.reader = PackReader(catalog, store, open_directory, sealing)
         self._damaged: set[bytes] = set()  # found so by a read: stored anew when they come again
         expect = self.reader.expect
-        self.open_packs = OpenPacks(catalog, store, open_directory, process_id, expect, sealing)
+        self._index = index
+        kind = OpenPacks if index is None else SharedPacks
+        self.open_packs = kind(catalog, store, open_directory, process_id, expect, sealing)
 
     def put_chunks(self, pieces: Sequence[bytes | memoryview], relies: Reliance) -> list[ObjectId]:
         """Store the pieces that are not here yet; return the ids of all, in order.
@@ -107,6 +115,13 @@ class ChunkStore:
         if records:
             self._append(PackKind.TREE, records, relies)
         return ids
+
+    def put_anew(self, kind: Kind, plaintext: bytes, relies: Reliance) -> ObjectId:
+        """Store an object as `put_node` does, even where it is stored already; return its id."""
+        object_id = self.identifier.identify(kind, plaintext)
+        record = Record(kind, object_id, len(plaintext), *compress(plaintext))
+        self._append(PackKind.TREE, [record], relies)
+        return object_id
 
     def append_journal(
         self, number: int, plaintext: bytes, relies: Reliance, names: Sequence[Reliance] = ()
@@ -204,6 +219,14 @@ class ChunkStore:
                 for object_id in ids
             )
 
+    def look_for_new(self) -> bool:
+        """Learn of packs that other gateways have stored; return whether there were any.
+
+        Raises:
+            StoreError: the blob store cannot be reached.
+        """
+        return self._index is not None and self._index.look_for_new()
+
     def epoch(self) -> int:
         """Return how often packs have been condemned."""
         with self._catalog.read() as transaction:
@@ -263,6 +286,14 @@ class ChunkStore:
 
     def locate(self, ids: Sequence[bytes]) -> list[Location]:
         """Return where the objects lie; IntegrityError where one is missing."""
+        try:
+            return self._locate(ids)
+        except MissingObjectError:
+            if not self.look_for_new():
+                raise
+            return self._locate(ids)
+
+    def _locate(self, ids: Sequence[bytes]) -> list[Location]:
         # First what is pending: it goes from there when it is in the catalog already.
         pending = [self.open_packs.pending(object_id) for object_id in ids]
         locations = []

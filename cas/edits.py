@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Self
 
 from cas.chunkstore import ChunkStore
-from cas.commit import Check, Committer, Request
 from cas.errors import ConflictError, InvalidError
 from cas.files import FileWriter
 from cas.folders import FolderWriter
@@ -16,6 +15,8 @@ from cas.formats import (
     PROPERTIES_SIZE_LIMIT,
     RECORD_SIZE_LIMIT,
 )
+from cas.group import Check, Request
+from cas.group_queue import Commits
 from cas.nodes import NodeStore, ReadNodes
 from cas.objects import (
     DIRECTORY_MODE,
@@ -61,7 +62,7 @@ class Edit:
 
     def __init__(
         self,
-        committer: Committer,
+        committer: Commits,
         chunks: ChunkStore,
         nodes: NodeStore,
         volume_id: bytes,

@@ -16,8 +16,10 @@ from cas.errors import FormatError
 
 FORMAT_VERSION: Final = 1
 ENCRYPTED: Final = "encrypted"
+SHARED: Final = "shared"
+"""The feature of repositories that several gateways write to."""
 """Name of the feature, in a config's `incompatible`, that everything is sealed."""
-_KNOWN_FEATURES: Final = frozenset({ENCRYPTED})
+_KNOWN_FEATURES: Final = frozenset({ENCRYPTED, SHARED})
 KiB: Final = 1024
 MiB: Final = 1024 * KiB
 
@@ -112,13 +114,14 @@ class EncryptedConfig(msgspec.Struct, frozen=True, kw_only=True):
     incompatible: list[str] = msgspec.field(default_factory=lambda: [ENCRYPTED])
 
 
-def new_config(created: str) -> RepositoryConfig:
+def new_config(created: str, *, is_shared: bool = False) -> RepositoryConfig:
     """Return the config of a new repository with fresh random secrets."""
     return RepositoryConfig(
         identity=secrets.token_bytes(16),
         secret=secrets.token_bytes(32),
         tree_seed=secrets.randbits(63),
         created=created,
+        write_features=[SHARED] if is_shared else [],
     )
 
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from cas.errors import CasError, FormatError, InvalidError, WrongKeyError
-from cas.formats import EncryptedConfig, KeySlot, RepositoryConfig, decode_config
+from cas.formats import SHARED, EncryptedConfig, KeySlot, RepositoryConfig, decode_config
 from cas.ids import Identifier
 from cas.objects import decode, encode
 from cas.sealing import KEY_SIZE, Sealing
@@ -146,13 +146,16 @@ def open_keys(read: Callable[[], bytes], unlock: Unlock | None) -> OpenKeys:
         secret=_derived(ring.root, _SERVER_CONTEXT),
         tree_seed=_seed(ring.root, _TREE_CONTEXT),
         created=config.created,
+        write_features=config.write_features,
         incompatible=config.incompatible,
     )
     seed = _seed(ring.root, _CHUNK_CONTEXT)
     return OpenKeys(view, Identifier(ring.root, sealing), seed, key, ring)
 
 
-def new_encrypted_config(created: str, credential: NewKey) -> EncryptedConfig:
+def new_encrypted_config(
+    created: str, credential: NewKey, *, is_shared: bool = False
+) -> EncryptedConfig:
     """Return the config of a new encrypted repository that this credential opens.
 
     Raises:
@@ -163,7 +166,10 @@ def new_encrypted_config(created: str, credential: NewKey) -> EncryptedConfig:
     ring = KeyRing(secrets.token_bytes(KEY_SIZE), [secrets.token_bytes(KEY_SIZE)])
     slot = new_slot(identity, key, credential, created)
     sealed = seal_ring(identity, key, ring)
-    return EncryptedConfig(identity=identity, created=created, ring=sealed, slots=[slot])
+    features = [SHARED] if is_shared else []
+    return EncryptedConfig(
+        identity=identity, created=created, ring=sealed, slots=[slot], write_features=features
+    )
 
 
 def new_slot(

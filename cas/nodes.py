@@ -256,6 +256,43 @@ class OverlayNodes(ReadNodes):
         return super().settle(entry, relies)
 
 
+class MemoryNodes:
+    """The tree nodes that a commit makes, in memory until it is clear which of them are needed."""
+
+    def __init__(self, store: NodeStore) -> None:
+        self._store = store
+        self._made: dict[bytes, TreeNode] = {}
+
+    def load_tree_node(self, node_id: bytes) -> TreeNode:
+        """Return the node with this id."""
+        return self._made.get(node_id) or self._store.tree_node(node_id)
+
+    def save_tree_node(self, node: TreeNode) -> bytes:
+        """Keep the node here alone and return its id."""
+        node_id = self._store.tree_node_id(encode(node))
+        self._made[node_id] = node
+        return node_id
+
+    def settle(self, roots: Iterable[bytes], relies: Reliance) -> None:
+        """Write the nodes made here that these roots reach to the open pack.
+
+        Each of them, even below one that is stored: that one may be of a commit that was never
+        finished.
+
+        Raises:
+            StoreError: the disk or the blob store failed or is full.
+        """
+        waiting = [root for root in roots if root in self._made]
+        reached: dict[bytes, bytes] = {}
+        while waiting:
+            node_id = waiting.pop()
+            if node_id not in reached:
+                node = self._made[node_id]
+                reached[node_id] = encode(node)
+                waiting += [below for below in subtrees(node) if below in self._made]
+        self._store.store_tree_nodes(list(reached.values()), relies)
+
+
 class SeenNodes:
     """The tree nodes as one transaction sees them."""
 

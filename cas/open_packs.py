@@ -57,10 +57,7 @@ class OpenPacks:
         self._pending: dict[ObjectId, _Place] = {}
         self._to_seal: list[OpenPack] = []
         self._ordinals: list[int] = []
-        self._writers = {
-            kind: PackWriter(lambda kind=kind: self._make_pack(kind))  # type: ignore[misc]
-            for kind in (PackKind.DATA, PackKind.TREE)
-        }
+        self._writers = self._make_writers()
 
     @property
     def leaves_packs(self) -> bool:
@@ -218,6 +215,12 @@ class OpenPacks:
                 first = transaction.reserve_ordinals(missing)
             with self._lock:
                 self._ordinals += range(first, first + missing)
+
+    def _make_writers(self) -> dict[PackKind, PackWriter]:
+        return {
+            kind: PackWriter(lambda kind=kind: self._make_pack(kind))  # type: ignore[misc]
+            for kind in (PackKind.DATA, PackKind.TREE)
+        }
 
     def _announce_sealed(self, pack: OpenPack) -> None:
         """Tell the catalog of the pack and of the records that no commit has entered.

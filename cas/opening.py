@@ -27,17 +27,28 @@ def create(
         InvalidError: the location is not understood.
         StoreError: it cannot be written.
     """
-    store = open_working_store(location, create=True)
-    clock = clock or SystemClock()
+    return create_in(open_working_store(location, create=True), clock or SystemClock(), key)
+
+
+def create_in(
+    store: BlobStore, clock: Clock, key: NewKey | None = None, *, is_shared: bool = False
+) -> Repository:
+    """Make a new repository in a blob store and open it; `is_shared`: for several gateways.
+
+    Raises:
+        AlreadyExistsError, StoreError: as `create`.
+    """
     try:
         store.read(CONFIG_NAME)
     except NotFoundError:
         _refuse_other_files(store)
         created = datetime.fromtimestamp(clock.now_ns() / 1e9, UTC).isoformat(timespec="seconds")
         if key is None:
-            store.replace(CONFIG_NAME, encode_config(new_config(created)), None)
+            store.replace(
+                CONFIG_NAME, encode_config(new_config(created, is_shared=is_shared)), None
+            )
             return Repository(store, clock)
-        config = new_encrypted_config(created, key)
+        config = new_encrypted_config(created, key, is_shared=is_shared)
         store.replace(CONFIG_NAME, encode_config(config), None)
         return Repository(store, clock, unlock=lambda: key)
     message = f"there is a repository at {store.location} already"

@@ -102,6 +102,9 @@ class OpenPack:
         """Numbers of the records that a commit has entered in the catalog."""
         self.size = 0
         self.failed = False
+        self.is_stored = False
+        """Whether a blob store that gateways share has it, and the catalog knows it."""
+        self.store_lock = threading.Lock()
         self.first_journal = 0
         self.last_journal = 0
         self._synced_size = 0
@@ -327,6 +330,12 @@ class PackWriter:
         with self._lock:
             pack, self._current = self._current, None
         return pack
+
+    def leave(self, pack: OpenPack) -> None:
+        """Go on in another pack if this is the one that is being filled."""
+        with self._lock:
+            if self._current is pack:
+                self._current = None
 
     def _batches(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
         """Yield slices, each of which ends where the pack that takes it is full."""

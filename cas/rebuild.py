@@ -15,12 +15,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from cas.catalog import Catalog, Head, WriteTransaction
+from cas.catalog import Catalog, WriteTransaction
 from cas.chunkstore import ChunkStore
 from cas.clock import Clock
 from cas.disk import StoreErrors
 from cas.errors import REPAIR_HINT, IntegrityError
 from cas.formats import REGISTRY_ID
+from cas.gateway import Gateway, set_head
 from cas.ids import Kind
 from cas.journal import Commit
 from cas.journal_replay import FoundPack, Loss
@@ -51,10 +52,12 @@ def rebuild_if_needed(
     clock: Clock,
     seen: SeenStates,
     losses: list[Loss] | None = None,
+    gateway: Gateway | None = None,
 ) -> None:
     """Fill an empty catalog from the store; return at once where it is complete.
 
     With `losses`, what cannot be read of refs, commits and journal is given up, and added there.
+    With a `gateway` there is no journal: what was acknowledged is in commits.
 
     Raises:
         IntegrityError: the catalog is another repository's, or something acknowledged is missing,
@@ -75,6 +78,11 @@ def rebuild_if_needed(
             if transaction.identity() == identity:
                 return
         _refuse_strangers(catalog, local / "processes")
+        if gateway is not None:
+            gateway.catch_up()
+            with catalog.write() as transaction:
+                transaction.set_identity(identity)
+            return
         rebuild = _Rebuild(catalog, store, chunks, recovery, identity, seen)
         rebuild.seal_open_packs(local / "open")
         if losses is None:
@@ -117,7 +125,7 @@ class _Rebuild:
         # In one transaction: a rebuild that is cut off leaves nothing that the next trips over.
         with self._catalog.write() as transaction:
             for ref, commit in commits:
-                _set_head(transaction, ref.volume_id, ref.commit, commit)
+                set_head(transaction, ref.commit, commit)
             if covered is not None:
                 transaction.set_journal_end(covered.journal, covered.journal_id)
             self._recovery.replay.all(transaction, packs)
@@ -139,8 +147,8 @@ class _Rebuild:
         packs = [pack for pack in self._found_packs(after) if pack.footer.last_journal > after]
         self._chunks.open_packs.refill_ordinals()
         with self._catalog.write() as transaction:
-            for volume_id, start in starts.items():
-                _set_head(transaction, volume_id, start.commit_id, start.commit)
+            for start in starts.values():
+                set_head(transaction, start.commit_id, start.commit)
             flushed, lost = replay_rest(
                 transaction, self._recovery, self._chunks, packs, clock, after
             )
@@ -208,19 +216,3 @@ def _refuse_strangers(catalog: Catalog, processes: Path) -> None:
 
 def _sequences(transaction: WriteTransaction) -> dict[bytes, int]:
     return {volume_id: head.sequence for volume_id, head in transaction.heads()}
-
-
-def _set_head(
-    transaction: WriteTransaction, volume_id: bytes, commit_id: bytes, commit: Commit
-) -> None:
-    transaction.put_head(
-        volume_id,
-        Head(
-            commit.root,
-            commit.last_sequence,
-            commit_id,
-            commit.last_sequence,
-            commit.time_ns,
-            commit.snapshots,
-        ),
-    )

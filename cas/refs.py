@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from cas.errors import REPAIR_HINT, ConflictError, IntegrityError, NotFoundError
 from cas.ids import Identifier, Kind, ObjectId
 from cas.objects import decode, encode
+from cas.pack_index import NamedPack
 from cas.stores.base import BlobStore
 
 _DIGEST_SIZE: Final = 32
+_Ref = TypeVar("_Ref", bound="Ref")
 
 
 class Ref(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -33,6 +35,18 @@ class Ref(msgspec.Struct, array_like=True, frozen=True, gc=False):
     journal: int
     journal_id: bytes
     nonce: bytes
+
+
+class SharedRef(Ref, array_like=True, frozen=True, gc=False):
+    """The ref of a volume that several gateways write to.
+
+    With an empty `commit` nothing has been committed yet. Whoever moves it knows what the
+    collection of epoch `min_epoch` and all before it have condemned. `packs` are those that the
+    last commits brought, the newest last.
+    """
+
+    min_epoch: int = 0
+    packs: list[NamedPack] = []
 
 
 def new_ref(
@@ -52,7 +66,7 @@ def read_ref(store: BlobStore, identifier: Identifier, volume_id: bytes) -> Ref 
         stored, _ = store.read(ref_name(identifier, volume_id))
     except NotFoundError:
         return None
-    return _decode(identifier, stored, ref_name(identifier, volume_id))
+    return decode_ref(identifier, stored, ref_name(identifier, volume_id), Ref)
 
 
 def read_refs(store: BlobStore, identifier: Identifier) -> list[Ref]:
@@ -72,7 +86,7 @@ def read_named_ref(store: BlobStore, identifier: Identifier, name: str) -> Ref:
         NotFoundError: there is none any more.
         IntegrityError: the ref is damaged.
     """
-    return _decode(identifier, store.read(name)[0], name)
+    return decode_ref(identifier, store.read(name)[0], name, Ref)
 
 
 def volumes_with_refs(store: BlobStore, identifier: Identifier) -> list[bytes]:
@@ -128,7 +142,12 @@ def encode_ref(identifier: Identifier, ref: Ref) -> bytes:
     return identifier.sealing.seal(ref_name(identifier, ref.volume_id).encode(), stored)
 
 
-def _decode(identifier: Identifier, stored: bytes, name: str) -> Ref:
+def decode_ref(identifier: Identifier, stored: bytes, name: str, expected: type[_Ref]) -> _Ref:
+    """Return the ref that the store keeps under this name.
+
+    Raises:
+        IntegrityError: it is damaged, or another volume's.
+    """
     if identifier.sealing is not None:
         try:
             stored = identifier.sealing.open(name.encode(), stored)
@@ -139,7 +158,7 @@ def _decode(identifier: Identifier, stored: bytes, name: str) -> Ref:
     if identifier.identify(Kind.REF, payload) != stored[:_DIGEST_SIZE]:
         message = f"{name} is damaged: {REPAIR_HINT}"
         raise IntegrityError(message)
-    ref = decode(payload, Ref)
+    ref = decode(payload, expected)
     if ref_name(identifier, ref.volume_id) != name:
         message = f"{name} is the ref of another volume: {REPAIR_HINT}"
         raise IntegrityError(message)

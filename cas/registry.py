@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from cas.catalog import Head, ReadTransaction
-from cas.errors import InvalidError
+from cas.errors import AlreadyExistsError, InvalidError, NotFoundError
 from cas.formats import NAME_SIZE_LIMIT, REGISTRY_ID
 from cas.nodes import NodeStore, SeenNodes
 from cas.objects import Entry, EntryKind, decode, encode
@@ -130,3 +130,17 @@ def volume_path(name: str) -> Names:
 def _info(name: str, entry: Entry) -> VolumeInfo:
     record = decode(entry.content, VolumeRecord)
     return VolumeInfo(name, record.id, record.owner, record.quota, record.created_ns)
+
+
+def refuse_another(entry: Entry | None, info: VolumeInfo) -> None:
+    """Raise unless the record is still that of the volume: a new one of its name has another id."""
+    if entry is None or decode(entry.content, VolumeRecord).id != info.id:
+        message = f"the volume {info.name!r} has been deleted"
+        raise NotFoundError(message)
+
+
+def refuse_existing(entry: Entry | None, name: str) -> None:
+    """Raise AlreadyExistsError if there is a record of this name."""
+    if entry is not None:
+        message = f"there is a volume {name!r} already"
+        raise AlreadyExistsError(message)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,22 +17,24 @@ from cas.catalog import Catalog, compact
 from cas.checkpoint import Checkpointer
 from cas.chunkstore import ChunkStore
 from cas.clock import Clock
-from cas.commit import Committer
 from cas.contents import ContentKeys
 from cas.disk import StoreErrors, sync_directory
 from cas.edits import Edit
-from cas.errors import AlreadyExistsError, CasError, NotFoundError
-from cas.formats import DAMAGE_MARK, RepositoryConfig
+from cas.engine import Engine, make_committer
+from cas.errors import CasError, NotFoundError
+from cas.formats import DAMAGE_MARK, REGISTRY_ID, SHARED, RepositoryConfig
+from cas.gateway import Gateway
 from cas.history import HistoryIndex, HistoryKeys
 from cas.ids import Kind
 from cas.journal_replay import Loss
-from cas.keys import OpenKeys, RepositoryKey, Unlock, open_keys
+from cas.keys import RepositoryKey, Unlock
 from cas.locks import LockKeys, LockTable
 from cas.nodes import NodeStore
-from cas.objects import Entry, decode
 from cas.operations import ABSENT
+from cas.pack_index import PackIndex
 from cas.past import Past
 from cas.paths import join_names
+from cas.preparing import local_directory, read_keys
 from cas.processes import Process, live_processes, opening
 from cas.rebuild import rebuild_if_needed
 from cas.recovery import Recovery
@@ -43,16 +44,18 @@ from cas.registry import (
     VolumeInfo,
     VolumeRecord,
     encode_record,
+    refuse_another,
+    refuse_existing,
     volume_path,
 )
 from cas.scratch import Scratch
 from cas.seen import SeenStates
+from cas.shared_recovery import SharedRecovery
 from cas.stores.base import BlobStore
-from cas.stores.names import CONFIG_NAME
 from cas.stores.staged import StagedStore, Waiting
 from cas.trees import TreeShape
 from cas.upkeep import Upkeep
-from cas.volume import Engine, Volume
+from cas.volume import Volume
 from cas.workers import Workers
 
 _logger = logging.getLogger(__name__)
@@ -73,6 +76,7 @@ class Repository:
         unlock: Unlock | None = None,
     ) -> None:
         self._keys = read_keys(store, unlock)
+        self._gateway: Gateway | None = None
         with ExitStack() as parts:
             self._open(store, clock, parts, losses)
             parts.pop_all()  # nothing has failed: they stay open until `close`
@@ -106,6 +110,8 @@ class Repository:
             parts.callback(self._process.let_go)
             parts.callback(self._catalog.close)
             parts.callback(self._process.close)
+        is_shared = SHARED in self.config.write_features
+        index = PackIndex(self._catalog, store, identifier.sealing) if is_shared else None
         chunks = ChunkStore(
             self._catalog,
             store,
@@ -113,12 +119,16 @@ class Repository:
             open_directory,
             self._process.id,
             self._keys.chunk_seed,
+            index,
         )
+        if index is not None:
+            self._gateway = Gateway(self._catalog, store, chunks, index)
         self._chunks = chunks
         self._nodes = NodeStore(self._catalog, chunks)
         self._registry = Registry(self._nodes)
         self._workers = Workers()
-        recovery = Recovery(store, self._nodes, shape, identifier, self._process, open_directory)
+        kind = SharedRecovery if is_shared else Recovery
+        recovery = kind(store, self._nodes, shape, identifier, self._process, open_directory)
         rebuild_if_needed(
             self._catalog,
             store,
@@ -129,12 +139,13 @@ class Repository:
             clock,
             self._seen,
             losses,
+            self._gateway,
         )
         with self._catalog.write() as transaction:
             recovery.adopt_dead(transaction)
         self._recovery = recovery
         self._assemble(chunks, shape, recovery)
-        if losses is not None:
+        if losses is not None and not is_shared:
             self._checkpointer.restore_refs()  # behind the journal that was given up
         self.upkeep = Upkeep(self.engine, recovery, self.scratch, self.locks)
         self.upkeep.start()
@@ -143,7 +154,7 @@ class Repository:
         """Put together what works on a repository that has been made good."""
         self.locks = LockTable(self._catalog, LockKeys(self.config.secret), self._clock)
         self.scratch = Scratch(self._catalog, self._clock)
-        self._committer = Committer(
+        self._committer = make_committer(
             self._catalog,
             chunks,
             self._nodes,
@@ -153,6 +164,8 @@ class Repository:
             self._process,
             self._clock,
             recovery.adopt_dead,
+            self._gateway,
+            self._local,
         )
         self._checkpointer = Checkpointer(
             self._catalog,
@@ -181,7 +194,13 @@ class Repository:
             Past(self._catalog, self._process, self._history, chunks, self._nodes, shape),
             self._clock,
             recovery.adopt_dead,
+            self._freshen,
         )
+
+    def _freshen(self, volume_id: bytes) -> None:
+        """Let the catalog have what other gateways have done to a volume."""
+        if self._gateway is not None:
+            self._gateway.freshen(volume_id)
 
     @property
     def identity(self) -> bytes:
@@ -192,6 +211,11 @@ class Repository:
     def is_hurt(self) -> bool:
         """Whether the last check found something missing or damaged."""
         return (self._local / DAMAGE_MARK).exists()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several gateways may use the repository at once."""
+        return self._gateway is not None
 
     @property
     def key(self) -> RepositoryKey | None:
@@ -225,6 +249,7 @@ class Repository:
 
     def volumes(self) -> list[VolumeInfo]:
         """Return the volumes, by name."""
+        self._freshen(REGISTRY_ID)
         with self._catalog.read() as transaction:
             return sorted(self._registry.volumes(transaction).values(), key=lambda v: v.name)
 
@@ -234,6 +259,7 @@ class Repository:
         Raises:
             NotFoundError: there is none.
         """
+        self._freshen(REGISTRY_ID)
         with self._catalog.read() as transaction:
             info = self._registry.volumes(transaction).get(name)
         if info is None:
@@ -261,7 +287,7 @@ class Repository:
         path = volume_path(name)
         record = VolumeRecord(secrets.token_bytes(16), owner, quota, self._clock.now_ns())
         with self.registry.edit(author=author) as edit:
-            edit.require(lambda state: _refuse_existing(state.get(join_names(path)), name))
+            edit.require(lambda state: refuse_existing(state.get(join_names(path)), name))
             edit.make_directory(join_names(path[:1]), parents=True)
             edit.put_record(join_names(path), encode_record(record), expect=ABSENT)
             if alongside is not None:
@@ -291,7 +317,7 @@ class Repository:
         record = VolumeRecord(info.id, info.owner, quota, info.created_ns)
         path = volume_path(name)
         with self.registry.edit(author=author) as edit:
-            edit.require(lambda state: _refuse_another(state.get(join_names(path)), info))
+            edit.require(lambda state: refuse_another(state.get(join_names(path)), info))
             edit.put_record(join_names(path), encode_record(record))
 
     def checkpoint(self) -> bool:
@@ -300,6 +326,11 @@ class Repository:
         Returns whether there was something to write and no other process was at it.
         """
         return self._checkpointer.checkpoint()
+
+    def catch_up(self) -> None:
+        """Learn of all that other gateways have stored; done by itself as far as it is needed."""
+        if self._gateway is not None:
+            self._gateway.catch_up()
 
     def last_transaction(self) -> int:
         """Return a number that grows with every change by any process: a cheap sign of news."""
@@ -353,43 +384,3 @@ class Repository:
 
     def _sign_off(self) -> None:
         self._process.close(leaves_packs=self._chunks.open_packs.leaves_packs)
-
-
-def read_keys(store: BlobStore, unlock: Unlock | None) -> OpenKeys:
-    """Return what a repository computes with, by its config.
-
-    Raises:
-        NotFoundError: there is no repository.
-        WrongKeyError: it is encrypted, and does not open.
-        FormatError: it was made by a newer program, or is damaged.
-    """
-
-    def read() -> bytes:
-        try:
-            return store.read(CONFIG_NAME)[0]
-        except NotFoundError as error:
-            message = f"there is no repository at {store.location}: make one with `casdav init`"
-            raise NotFoundError(message) from error
-
-    return open_keys(read, unlock)
-
-
-def local_directory(store: BlobStore) -> tuple[Path, bool]:
-    """Return where this machine keeps its part, and whether that ends with the process."""
-    directory = store.machine_directory
-    if directory is None:
-        return Path(tempfile.mkdtemp(prefix="casdav-")), True
-    return directory, False
-
-
-def _refuse_another(entry: Entry | None, info: VolumeInfo) -> None:
-    """Raise unless the record is still that of the volume: a new one of its name has another id."""
-    if entry is None or decode(entry.content, VolumeRecord).id != info.id:
-        message = f"the volume {info.name!r} has been deleted"
-        raise NotFoundError(message)
-
-
-def _refuse_existing(entry: Entry | None, name: str) -> None:
-    if entry is not None:
-        message = f"there is a volume {name!r} already"
-        raise AlreadyExistsError(message)

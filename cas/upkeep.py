@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from cas.engine import Engine
 from cas.errors import StoreFullError
 from cas.formats import MiB
 from cas.locks import LockTable
 from cas.recovery import Recovery
 from cas.scratch import Scratch
-from cas.volume import Engine
 
 CHECKPOINT_SECONDS: Final = 30.0
 NURSERY_LIMIT: Final = 32 * MiB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
+from cas.engine import Engine
 from cas.errors import MissingObjectError
 from cas.file_nodes import objects_of
 from cas.nodes import ReadNodes
@@ -11,7 +12,7 @@ from cas.objects import Content, Entry, EntryKind
 from cas.paths import join_names, split_path
 from cas.purged import purged_from
 from cas.repository import Repository
-from cas.volume import Engine, Volume
+from cas.volume import Volume
 
 _OBJECTS_AT_ONCE = 1000
 

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from cas.applying import entry_id
-from cas.catalog import Catalog, Head, WriteTransaction
-from cas.checkpoint import Checkpointer
-from cas.chunkstore import ChunkStore
-from cas.clock import Clock
-from cas.commit import Committer
+from cas.catalog import Head
 from cas.done import find_done, known_from
 from cas.edits import Edit
+from cas.engine import Engine
 from cas.errors import AlreadyExistsError, NotFoundError, PreconditionError
 from cas.files import FileWriter, StoredFiles, store_files
 from cas.folders import FolderWriter
-from cas.history import HistoryIndex, find_key
+from cas.history import find_key
 from cas.journal import Change
 from cas.log import LogItem, PathLog
-from cas.nodes import NodeStore, ReadNodes, UploadTreeNodes
+from cas.nodes import ReadNodes, UploadTreeNodes
 from cas.objects import Entry, EntryKind
 from cas.operations import ABSENT, EXISTS, ContentIs
-from cas.past import Past, PastState, sequence_at
+from cas.past import PastState, sequence_at
 from cas.paths import split_path
-from cas.processes import Process
-from cas.registry import Registry, VolumeInfo, head_of
+from cas.registry import VolumeInfo, head_of
 from cas.reliance import Reliance
 from cas.snapshots import (
     Snapshot,
@@ -39,37 +33,9 @@ from cas.snapshots import (
     load_commit,
     snapshot_name,
 )
-from cas.stores.base import BlobStore
-from cas.trees import TreeShape
 from cas.views import View
-from cas.workers import Workers
 
 _Seen = TypeVar("_Seen")
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """The parts of an open repository that its volumes, and its upkeep, work with.
-
-    `local` is the directory of this machine's part, `recover` makes good what processes that
-    died left behind.
-    """
-
-    catalog: Catalog
-    store: BlobStore
-    local: Path
-    chunks: ChunkStore
-    nodes: NodeStore
-    shape: TreeShape
-    registry: Registry
-    workers: Workers
-    process: Process
-    committer: Committer
-    checkpointer: Checkpointer
-    history: HistoryIndex
-    past: Past
-    clock: Clock
-    recover: Callable[[WriteTransaction], None]
 
 
 class Volume:
@@ -91,17 +57,20 @@ class Volume:
 
     def mark(self) -> bytes:
         """Return bytes that stand for the volume's present state: a cheap sign of news."""
+        self._engine.freshen(self.id)
         with self._engine.catalog.read() as transaction:
             return transaction.head_row(self.info.id) or b""
 
     def sequence(self) -> int:
         """Return the number of the volume's last change."""
+        self._engine.freshen(self.id)
         with self._engine.catalog.read() as transaction:
             return head_of(transaction, self.info.id).sequence
 
     def view(self) -> View:
         """Return the volume as it is now."""
         engine = self._engine
+        engine.freshen(self.id)
         head, pin = engine.process.pin(lambda catalog: head_of(catalog, self.info.id))
         return self._view(PastState(head.root, ReadNodes(engine.nodes, pin), head.sequence, pin))
 
@@ -143,6 +112,7 @@ class Volume:
         Raises:
             NotFoundError: there was no such change, or the files of then are not kept any more.
         """
+        self._engine.freshen(self.id)
         return self._view(self._engine.past.open(self.id, lambda _: sequence))
 
     def at_time(self, time_ns: int) -> View:
@@ -153,6 +123,7 @@ class Volume:
         Raises:
             NotFoundError: it is before all that is known, or the files are not kept any more.
         """
+        self._engine.freshen(self.id)
         past = self._engine.past
         return self._view(past.open(self.id, lambda history: sequence_at(history, time_ns)))
 
@@ -201,6 +172,7 @@ class Volume:
             InvalidError: this cannot be a path.
             IntegrityError: a change or a tree is damaged.
         """
+        self._engine.freshen(self.id)
         log = PathLog(self._engine.nodes, self._engine.history.open, may_follow)
         return log.items(self.id, split_path(path), before=before, recursive=recursive)
 
@@ -226,6 +198,7 @@ class Volume:
             NotFoundError: there is none.
         """
         engine = self._engine
+        engine.freshen(self.id)
         head, pin = engine.process.pin(lambda reading: head_of(reading, self.info.id))
         nodes = ReadNodes(engine.nodes, pin)
         try:
@@ -246,6 +219,7 @@ class Volume:
         """
         snapshot_name(name)
         engine = self._engine
+        engine.freshen(self.id)
         engine.checkpointer.checkpoint(wait=True)
         with engine.catalog.read() as transaction:
             head, epoch = head_of(transaction, self.info.id), transaction.epoch()
@@ -392,6 +366,7 @@ class Volume:
     def _look(self, look: Callable[[ReadNodes, Head], _Seen]) -> _Seen:
         """Look at the newest state's nodes while they are pinned."""
         engine = self._engine
+        engine.freshen(self.id)
         head, pin = engine.process.pin(lambda reading: head_of(reading, self.info.id))
         try:
             return look(ReadNodes(engine.nodes, pin), head)

@@ -19,6 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from cas.catalog import PackRow, ReadTransaction
 from cas.dropped import dropped_volumes
+from cas.engine import Engine
 from cas.errors import CasError, NotFoundError
 from cas.formats import DAMAGE_MARK, REGISTRY_ID
 from cas.maintenance.checked_pack import CheckedPack
@@ -38,7 +39,6 @@ from cas.maintenance.walk import Walk
 from cas.maintenance.watching import DamageWatcher
 from cas.refs import volumes_with_refs
 from cas.repository import Repository
-from cas.volume import Engine
 
 _logger = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ def check_repository(
         StoreError: the disk failed.
         IntegrityError: LMDB's file is damaged; the catalog has to be rebuilt.
     """
+    repository.catch_up()
     watcher = watcher or DamageWatcher()
     check = _Check(repository.engine, watcher)
     if reading is not None:

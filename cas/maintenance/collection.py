@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 from cas.catalog import Head, PackRow, PackState
 from cas.disk import file_lock
-from cas.errors import LockedError
+from cas.errors import InvalidError, LockedError
 from cas.formats import COLLECTION_LOCK, REGISTRY_ID
 from cas.journal import Change, JournalRecord
 from cas.kept import EVERYTHING, KeptStates, encode_kept, kept_path, kept_states
@@ -89,6 +89,8 @@ def collect_garbage(
             was deleted.
         StoreError, StoreFullError: the disk failed or is full; the next collection goes on.
     """
+    if repository.is_shared:
+        raise InvalidError("gc of a repository that several gateways share is not possible yet")
     path = repository.engine.local / COLLECTION_LOCK
     with file_lock(path, wait=False) as is_mine:
         if not is_mine:

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from cas.catalog import Head, WriteTransaction
-from cas.commit import TreeState
 from cas.dropped import DroppedVolume, dropped_path, dropped_volumes
 from cas.errors import ConflictError, NotFoundError
 from cas.formats import REGISTRY_ID
+from cas.group import TreeState
 from cas.journal import Change, JournalRecord
 from cas.kept import KeptStates, kept_path
 from cas.maintenance.keeping import VersionCounter, commits_of

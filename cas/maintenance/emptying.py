@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Final
 
 from cas.catalog import Location, PackRow, PackState, ReadTransaction
+from cas.engine import Engine
 from cas.errors import IntegrityError, NotFoundError
 from cas.formats import MiB
 from cas.ids import ObjectId
@@ -17,7 +18,6 @@ from cas.packfile import RECORD_OVERHEAD, PackKind, Record, RecordPlace, read_fo
 from cas.records import open_record, unsealed
 from cas.sealing import PackSeal
 from cas.stores.base import ByteRange
-from cas.volume import Engine
 
 _COPIED_AT_ONCE: Final = 8 * MiB
 _LOOKED_UP_AT_ONCE: Final = 1024

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cas.disk import file_lock
+from cas.engine import Engine
 from cas.formats import COLLECTION_LOCK
 from cas.maintenance.watching import Watcher
-from cas.volume import Engine
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from cas.catalog import Head
+from cas.engine import Engine
 from cas.errors import CasError
 from cas.formats import REGISTRY_ID
 from cas.ids import Kind
@@ -24,7 +25,6 @@ from cas.refs import Ref, read_ref, ref_name
 from cas.registry import REGISTRY_INFO, head_of
 from cas.reliance import Pin
 from cas.snapshots import Snapshot, iterate_snapshots
-from cas.volume import Engine
 
 
 class State(NamedTuple):

@@ -14,6 +14,7 @@ from xxhash import xxh3_64_intdigest
 
 from cas.catalog import Head
 from cas.chunkstore import ChunkStore
+from cas.engine import Engine
 from cas.ids import Kind
 from cas.journal import Change, Commit
 from cas.kept import KeptStates
@@ -23,7 +24,6 @@ from cas.nodes import ReadNodes
 from cas.objects import Entry, decode
 from cas.purged import Purged
 from cas.snapshots import iterate_snapshots, load_commit
-from cas.volume import Engine
 
 _CHANGES_AT_ONCE: Final = 1024
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Final
 
 from cas.catalog import Location
+from cas.engine import Engine
 from cas.errors import MissingObjectError
 from cas.ids import Kind
 from cas.journal import Change, ChangeNode
 from cas.maintenance.liveness import Liveness
 from cas.maintenance.marks import Marks
 from cas.objects import Entry, EntryKind, FileNode, decode
-from cas.volume import Engine
 
 _AT_ONCE: Final = 256
 

@@ -19,6 +19,7 @@ from cas.catalog import (
     decode_locations,
     record_of_location,
 )
+from cas.engine import Engine
 from cas.errors import FormatError, IntegrityError, NotFoundError, StoreError
 from cas.formats import PACK_RECORD_LIMIT
 from cas.ids import Kind
@@ -33,7 +34,6 @@ from cas.packfile import (
     read_footer,
     scan,
 )
-from cas.volume import Engine
 
 _ATTEMPTS: Final = 3
 _ROWS_AT_ONCE: Final = 10_000
@@ -232,6 +232,8 @@ class PackTable:
         """Look for packs in the store that the catalog does not know."""
         for name, _ in self._engine.store.list("packs"):
             pack_id = bytes.fromhex(name.rpartition("/")[2])
+            if self._is_unknown(pack_id):
+                self._engine.chunks.look_for_new()  # another gateway may have stored it just now
             if self._is_unknown(pack_id) and self._is_there(name) and self._is_unknown(pack_id):
                 message = f"the catalog does not know the pack {pack_id.hex()}"
                 self._report(Damage(DamageKind.CATALOG, message, pack_id))

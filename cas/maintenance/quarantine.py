@@ -15,13 +15,13 @@ from typing import Final, NamedTuple
 from cas.catalog import Location, PackState
 from cas.compression import Codec
 from cas.disk import StoreErrors, sync_directory
+from cas.engine import Engine
 from cas.errors import CasError, NotFoundError
 from cas.ids import Kind, ObjectId
 from cas.maintenance.checked_pack import CheckedPack
 from cas.pack_reader import pack_blob_name
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record, RecordPlace, unseal
 from cas.records import open_record, unsealed
-from cas.volume import Engine
 
 QUARANTINE: Final = "quarantine"
 """Directory beside `packs` that holds damaged packs, under their names."""

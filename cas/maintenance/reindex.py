@@ -17,9 +17,10 @@ from cas.keys import Unlock
 from cas.maintenance.history_walk import volume_names
 from cas.pack_reader import StoredPack
 from cas.packfile import HEADER_SIZE, decode_header, read_footer
+from cas.preparing import local_directory, read_keys
 from cas.processes import live_processes, opening
 from cas.refs import read_named_ref
-from cas.repository import Repository, local_directory, read_keys
+from cas.repository import Repository
 from cas.stores.base import BlobStore
 from cas.stores.opening import open_working_store
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cas.catalog import Location, PackRow
+from cas.engine import Engine
 from cas.errors import CasError, InvalidError
 from cas.ids import Identifier, Kind, ObjectId
 from cas.maintenance.checked_pack import CheckedPack
@@ -24,7 +25,6 @@ from cas.packfile import RecordPlace
 from cas.packs import location_of
 from cas.refs import read_ref, ref_name
 from cas.repository import Repository
-from cas.volume import Engine
 
 
 class RepairedPack(NamedTuple):

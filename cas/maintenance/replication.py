@@ -41,10 +41,11 @@ from cas.objects import decode
 from cas.pack_reader import StoredPack, pack_blob_name
 from cas.packfile import RECORD_OVERHEAD, read_footer
 from cas.packs import location_of
+from cas.preparing import local_directory
 from cas.processes import live_processes
 from cas.records import open_record
 from cas.refs import Ref, delete_ref, move_ref, new_ref, read_refs, ref_name
-from cas.repository import Repository, local_directory
+from cas.repository import Repository
 from cas.stores.base import BlobStore
 from cas.stores.names import CONFIG_NAME
 from cas.stores.opening import open_store

@@ -24,9 +24,9 @@ from cas.objects import decode
 from cas.pack_reader import StoredPack, sealed_pack
 from cas.packfile import HEADER_SIZE, RECORD_OVERHEAD, decode_header, read_footer
 from cas.packs import location_of
+from cas.preparing import read_keys
 from cas.records import open_record
 from cas.refs import move_ref, new_ref, read_refs
-from cas.repository import read_keys
 from cas.stores.base import BlobStore
 from cas.stores.gateway_store import GatewayStore
 from cas.stores.opening import open_working_store

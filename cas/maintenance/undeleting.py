@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from cas.commit import TreeState
 from cas.dropped import dropped_path, dropped_volumes
 from cas.errors import AlreadyExistsError, NotFoundError
+from cas.group import TreeState
 from cas.objects import Entry, decode
 from cas.operations import ABSENT
 from cas.paths import join_names

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from xxhash import xxh3_64_intdigest
 
 from cas.catalog import Location
+from cas.engine import Engine
 from cas.errors import CasError
 from cas.ids import Kind
 from cas.maintenance.damage import Damage, DamageKind
@@ -23,7 +24,6 @@ from cas.objects import Entry, EntryKind, FileNode, TreeNode, decode, encode
 from cas.packfile import RECORD_OVERHEAD
 from cas.records import open_record
 from cas.trees import sum_children, sum_entries
-from cas.volume import Engine
 
 _LOW: Final = 0xFFFFFFFF
 

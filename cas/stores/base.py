@@ -92,6 +92,13 @@ class BlobStore(Protocol):
             NotFoundError: there is no such object.
         """
 
+    def read_changed(self, name: str, known: Token | None) -> tuple[bytes, Token] | None:
+        """Return what `read` does; None if the object is still in the known state.
+
+        Raises:
+            NotFoundError: there is no such object.
+        """
+
     def replace(self, name: str, payload: Payload, expected: Token | None) -> Token:
         """Set a mutable object if its state is the expected one (None: it is absent).
 

@@ -129,6 +129,11 @@ class LocalStore:
         content = self.get(name)
         return content, token_of(content)
 
+    def read_changed(self, name: str, known: Token | None) -> tuple[bytes, Token] | None:
+        """Return what `read` does; None if the object is still in the known state."""
+        content, token = self.read(name)
+        return None if token == known else (content, token)
+
     def replace(self, name: str, payload: Payload, expected: Token | None) -> Token:
         """Set a mutable object if its state is the expected one (None: it is absent)."""
         check_name(name, mutable=True)

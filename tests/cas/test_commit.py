@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import cas
-from cas.commit import Request
 from cas.formats import RECORD_SIZE_LIMIT
+from cas.group import Request
 from cas.journal import JournalRecord
 from cas.objects import decode, encode
 from cas.operations import MakeDirectory, Put, PutRecord
@@ -59,10 +59,10 @@ def run_together(repository: cas.Repository, requests: list[Request]) -> None:
             failures.append(error)
 
     threads = [threading.Thread(target=commit, args=(request,)) for request in requests]
-    with committer._commit_lock:  # noqa: SLF001
+    with committer.queue.turn:
         for number, thread in enumerate(threads, 1):
             thread.start()
-            while len(committer._queue) < number:  # noqa: SLF001
+            while len(committer.queue) < number:
                 thread.join(0.001)
     for thread in threads:
         thread.join()

@@ -25,7 +25,7 @@ from xxhash import xxh3_64_intdigest
 
 import cas
 from cas import (
-    checkpoint,
+    change_list,
     chunking,
     compression,
     dropped,
@@ -37,6 +37,7 @@ from cas import (
     kept,
     keys,
     objects,
+    pack_index,
     packfile,
     purged,
     refs,
@@ -66,6 +67,8 @@ STRUCTS: Final[dict[str, type[msgspec.Struct]]] = {
     "Commit": journal.Commit,
     "ChangeNode": journal.ChangeNode,
     "Ref": refs.Ref,
+    "SharedRef": refs.SharedRef,
+    "NamedPack": pack_index.NamedPack,
     "SnapshotRecord": snapshots.SnapshotRecord,
     "VolumeRecord": registry.VolumeRecord,
     "KeptStates": kept.KeptStates,
@@ -96,7 +99,7 @@ LIMITS: Final = {
     "changes or children of a change node": journal.CHANGES_PER_NODE,
     "bytes of dead properties in an entry": objects.INLINE_PROPERTIES_LIMIT,
     "bytes of all dead properties of an entry": formats.PROPERTIES_SIZE_LIMIT,
-    "bytes of the changes in a change node": checkpoint._CHANGE_NODE_SIZE,
+    "bytes of the changes in a change node": change_list._CHANGE_NODE_SIZE,
 }
 FIELD_TYPES: Final = (
     (r"ForwardRef\('(\w+)'[^)]*\)|<class '(?:\w+\.)*(\w+)'>|<enum '(\w+)'>", r"\1\2\3"),
@@ -228,6 +231,8 @@ def type_of(field: msgspec.structs.FieldInfo) -> str:
 
 
 def default_of(field: msgspec.structs.FieldInfo) -> str:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return "empty"
     if field.default is msgspec.NODEFAULT:
         return ""
     if isinstance(field.default, bool):
@@ -302,7 +307,7 @@ def test_limits_are_those_of_the_code() -> None:
     assert f"up to {formats.PROPERTIES_SIZE_LIMIT}," in section("Dead properties")
     assert f"behind its {journal.CHANGES_PER_NODE}th change" in section("ChangeNode")
     assert f"filled to {journal.CHANGES_PER_NODE};" in section("ChangeNode")
-    assert f"more than {checkpoint._CHANGE_NODE_SIZE} bytes" in section("ChangeNode")
+    assert f"more than {change_list._CHANGE_NODE_SIZE} bytes" in section("ChangeNode")
     assert f"at least 1/{compression.SAVING_DIVISOR}." in section("Codecs")
 
 

@@ -231,9 +231,9 @@ def test_a_quota_is_not_set_on_a_volume_that_took_the_name_meanwhile(location: P
                 errors.append(error)
 
         thread = threading.Thread(target=set_quota)
-        with committer._commit_lock:  # noqa: SLF001 - the quota waits for being committed
+        with committer.queue.turn:  # the quota waits for being committed
             thread.start()
-            while not committer._queue:  # noqa: SLF001
+            while not committer.queue:
                 thread.join(0.001)
             other.delete_volume("v")
             put(other.create_volume("v"), "new", b"a volume of its own")

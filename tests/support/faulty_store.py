@@ -97,6 +97,9 @@ class FaultyStore:
     def read(self, name: str) -> tuple[bytes, Token]:
         return self._operate("read", name, lambda: self.inner.read(name))
 
+    def read_changed(self, name: str, known: Token | None) -> tuple[bytes, Token] | None:
+        return self._operate("read", name, lambda: self.inner.read_changed(name, known))
+
     def replace(self, name: str, payload: Payload, expected: Token | None) -> Token:
         return self._operate("replace", name, lambda: self.inner.replace(name, payload, expected))
 

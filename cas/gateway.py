@@ -1,0 +1,237 @@
+"""What this machine knows of the refs that several gateways move.
+
+A gateway's catalog is a cache of the blob store: before a request sees a volume, the volume's ref
+is asked for, and where it has moved, the packs of its commits are entered and the head is set.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from cas.catalog import Catalog, Head, WriteTransaction
+from cas.chunkstore import ChunkStore
+from cas.done import note_replayed
+from cas.errors import ConflictError, IntegrityError, NotFoundError
+from cas.ids import Kind
+from cas.journal import Batch, Change, ChangeNode, Commit
+from cas.objects import decode
+from cas.pack_index import NamedPack, PackIndex
+from cas.refs import SharedRef, decode_ref, encode_ref, read_refs, ref_name
+from cas.registry import head_of
+from cas.stores.base import BlobStore, Token
+
+PACKS_IN_REF: Final = 64
+"""Packs that a ref names: as many as one request for what is new may have to look at."""
+_COMMITS_READ: Final = 256
+"""Commits of others whose keys of edits are learned; of older ones `find_edit` finds them."""
+
+
+class KnownRef(NamedTuple):
+    """A ref as it was when this process last saw it; None of both where there is none."""
+
+    token: Token | None
+    ref: SharedRef | None
+
+    @property
+    def commit(self) -> bytes:
+        """The id of the volume's newest commit, empty where there is none."""
+        return b"" if self.ref is None else self.ref.commit
+
+
+_UNSEEN: Final = KnownRef(None, None)
+
+
+class _Asking:
+    """A request to the store that has not begun: whoever comes before it does shares it."""
+
+    def __init__(self) -> None:
+        self.is_done = threading.Event()
+        self.error: BaseException | None = None
+
+
+class Gateway:
+    """The refs of a blob store that gateways share. Shared by threads."""
+
+    def __init__(
+        self, catalog: Catalog, store: BlobStore, chunks: ChunkStore, index: PackIndex
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._chunks = chunks
+        self._index = index
+        self._identifier = chunks.identifier
+        self._lock = threading.Lock()
+        self._known: dict[bytes, KnownRef] = {}
+        self._asking: dict[bytes, _Asking] = {}
+        self._turns: dict[bytes, threading.Lock] = {}
+
+    def freshen(self, volume_id: bytes) -> None:
+        """Let the catalog have what was acknowledged by anybody before this was called.
+
+        Raises:
+            StoreError: the blob store cannot be reached.
+            IntegrityError: the ref or its commit is missing or damaged, or an older ref was put
+                back.
+        """
+        with self._lock:
+            asking = self._asking.get(volume_id)
+            is_mine = asking is None
+            if asking is None:
+                asking = self._asking[volume_id] = _Asking()
+            turn = self._turns.setdefault(volume_id, threading.Lock())
+        if not is_mine:
+            asking.is_done.wait()
+            if asking.error is not None:
+                raise asking.error
+            return
+        with turn:
+            with self._lock:
+                del self._asking[volume_id]  # who comes from here on may see more than this does
+            try:
+                self._ask(volume_id)
+            except BaseException as error:
+                asking.error = error
+                raise
+            finally:
+                asking.is_done.set()
+
+    def catch_up(self) -> None:
+        """Let an empty catalog have all packs, and the newest state of every volume.
+
+        Raises:
+            StoreError, IntegrityError: as `freshen`.
+        """
+        self._index.look_for_new()
+        for ref in read_refs(self._store, self._identifier):
+            self.freshen(ref.volume_id)
+
+    def known(self, volume_id: bytes) -> KnownRef:
+        """Return a volume's ref as it was last seen."""
+        return self._known.get(volume_id, _UNSEEN)
+
+    def move(self, ref: SharedRef, expected: Token | None) -> bool:
+        """Make this the volume's ref if it is still in the state expected; False if it is not.
+
+        An answer that was lost is made good by reading: the ref says whether its commit, or one
+        that follows it, is there.
+
+        Raises:
+            StoreError: it may have moved, or not; nobody can tell now.
+        """
+        name = ref_name(self._identifier, ref.volume_id)
+        try:
+            token = self._store.replace(name, encode_ref(self._identifier, ref), expected)
+        except ConflictError:
+            try:
+                found = self._read(name, None)
+            except NotFoundError:
+                return False
+            if found is None or not self._follows(found[0], ref):
+                return False
+            self._known[ref.volume_id] = KnownRef(found[1], found[0])
+            return True
+        self._known[ref.volume_id] = KnownRef(token, ref)
+        return True
+
+    def _follows(self, found: SharedRef, mine: SharedRef) -> bool:
+        """Whether a ref is the one that was written, or came after it."""
+        if found.nonce == mine.nonce:
+            return True
+        if found.sequence < mine.sequence:
+            return False
+        if mine.packs and mine.packs[-1] in found.packs:  # random: no other commit brought it
+            return True
+        if len(found.packs) < PACKS_IN_REF:
+            return False
+        self._index.learn(found.packs)
+        commit_id: bytes = found.commit
+        while commit_id and commit_id != mine.commit:
+            commit = decode(self._chunks.get(Kind.COMMIT, commit_id), Commit)
+            commit_id = commit.parent if commit.last_sequence > mine.sequence else b""
+        return bool(commit_id)
+
+    def _ask(self, volume_id: bytes) -> None:
+        with self._catalog.read() as transaction:
+            before = head_of(transaction, volume_id)
+        known = self.known(volume_id)
+        try:
+            found = self._read(ref_name(self._identifier, volume_id), known.token)
+        except NotFoundError:  # nobody has written to it yet, or it was given up
+            self._known[volume_id] = _UNSEEN
+            return
+        if found is None:
+            if known.ref is not None:
+                self._adopt(known.ref)  # unless that has been done
+            return
+        ref, token = found
+        if ref.sequence < before.commit_sequence:
+            message = (
+                f"the ref of volume {volume_id.hex()} names change {ref.sequence}, but "
+                f"{before.commit_sequence} was seen: an older state of the store was put back"
+            )
+            raise IntegrityError(message)
+        self._adopt(ref)
+        self._known[volume_id] = KnownRef(token, ref)
+
+    def _read(self, name: str, known: Token | None) -> tuple[SharedRef, Token] | None:
+        """Return a ref, None if it is still the known one."""
+        found = self._store.read_changed(name, known)
+        if found is None:
+            return None
+        return decode_ref(self._identifier, found[0], name, SharedRef), found[1]
+
+    def _adopt(self, ref: SharedRef) -> None:
+        """Set the head of a volume to what its ref names, unless that is known."""
+        with self._catalog.read() as transaction:
+            head = head_of(transaction, ref.volume_id)
+        if not ref.commit or head.commit == ref.commit:
+            return
+        self._index.learn(ref.packs)
+        commit = decode(self._chunks.get(Kind.COMMIT, ref.commit), Commit)
+        since = self._batches(commit, head) if head.commit else []
+        with self._catalog.write() as transaction:
+            if head_of(transaction, ref.volume_id).commit_sequence < commit.last_sequence:
+                set_head(transaction, ref.commit, commit)
+                for batch in since:
+                    note_replayed(transaction, batch)
+
+    def _batches(self, commit: Commit, head: Head) -> list[Batch]:
+        """Return what others have changed since the head, so that its keys are known here."""
+        batches = []
+        for _ in range(_COMMITS_READ):
+            changes = self._changes(commit.changes)
+            batches.append(Batch(commit.volume_id, commit.first_sequence, changes, commit.root))
+            if not commit.parent or commit.first_sequence <= head.commit_sequence + 1:
+                break
+            commit = decode(self._chunks.get(Kind.COMMIT, commit.parent), Commit)
+        return batches[::-1]
+
+    def _changes(self, node_id: bytes) -> list[Change]:
+        node = decode(self._chunks.get(Kind.CHANGE_NODE, node_id), ChangeNode)
+        if node.level == 0:
+            return node.changes
+        return [change for child in node.children for change in self._changes(child)]
+
+
+def set_head(transaction: WriteTransaction, commit_id: bytes, commit: Commit) -> None:
+    """Make a commit its volume's newest state."""
+    head = Head(
+        commit.root,
+        commit.last_sequence,
+        commit_id,
+        commit.last_sequence,
+        commit.time_ns,
+        commit.snapshots,
+    )
+    transaction.put_head(commit.volume_id, head)
+
+
+def newest_packs(ref: SharedRef | None, brought: list[NamedPack]) -> list[NamedPack]:
+    """Return the packs that a ref names once a commit has brought some more."""
+    return [*(() if ref is None else ref.packs), *brought][-PACKS_IN_REF:]
+
+
+Freshen = Callable[[bytes], None]
+"""Lets the catalog have a volume's newest state."""
