@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.support.network import free_port
-from tests.support.processes import CHECKOUT
+from tests.support.network import LOOPBACK, accepts_connections, free_port
+from tests.support.processes import (
+    CHECKOUT,
+    casdav_command,
+    casdav_environment,
+    end_group,
+    run_casdav,
+)
 from tests.support.programs import needs, run_program
+from tests.support.seaweed import weed_program
 from tests.support.server import running_server
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.debian
 
@@ -84,3 +97,89 @@ def test_the_health_check_of_the_image_tells_a_server_from_none(tmp_path: Path) 
 def test_the_image_runs_as_a_user_with_a_number_of_its_own() -> None:
     assert re.fullmatch(r"\d+:\d+", instruction("USER"))
     assert json.loads(instruction("CMD"))[0] == "serve"
+
+
+def script(service: dict[str, Any], ports: dict[str, int], program: str) -> str:
+    """Return a service's script as it is run here: with these ports, on this machine alone."""
+    (text,) = service["command"]
+    options = " ".join(
+        f"-{name}.port={ports[name]} -{name}.port.grpc={ports[name + '.grpc']}"
+        for name in ("master", "volume", "filer", "s3")
+    )
+    master = f"{LOOPBACK}:{ports['master']}.{ports['master.grpc']}"
+    text = text.replace("$$", "$").replace("seaweedfs:9333", master)
+    text = text.replace("-ip=seaweedfs -ip.bind=0.0.0.0", f"-ip={LOOPBACK} {options}")
+    return re.sub(r"\bweed (server|shell)", rf"{program} \1", text)
+
+
+@contextmanager
+def serving_like_the_image(
+    log_path: Path, environment: dict[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Run the image's command; give its address and the admin's app password."""
+    port = free_port()
+    words = json.loads(instruction("CMD"))
+    words[words.index("0.0.0.0")] = LOOPBACK
+    words[words.index("8080")] = str(port)
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [*casdav_command(), *words],
+            env=casdav_environment(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_until(lambda: accepts_connections(LOOPBACK, port), "the drive", timeout_seconds=60)
+        found = re.search(r"app password +(\S+)", log_path.read_text())
+        assert found, log_path.read_text()
+        yield f"http://{LOOPBACK}:{port}", found[1]
+    finally:
+        end_group(process, signal.SIGTERM)
+
+
+@needs("docker-compose", "curl")
+def test_the_drive_in_seaweedfs_as_compose_runs_it(tmp_path: Path) -> None:
+    services = configured("s3")["services"]
+    names = ("master", "volume", "filer", "s3")
+    ports = {name: free_port() for each in names for name in (each, f"{each}.grpc")}
+    program = weed_program()
+    assert program is not None
+    keys = {"AWS_ACCESS_KEY_ID": "casdav", "AWS_SECRET_ACCESS_KEY": "secret"}
+    data = tmp_path / "data"
+    data.mkdir()
+    gateway = services["casdav-seaweedfs"]["environment"]
+    endpoint = gateway["CASDAV_STORE"].replace("seaweedfs:8333", f"{LOOPBACK}:{ports['s3']}")
+    seaweed = subprocess.Popen(
+        [
+            "/bin/sh",
+            "-c",
+            script(services["seaweedfs"], ports, program).replace("/data", str(data)),
+        ],
+        env={**os.environ, **keys},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        made = script(services["seaweedfs-bucket"], ports, program)
+        printed = run_program("/bin/sh", "-c", made, environment=keys).stdout
+        assert "created bucket casdav" in printed
+        environment = {
+            **keys,
+            "CASDAV_STORE": endpoint,
+            "CASDAV_PASSWORD": "what only this house knows",
+            "HOME": str(tmp_path / "gateway"),
+        }
+        with serving_like_the_image(tmp_path / "log", environment) as (url, password):
+            curl = ["curl", "-sSf", "-u", f"admin:{password}"]
+            run_program(*curl, "-T", __file__, f"{url}/dav/admin/file")
+            assert run_program(*curl, f"{url}/dav/admin/file").stdout == Path(__file__).read_text()
+        environment["HOME"] = str(tmp_path / "another")  # a machine that has nothing of it
+        run_casdav("store", "takeover", "--yes", environment=environment)
+        found = run_casdav("cat", "admin:/file", environment=environment).stdout
+        assert found == Path(__file__).read_text()
+    finally:
+        end_group(seaweed, signal.SIGKILL)
