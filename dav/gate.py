@@ -18,6 +18,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import cas
 from dav.auth import Authenticator
 from dav.challenge import Challenge, Reason
+from dav.health import health
 from dav.http.settings import ServerSettings
 from dav.identity import Method, Principal
 from dav.markup import Response
@@ -107,6 +108,9 @@ class Gate:
 
     def _answer(self, environ: WSGIEnvironment) -> Response | None:
         """Return the answer, or None with the principal in the environment."""
+        answer = health(environ["PATH_INFO"], self._authenticator.registry)
+        if answer is not None:
+            return answer
         if self._pages.has(environ["PATH_INFO"]):
             return self._pages.answer(environ)
         outcome = self._authenticator.authenticate(environ)

@@ -140,15 +140,15 @@ class Api:
             answer = encode_refusal(found, as_message=_speaks_messages(route))
         return _send(environ, start_response, answer)
 
-    def _limit(self, environ: WSGIEnvironment, principal: Principal) -> None:
+    def _limit(self, environ: WSGIEnvironment, principal: Principal, cost: float) -> None:
         """Count a request.
 
         Raises:
             RefusedError: 429 for too many.
         """
         address = network_of(environ.get("REMOTE_ADDR", ""))
-        by_address = self._rates.take(f"address {address}")
-        by_user = self._rates.take(f"user {principal.name}") if principal.name else 0
+        by_address = self._rates.take(f"address {address}", cost)
+        by_user = self._rates.take(f"user {principal.name}", cost) if principal.name else 0
         wait = max(by_address, by_user)
         if wait:
             raise refused(429, "throttled", "too many requests", retry_s=wait)
@@ -182,7 +182,7 @@ class Api:
         if route.needs_account:
             principal = sign_in(services.authenticator, environ)
         environ["casdav.user"] = principal.name
-        self._limit(environ, principal)
+        self._limit(environ, principal, route.cost)
         return Call(services, environ, principal, rest)
 
 

@@ -28,7 +28,8 @@ class Route:
 
     `body` and `answer` are the types of JSON documents, or of messages where `speaks_messages`;
     `takes_bytes` and `gives_bytes` are those whose body or answer is a file's. Without
-    `needs_account` anybody may ask. `errors` are the statuses that are special to it.
+    `needs_account` anybody may ask. `errors` are the statuses that are special to it;
+    `cost` is how many requests it counts as.
     """
 
     method: str
@@ -44,6 +45,7 @@ class Route:
     gives_bytes: bool = False
     needs_account: bool = True
     errors: tuple[int, ...] = ()
+    cost: float = 1.0
 
 
 _TEXT: Final[dict[str, object]] = {"type": "string"}
@@ -94,6 +96,7 @@ def _of_accounts() -> list[Route]:
             status=201,
             needs_account=False,
             errors=(403, 409),
+            cost=200.0,  # each hashes a password
         ),
         Route(
             "POST",

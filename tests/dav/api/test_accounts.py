@@ -153,3 +153,10 @@ def test_the_error_of_a_refusal_is_typed(served: Drive) -> None:
         connection.post_json("token", {"grant_type": "password"}, TokenAnswer)
     assert caught.value.status == 401
     connection.close()
+
+
+def test_registering_counts_as_many_requests(tmp_path: Path) -> None:
+    api = ApiSettings(registration=True, requests_per_minute=500)
+    with running_drive(tmp_path, api=api) as drive:
+        asked = {"user": "../", "password": PASSWORD}
+        assert [ask(drive, "POST", "register", asked)[0] for _ in range(3)] == [400, 400, 429]
