@@ -55,8 +55,8 @@ class Base:
     """The base in a database, a tree as `syncd.trees` has it. Thread-safe.
 
     Numbers of nodes last: `last_node` tells from where on they are free. A renamed folder is one
-    row. Beside each node stands the signature that the disk showed when it held its item: None
-    where the file has to be read again.
+    row. Beside each node stands the signature that the disk showed when it held the node's item;
+    None where the file has to be read again.
     """
 
     def __init__(self, database: Database) -> None:

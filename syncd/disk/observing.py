@@ -21,21 +21,23 @@ from syncd.trees import ROOT
 
 
 class Difference(NamedTuple):
-    """Something that is new or looks different, at a path of the volume.
+    """Something that is new or looks different, at a path of the volume, and of the disk.
 
     `node` is which one of the base it is, None for what is new. The base may have it elsewhere.
     """
 
     path: str
+    disk_path: str
     node: int | None
     seen: Seen
 
 
 class LocalMove(NamedTuple):
-    """A node of the base that has another path."""
+    """A node of the base that has another path, in the volume and on the disk."""
 
     node: int
     path: str
+    disk_path: str
 
 
 @dataclass(slots=True)
@@ -164,13 +166,13 @@ class _Comparison:
         is_folder = row.kind == cas.EntryKind.DIRECTORY
         if seen.kind is Kind.FOLDER and is_folder:
             if not _is_inode(row.signature, seen):
-                self.found.other_folders.append(Difference(place.path, row.node, seen))
+                self.found.other_folders.append(Difference(*place[:2], row.node, seen))
             return True
         if seen.kind in {Kind.FOLDER, Kind.SPECIAL} or is_folder:
             self._gone[row.node] = None  # A folder in place of a file, or the other way round.
             self._meet_new(place, seen)
         elif row.signature is None or row.signature != pack_signature(seen.signature):
-            self._change(Difference(place.path, row.node, seen))
+            self._change(Difference(*place[:2], row.node, seen))
         return False
 
     def _change(self, difference: Difference) -> None:
@@ -206,6 +208,8 @@ class _Comparison:
             for local, seen in listed.items():
                 name = true_names.get(local, local)
                 row = rows.pop(name, None)
+                if row is not None and self._gone:
+                    self._gone.pop(row.node, None)  # It went with a folder that was renamed.
                 is_as_before = row is not None and row.signature == pack_signature(seen.signature)
                 if is_as_before and seen.kind is not Kind.FOLDER:
                     continue  # most of all that there is
@@ -222,10 +226,10 @@ class _Comparison:
             place, seen = self._new.popleft()
             node = self._origin(seen, place, went)
             if node is None:
-                self.found.changed.append(Difference(place.path, None, seen))
+                self.found.changed.append(Difference(*place[:2], None, seen))
             else:
                 went.pop(seen.signature.inode)
-                self.found.moves.append(LocalMove(node, place.path))
+                self.found.moves.append(LocalMove(node, *place[:2]))
                 self._gone.pop(node, None)
             if seen.kind is Kind.FOLDER:
                 self._compare_below(place._replace(node=_NOWHERE if node is None else node))
