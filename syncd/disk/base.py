@@ -15,6 +15,8 @@ from syncd.trees import ROOT, EmptyTree, Node
 
 _SIGNATURE: Final = struct.Struct("<QQQQ")
 _ROOT_NODE: Final = EmptyTree().get(ROOT)
+_FOLDERS_HELD: Final = 20_000
+"""Folders that are held in memory: every look at a path goes through some."""
 _WRAP: Final = (1 << 64) - 1
 _HALF: Final = 1 << 63
 _NODE: Final = "parent, name, kind, content, size, mtime_ns, executable"
@@ -61,11 +63,23 @@ class Base:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._folders: dict[int, Node] = {}
+        self._rollbacks = 0
+        self._last = self._greatest()
 
     def get(self, node: int) -> Node | None:
         """Return a node, None where the tree has it not."""
         if node == ROOT:
             return _ROOT_NODE
+        if node > self._last:
+            return None  # as most are that are asked for when much is new
+        if self._rollbacks != self.database.rollbacks:
+            self._rollbacks = self.database.rollbacks
+            self._folders.clear()
+        found = self._folders.get(node)
+        return found or self._load(node)
+
+    def _load(self, node: int) -> Node | None:
         with self.database.reading() as connection:
             row = connection.execute(
                 f"SELECT {_NODE} FROM base WHERE id = ?",  # noqa: S608 - a constant
@@ -75,10 +89,15 @@ class Base:
             return None
         parent, name, kind, content, size, mtime_ns, executable = row
         item = Item(cas.EntryKind(kind), content, size, mtime_ns, bool(executable))
-        return Node(parent, os.fsdecode(name), item)
+        found = Node(parent, os.fsdecode(name), item)
+        if found.is_folder and len(self._folders) < _FOLDERS_HELD:
+            self._folders[node] = found
+        return found
 
     def child(self, parent: int, name: str) -> int | None:
         """Return which node has a name in a folder."""
+        if parent > self._last:
+            return None
         with self.database.reading() as connection:
             row = connection.execute(
                 "SELECT id FROM base WHERE parent = ? AND name = ?", (parent, os.fsencode(name))
@@ -127,6 +146,9 @@ class Base:
     def put_all(self, nodes: Iterable[tuple[int, Node, Signature | None]]) -> None:
         """Remember nodes; among them some may change places."""
         rows = [_row(*node) for node in nodes]
+        for row in rows:
+            self._folders.pop(row[0], None)
+            self._last = max(self._last, row[0])
         with self.database.transaction() as connection:
             # Out of the way first: for a moment two would have one place.
             connection.executemany(
@@ -162,12 +184,16 @@ class Base:
 
     def remove(self, node: int) -> None:
         """Forget a node and all below it."""
+        self._folders.clear()
         with self.database.transaction() as connection:
             connection.execute(f"{_BELOW} DELETE FROM base WHERE id IN inside", (node,))  # noqa: S608
             connection.execute("DELETE FROM base WHERE id = ?", (node,))
 
     def last_node(self) -> int:
-        """Return the greatest number that a node has."""
+        """Return the greatest number that a node has, or had since this was opened."""
+        return self._last
+
+    def _greatest(self) -> int:
         with self.database.reading() as connection:
             (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM base").fetchone()
         return int(last)

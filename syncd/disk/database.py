@@ -32,6 +32,7 @@ _SCHEMA: Final = """
     CREATE TABLE IF NOT EXISTS conflicts (
         path BLOB PRIMARY KEY, original BLOB NOT NULL, at_ns INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS names (node INTEGER PRIMARY KEY, local BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS nodes (id BLOB PRIMARY KEY, node BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS leftovers (path BLOB PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS log (
         id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, action TEXT NOT NULL, path BLOB NOT NULL,
@@ -48,7 +49,7 @@ class Database:
 
     Args:
         path: the file; it and its folder are made. A damaged one is kept beside it as `.damaged`,
-            and `was_damaged` is True.
+            and `was_damaged` is True. `rollbacks` counts transactions that did not happen.
 
     Raises:
         OSError, sqlite3.Error: it cannot be used, as on a full disk.
@@ -60,6 +61,7 @@ class Database:
         self.was_damaged = False
         self._lock = threading.RLock()
         self._depth = 0
+        self.rollbacks = 0
         try:
             self.connection = _connect(path)
         except sqlite3.OperationalError:
@@ -103,6 +105,7 @@ class Database:
                 self._depth -= 1
                 if self._depth == 0:
                     self.connection.execute("ROLLBACK")
+                    self.rollbacks += 1
                 raise
             self._depth -= 1
             if self._depth == 0:

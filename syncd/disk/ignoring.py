@@ -38,7 +38,6 @@ BUILT_IN: Final = (
     "(?d)~$*",
     "(?d).#*",
     "(?d).*.sw[a-p]",
-    "(?d)4913",
     "(?d).casdav-export-*",
 )
 """Patterns that hold in every folder; `!pattern` in `.syncignore` takes one back."""

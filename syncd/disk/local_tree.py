@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import cas
 from syncd.disk.base import Base
@@ -24,33 +24,13 @@ from syncd.disk.reading import ReadFile, read_file
 from syncd.disk.signatures import Signature
 from syncd.disk.steps import ChangedError
 from syncd.disk.walk import Kind
+from syncd.ports import Observed
 from syncd.trees import FOLDER, Node, NodeIds, Overlay, find
 
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
 _FILE_KINDS = frozenset(
     {cas.EntryKind.EMPTY_FILE, cas.EntryKind.CHUNK_FILE, cas.EntryKind.NODE_FILE}
 )
-
-
-@dataclass(slots=True)
-class Observed:
-    """The folder at one moment.
-
-    Attributes:
-        tree: over the base.
-        signatures: of the nodes that the base has otherwise, if what was read is sure to be what
-            they stand for.
-        unread: nodes of the base that look different and could not be read yet; they stand in the
-            tree as the base has them, and nothing is to be done to them.
-        problems: what is not synced, with the reason, by path.
-        vanished: how many nodes of the base are gone, with all in folders that are.
-    """
-
-    tree: Overlay
-    signatures: dict[int, Signature] = field(default_factory=dict)
-    unread: set[int] = field(default_factory=set)
-    problems: dict[str, str] = field(default_factory=dict)
-    vanished: int = 0
 
 
 class LocalTree:
@@ -65,6 +45,10 @@ class LocalTree:
         keys: of content ids.
         abilities: of the disk.
         dirty: where files that are being written wait.
+        on_node: is given the file nodes of what is read, by id, encoded.
+
+    Attributes:
+        shown: how what differs from the base looked the last time, by node.
     """
 
     def __init__(
@@ -77,6 +61,7 @@ class LocalTree:
         keys: cas.ContentKeys,
         abilities: Abilities,
         dirty: Dirty,
+        on_node: Callable[[bytes, bytes], None] | None = None,
     ) -> None:
         self._folder = folder
         self._base = base
@@ -86,6 +71,8 @@ class LocalTree:
         self._keys = keys
         self._abilities = abilities
         self._dirty = dirty
+        self._on_node = on_node
+        self.shown: dict[int, Signature] = {}
         self._open: set[str] = set()
         self._numbers: dict[str, int] = {}
         self._read: dict[str, tuple[Signature, Item]] = {}
@@ -108,6 +95,7 @@ class LocalTree:
                 self._base.set_signature(folder.node, folder.seen.signature)
         self._take_away(found, observed)
         numbers: dict[str, int] = {}
+        self.shown = {}
         placed: list[_Placed] = [(move.path, move.node, None) for move in found.moves]
         placed += [(one.path, one.node, one) for one in found.changed]
         for path, node, difference in sorted(placed, key=_depth):
@@ -151,8 +139,11 @@ class LocalTree:
         if node is None:
             node = numbers[path] = self._numbers.get(path) or self._ids.new()
         signature = self._sure_signature(difference)
+        self.shown[node] = difference.seen.signature
         if signature is not None:
             observed.signatures[node] = signature
+        elif old is not None:
+            observed.unread.add(node)  # It may be changed once more without a sign.
         if old is not None and old.item == item:
             self._base.set_signature(node, signature)
         elif tree.get(node) is None:
@@ -186,7 +177,7 @@ class LocalTree:
         before = self._read.get(path)
         if before is not None and before[0] == seen.signature:
             return before[1]
-        read = read_file(self._folder, path, self._keys)
+        read = read_file(self._folder, path, self._keys, on_node=self._on_node)
         if read.signature != seen.signature:
             raise ChangedError(errno.EBUSY, "it was changed meanwhile", path)
         item = self._merge_attributes(difference, old, read)

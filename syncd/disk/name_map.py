@@ -60,9 +60,12 @@ class NameMap:
                     true[local] = name
         return true
 
-    def assign(self, parent: int, node: int, name: str) -> str:
-        """Return what the disk is to call a node that comes into a folder, or gets this name."""
-        local = local_name(name, self._abilities, self._taken(parent, node))
+    def assign(self, tree: Tree, parent: int, node: int, name: str) -> str:
+        """Return what the disk is to call a node that comes into a folder, or gets this name.
+
+        `tree` is what the disk holds: a name is another one where theirs would clash.
+        """
+        local = local_name(name, self._abilities, self._taken(tree, parent, node))
         if local == name:
             self.forget([node])
         elif self._local.get(node) != local:
@@ -71,13 +74,13 @@ class NameMap:
                 connection.execute("REPLACE INTO names VALUES (?, ?)", (node, os.fsencode(local)))
         return local
 
-    def _taken(self, parent: int, node: int) -> set[str]:
+    def _taken(self, tree: Tree, parent: int, node: int) -> set[str]:
         if not (self._abilities.folds_case or self._abilities.folds_unicode):
             return set()
         return {
-            folded(self.local(row.node, name), self._abilities)
-            for name, row in self._base.rows(parent).items()
-            if row.node != node
+            folded(self.local(other, name), self._abilities)
+            for name, other in tree.children(parent)
+            if other != node
         }
 
     def forget(self, nodes: Iterable[int]) -> None:

@@ -52,6 +52,30 @@ def read_file(
         os.close(descriptor)
 
 
+def identify_descriptor(
+    descriptor: int,
+    keys: cas.ContentKeys,
+    on_node: Callable[[bytes, bytes], None] | None = None,
+    on_chunk: Callable[[cas.FoundPiece], None] | None = None,
+) -> cas.Content:
+    """Return what an open file holds, from its beginning, without a look at whether it changes."""
+    return cas.identify_file(_Bytes(descriptor), keys, on_chunk=on_chunk, on_node=on_node)
+
+
+class _Bytes:
+    """The bytes of an open file, wherever it stands."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._offset = 0
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes."""
+        block = os.pread(self._descriptor, size, self._offset)
+        self._offset += len(block)
+        return block
+
+
 def _read(
     folder: Folder,
     path: str,

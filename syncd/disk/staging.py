@@ -14,6 +14,9 @@ from syncd.disk.folder import Folder
 from syncd.disk.renames import Name
 from syncd.disk.signatures import Signature
 
+PARTIAL_PREFIX: Final = "partial-"
+"""How the names of large files begin: what is here of one stays, and is used the next time."""
+
 _HOLE: Final = 64 * 1024
 """Bytes of zeros from which on a hole is left in place of them."""
 _ZEROS: Final = bytes(_HOLE)
@@ -85,14 +88,15 @@ def stage_file(
 
     Raises:
         OSError: it cannot be written.
-        Exception: whatever the pieces raise. Nothing is left then.
+        Exception: whatever the pieces raise. Nothing is left then, but for a partial file.
     """
     descriptor = folder.create_temporary(name)
     try:
         write_pieces(descriptor, pieces)
         return finish_file(folder, descriptor, name, manner, sync=sync)
     except BaseException:
-        discard(folder, name)
+        if not name.startswith(PARTIAL_PREFIX):
+            discard(folder, name)
         raise
     finally:
         os.close(descriptor)

@@ -20,13 +20,11 @@ from syncd.disk.database import Database
 from syncd.disk.folder import Folder, is_there, look_up, names_in
 from syncd.disk.journal import Intent, Journal, is_expected, is_made
 from syncd.disk.renames import Name
-from syncd.disk.staging import discard
+from syncd.disk.staging import PARTIAL_PREFIX, discard
 from syncd.disk.steps import Displaced
 
 GRACE_NS: Final = 30_000_000_000
 """How long what was replaced or removed stays: programs write within seconds, if at all."""
-PARTIAL_PREFIX: Final = "partial-"
-"""How the names of big files begin of which a part is here already; they survive a restart."""
 
 
 class Trash:

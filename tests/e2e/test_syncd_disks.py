@@ -116,7 +116,7 @@ def test_the_disk_is_found_out_and_holds_the_names_that_it_gets(carried: Linked)
         wanted.append("plain.TXT")
     base = Base(carried.database)
     for node, name in enumerate(wanted, 1):
-        local = names.assign(ROOT, node, name)
+        local = names.assign(base, ROOT, node, name)
         (outcome,) = carried.apply(Install(local, carried.stage(name.encode(errors="replace"))))
         assert outcome.failure is None, name
         assert local in carried.tree(), name

@@ -84,18 +84,18 @@ FILE = Item(cas.EntryKind.EMPTY_FILE)
 def test_the_map_leads_both_ways_and_stays_with_its_nodes(base: Base) -> None:
     names = NameMap(base.database, base, FOLDING)
     for node, parent, name in [(1, ROOT, "Folder"), (2, 1, "Read.me")]:
-        assert names.assign(parent, node, name) == name
+        assert names.assign(base, parent, node, name) == name
         base.put(node, Node(parent, name, FOLDER), None)
-    clash = names.assign(ROOT, 3, "folder")
+    clash = names.assign(base, ROOT, 3, "folder")
     assert clash.startswith("folder (name clash ")
     base.put(3, Node(ROOT, "folder", FOLDER), None)
     base.put(4, Node(3, "x", FILE), None)
     assert names.path(base, 4) == f"{clash}/x"
     assert names.true_names(ROOT, [clash, "Folder"]) == {clash: "folder"}
     assert NameMap(base.database, base, FOLDING).all() == names.all() == [(3, clash)]
-    assert names.assign(ROOT, 3, "elsewhere") == "elsewhere"
+    assert names.assign(base, ROOT, 3, "elsewhere") == "elsewhere"
     assert names.all() == []
-    names.assign(ROOT, 3, "FOLDER")
+    names.assign(base, ROOT, 3, "FOLDER")
     names.forget([3, 4])
     assert NameMap(base.database, base, FOLDING).all() == names.all() == []
 

@@ -10,10 +10,11 @@ import pytest
 import cas
 from syncd.disk.base import Base
 from syncd.disk.dirty import Dirty, Looks
-from syncd.disk.local_tree import LocalTree, Observed
+from syncd.disk.local_tree import LocalTree
 from syncd.disk.name_map import NameMap
 from syncd.disk.observing import Observer
 from syncd.disk.probing import ABLE
+from syncd.ports import Observed
 from syncd.trees import ROOT, NodeIds, Overlay, below, find, path_of
 
 if TYPE_CHECKING:

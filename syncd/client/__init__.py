@@ -1,0 +1,1 @@
+"""The daemon around the engine, and the command `syncd`: links, tokens, services."""

@@ -1,0 +1,93 @@
+"""`syncd status`: how all links stand, once or until they are in sync."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+import msgspec
+
+from syncd.client import links, places
+from syncd.client.control import Question, ask
+from syncd.client.exits import Exit
+from syncd.client.status import LinkStatus, code_of, will_go_on
+
+_POLL_SECONDS = 0.1
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@click.argument("folder", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--wait", is_flag=True, help="Return when all is in sync, or cannot be by itself.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="How long --wait waits at most.")
+@click.pass_context
+def status(
+    context: click.Context,
+    folder: str | None,
+    as_json: bool,  # noqa: FBT001 - as click calls it
+    wait: bool,  # noqa: FBT001 - as above
+    timeout: float | None,
+) -> None:
+    """Say how FOLDER, or every linked folder, stands; the exit code says it to scripts."""
+    chosen = links.find(links.load(), folder).id if folder else ""
+    question = Question(do="status", link=chosen)
+    found = ask(places.control_socket(), question).links
+    if wait:
+        found = _wait(question, found, timeout)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
+        for one in found:
+            click.echo(in_words(one))
+        if not found:
+            click.echo("nothing is linked")
+    context.exit(code_of(found) if found else Exit.NOT_LINKED)
+
+
+def _wait(question: Question, found: list[LinkStatus], seconds: float | None) -> list[LinkStatus]:
+    from rich.console import Console  # noqa: PLC0415 - slow to import, rarely needed
+    from rich.progress import (  # noqa: PLC0415 - as above
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    deadline = None if seconds is None else time.monotonic() + seconds
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+        task = bar.add_task("syncing", total=None)
+        while any(map(will_go_on, found)):
+            if deadline is not None and time.monotonic() > deadline:
+                break
+            done = sum(one.uploaded + one.downloaded for one in found)
+            left = sum(one.to_upload + one.to_download for one in found)
+            bar.update(task, completed=done, total=done + left if left else None)
+            time.sleep(_POLL_SECONDS)
+            found = ask(places.control_socket(), question).links
+    return found
+
+
+def in_words(link: LinkStatus) -> str:
+    """Return the line that people read."""
+    parts = [link.phase.value]
+    if link.detail:
+        parts.append(link.detail)
+    if link.files_left and link.phase.value == "syncing":
+        parts.append(f"{link.files_left} steps left")
+    if link.problems:
+        parts.append(f"{link.problems} problems (`syncd problems`)")
+    if link.conflicts:
+        parts.append(f"{link.conflicts} conflict copies (`syncd conflicts`)")
+    return f"{link.root} <> {link.place}: {'; '.join(parts)}"

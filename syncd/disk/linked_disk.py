@@ -1,0 +1,378 @@
+"""The linked folder as the engine has it: looked at, changed, and waited for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Final
+
+import cas
+from syncd.disk.batch import Batch
+from syncd.disk.dirty import Dirty
+from syncd.disk.folder import names_in
+from syncd.disk.ignoring import IGNORE_NAME
+from syncd.disk.linked import Linked, check_marker
+from syncd.disk.local_tree import LocalTree
+from syncd.disk.node_cache import NodeCache
+from syncd.disk.observing import Observer
+from syncd.disk.signatures import Signature
+from syncd.disk.staging import PARTIAL_PREFIX, discard
+from syncd.disk.steps import ChangedError, Outcome, RemoveFolder
+from syncd.disk.translating import ContentError, Read, Translator
+from syncd.disk.trash import GRACE_NS
+from syncd.disk.walk import list_folder
+from syncd.disk.watching import Watcher, watch
+from syncd.plan import Step
+from syncd.ports import Done, Observed, StoppedError
+from syncd.trees import NodeIds, Overlay, find
+
+WALK_SECONDS: Final = 6 * 3600.0
+"""How often the whole folder is walked, hints or not."""
+POLL_SECONDS: Final = 60.0
+"""The same, where the system gives no hints for some folders."""
+_SYNC_THREADS: Final = 8
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class LinkedDisk:
+    """One linked folder. `wake` may be called by any thread, all else by one.
+
+    Args:
+        linked: the open folder.
+        link_id: what its marker holds.
+        keys: of content ids.
+        ids: numbers for what is new.
+        skipped: folders that are not wanted on this device.
+        device_rules: patterns of this device alone.
+    """
+
+    def __init__(
+        self,
+        linked: Linked,
+        link_id: str,
+        keys: cas.ContentKeys,
+        ids: NodeIds,
+        skipped: Iterable[str] = (),
+        device_rules: Iterable[str] = (),
+    ) -> None:
+        self._linked = linked
+        self._link_id = link_id
+        self._skipped = frozenset(skipped)
+        self._device_rules = list(device_rules)
+        self._base = linked.state.base
+        self._dirty = Dirty()
+        self._woken = threading.Condition()
+        self._is_woken = False
+        self._walk_seconds = WALK_SECONDS
+        self._walked_s = 0.0
+        self._swept_s = 0.0
+        self._leftovers = linked.state.leftovers()
+        linked.read_ignored(self._device_rules)
+        self.nodes = NodeCache(linked.state.database)
+        observer = Observer(linked.folder, self._base, linked.names, self.is_left_out)
+        self._local = LocalTree(
+            linked.folder,
+            self._base,
+            observer,
+            linked.names,
+            ids,
+            keys,
+            linked.abilities,
+            self._dirty,
+            self.nodes.put,
+        )
+        self._tree = Overlay(self._base)
+        self._unread: set[int] = set()
+        self._shown: dict[int, Signature] = {}
+        self._watcher: Watcher | None = None
+        self._syncing = ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="syncd-fsync")
+
+    def start(self) -> None:
+        """Begin to watch; what is there is looked at the first time that `look` is called."""
+        self._dirty.add([""], time.monotonic() - WALK_SECONDS, deep=True)
+        self._walked_s = time.monotonic()
+        self._watcher = watch(self._linked.folder, self, self._is_watched)
+        self._watcher.start()
+
+    def close(self) -> None:
+        """End watching, and close the folder."""
+        if self._watcher is not None:
+            self._watcher.stop()
+        self._syncing.shutdown()
+        self._linked.close()
+
+    # What the watcher tells.
+
+    def changed(self, path: str, *, deep: bool) -> None:
+        """See `Listener`."""
+        self._dirty.add([path], time.monotonic(), deep=deep)
+        self._notify()
+
+    def lost(self, reason: str) -> None:
+        """See `Listener`."""
+        del reason  # All is looked at, and that is all there is to say.
+        self.changed("", deep=True)
+
+    def incomplete(self, reason: str) -> None:
+        """See `Listener`."""
+        self._linked.state.log([("", f"no hints for some folders: {reason}")])
+        self._walk_seconds = POLL_SECONDS
+        self._notify()
+
+    def _is_watched(self, path: str) -> bool:
+        return path not in self._skipped and not self._linked.ignored.matches(path, is_folder=True)
+
+    def is_left_out(self, path: str, is_folder: bool) -> bool:  # noqa: FBT001 - as it is called
+        """Tell whether a path that is not in the base is ignored, or not wanted here."""
+        if path in self._skipped:
+            return True
+        if self._linked.ignored.matches(path, is_folder=is_folder):
+            return True
+        if path not in self._leftovers:
+            return False
+        if is_folder and self._holds_only_ignored(path):
+            return True
+        self._leftovers.discard(path)
+        self._linked.state.set_leftover(path, is_one=False)
+        return False
+
+    # The port.
+
+    def look(self) -> Observed:
+        """See `Disk`."""
+        check_marker(self._linked.folder.root, self._link_id)
+        now = time.monotonic()
+        looks = self._dirty.take(now)
+        if now - self._walked_s >= self._walk_seconds:
+            looks.deep.add("")
+        if "" in looks.deep:
+            self._walked_s = now
+        if IGNORE_NAME in looks.paths or "" in looks.deep:
+            self._linked.read_ignored(self._device_rules)
+        try:
+            observed = self._local.look(looks)
+        except OSError as error:
+            raise StoppedError(f"{self._linked.folder.root}: {error.strerror}") from error
+        self._tree = Overlay(observed.tree)
+        self._unread = set(observed.unread)
+        self._shown = dict(self._local.shown)
+        return observed
+
+    def apply(
+        self,
+        steps: Sequence[Step],
+        read: Read,
+        record: Callable[[list[Done]], None],
+    ) -> None:
+        """See `Disk`."""
+        check_marker(self._linked.folder.root, self._link_id)
+        translator = Translator(
+            self._linked, self._base, self._tree, self._shown, self._unread, read
+        )
+        batch = Batch()
+        try:
+            for step in steps:
+                if step.node in batch.nodes or batch.is_full:
+                    self._carry_out(batch, translator, record)
+                    batch = Batch()
+                self._add(batch, translator, step)
+            self._carry_out(batch, translator, record)
+        except ContentError as error:
+            self._carry_out(batch, translator, record)
+            raise error.cause from None
+        except BaseException:
+            for name in batch.staged():
+                if not name.startswith(PARTIAL_PREFIX):
+                    discard(self._linked.folder, name)
+            raise
+
+    def _add(self, batch: Batch, translator: Translator, step: Step) -> None:
+        try:
+            batch.add(step, translator.translate(step))
+            translator.expect(step)
+        except OSError as error:
+            batch.add(step, [])
+            batch.failures[step.node] = error
+
+    def _carry_out(
+        self, batch: Batch, translator: Translator, record: Callable[[list[Done]], None]
+    ) -> None:
+        if not batch.steps:
+            return
+        self._sync(batch.staged())
+
+        def write(outcomes: list[Outcome]) -> None:
+            done = self._done(batch, outcomes)
+            for one in done:
+                if not one.failure:
+                    translator.follow(one.step, one.signature)
+            record(done)
+
+        flat = [inner for _, some in batch.steps for inner in some]
+        self._linked.applier.apply(flat, write)
+        for name in batch.staged():
+            discard(self._linked.folder, name)  # those that did not get their name
+        large = [name for name in batch.staged() if name.startswith(PARTIAL_PREFIX)]
+        if large:
+            self._discard_partials({name.rpartition("-")[0] for name in large})
+
+    def _sync(self, names: list[str]) -> None:
+        """Return once the disk has the staged files; many take hardly longer than one."""
+        list(self._syncing.map(self._sync_one, names))
+
+    def _sync_one(self, name: str) -> None:
+        with suppress(OSError):  # a link: it goes with its folder
+            descriptor = os.open(
+                name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._linked.folder.temporary
+            )
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _done(self, batch: Batch, outcomes: list[Outcome]) -> list[Done]:
+        done: list[Done] = []
+        rest = iter(outcomes)
+        for step, some in batch.steps:
+            mine = [next(rest) for _ in some]
+            error = batch.failures.get(step.node) or next(
+                (one.failure for one in mine if one.failure is not None), None
+            )
+            if error is not None and mine and self._is_leftover(mine[-1]):
+                error = None
+            for one in mine:
+                self._look_again(one)
+            signature = mine[-1].signature if mine and error is None else None
+            is_outdated = isinstance(error, ChangedError) or _is_not_empty(error)
+            done.append(Done(step, _words(error), is_outdated, signature))
+        return done
+
+    def _look_again(self, outcome: Outcome) -> None:
+        """See to it that is looked at what somebody has changed, and what has to be read again."""
+        paths = [outcome.step.path]
+        if outcome.rescued:
+            paths.append(outcome.rescued)
+        if outcome.failure is not None or outcome.signature is None or outcome.rescued:
+            is_folder = isinstance(outcome.step, RemoveFolder)
+            self._dirty.add(paths, time.monotonic(), deep=is_folder)
+
+    def _is_leftover(self, outcome: Outcome) -> bool:
+        """Whether a folder is only there still because of what is ignored in it."""
+        step = outcome.step
+        if not isinstance(step, RemoveFolder) or not _is_not_empty(outcome.failure):
+            return False
+        if not self._holds_only_ignored(step.path):
+            return False
+        self._leftovers.add(step.path)
+        self._linked.state.set_leftover(step.path, is_one=True)
+        return True
+
+    def _holds_only_ignored(self, path: str) -> bool:
+        ignored = self._linked.ignored
+        with suppress(OSError):
+            return all(
+                ignored.matches(f"{path}/{name}", is_folder=seen.kind.name == "FOLDER")
+                for name, seen in list_folder(self._linked.folder, path).items()
+            )
+        return False
+
+    def wait(self, seconds: float | None) -> None:
+        """See `Disk`."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        with self._woken:
+            while not self._is_woken:
+                self._sweep()
+                now = time.monotonic()
+                due = self._next_s(deadline)
+                if due <= now:
+                    break
+                self._woken.wait(due - now)
+                if self._is_due():
+                    break
+            self._is_woken = False
+
+    def _is_due(self) -> bool:
+        due_s = self._dirty.due_s()
+        return due_s is not None and due_s <= time.monotonic()
+
+    def _next_s(self, deadline: float | None) -> float:
+        times = [self._walked_s + self._walk_seconds]
+        due_s = self._dirty.due_s()
+        times += [time_s for time_s in (deadline, due_s) if time_s is not None]
+        if not self._linked.trash.is_empty:
+            times.append(self._swept_s + GRACE_NS / 1e9)
+        return min(times)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        if now - self._swept_s >= GRACE_NS / 1e9:
+            self._swept_s = now
+            for _, copy in self._linked.trash.sweep():
+                self._dirty.add([copy], now)
+
+    def wake(self) -> None:
+        """See `Disk`."""
+        with self._woken:
+            self._is_woken = True
+            self._woken.notify_all()
+
+    def _notify(self) -> None:
+        with self._woken:
+            self._woken.notify_all()
+
+    # For what moves content.
+
+    def disk_path(self, path: str) -> str:
+        """Return where a path of the volume is on this disk.
+
+        Raises:
+            FileNotFoundError: nothing is there.
+        """
+        node = find(self._tree, path)
+        if node is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return self._linked.names.path(self._tree, node)
+
+    def open(self, path: str) -> int:
+        """Open a file by its path in the volume, to read it; return its descriptor.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        return self._linked.folder.open_file(self.disk_path(path))
+
+    def signature(self, descriptor: int) -> Signature:
+        """Return the signature of an open file."""
+        return self._linked.folder.signature(os.fstat(descriptor))
+
+    def open_partials(self, content: bytes) -> list[int]:
+        """Open what is here of a large file that was begun before; return the descriptors."""
+        directory = self._linked.folder.temporary
+        names = names_in(directory)
+        prefix = f"{PARTIAL_PREFIX}{content.hex()}-"
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        return [os.open(name, flags, dir_fd=directory) for name in names if name.startswith(prefix)]
+
+    def _discard_partials(self, begun: set[str]) -> None:
+        """Remove what was begun before of large files that are whole now."""
+        for name in names_in(self._linked.folder.temporary):
+            if name.rpartition("-")[0] in begun:
+                discard(self._linked.folder, name)
+
+    def look_everywhere(self) -> None:
+        """Have the whole folder looked at."""
+        self._dirty.add([""], time.monotonic() - WALK_SECONDS, deep=True)
+        self.wake()
+
+
+def _is_not_empty(error: OSError | None) -> bool:
+    return error is not None and error.errno in {errno.ENOTEMPTY, errno.EEXIST}
+
+
+def _words(error: OSError | None) -> str:
+    return "" if error is None else error.strerror or str(error)

@@ -1,0 +1,233 @@
+"""The linked folder as the engine has it: the planner's steps, and what somebody did meanwhile."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import cas
+from syncd.disk.items import Item
+from syncd.disk.linked import open_linked
+from syncd.disk.linked_disk import LinkedDisk
+from syncd.disk.state import LinkState
+from syncd.plan import Action, Step
+from syncd.ports import Done, StoppedError
+from syncd.trees import FOLDER, NodeIds, find
+from tests.support.linked import copy_name, names_of, tree_of
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+KEYS = cas.ContentKeys(b"c" * 32, b"n" * 32)
+TIME_NS = 1_600_000_000_000_000_000
+
+
+class World:
+    """A linked folder that is watched, with contents by their ids."""
+
+    def __init__(self, root: Path, state: LinkState) -> None:
+        self.root = root
+        self.state = state
+        self.ids = NodeIds(state.base.last_node())
+        linked = open_linked(root, "me", state, copy_name, 0o644)
+        self.disk = LinkedDisk(linked, "me", KEYS, self.ids, ["skipped"])
+        self.contents: dict[bytes, bytes] = {}
+        self.disk.start()
+
+    def item(self, content: bytes) -> Item:
+        found = cas.identify_file(io.BytesIO(content), KEYS)
+        self.contents[found.id] = content
+        return Item(found.kind, found.id, found.size, TIME_NS)
+
+    def read(self, step: Step) -> Iterable[bytes]:
+        return [self.contents[step.item.content]]
+
+    def apply(self, *steps: Step) -> list[Done]:
+        found: list[Done] = []
+        self.disk.apply(steps, self.read, found.extend)
+        return found
+
+    def put(self, path: str, content: bytes, node: int | None = None) -> Step:
+        return Step(Action.PUT, node or self.ids.new(), path, self.item(content))
+
+    def node(self, path: str) -> int:
+        node = find(self.disk.look().tree, path)
+        assert node is not None
+        return node
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    root = tmp_path / "root"
+    (root / ".syncd").mkdir(parents=True)
+    (root / ".syncd" / "id").write_text("me\n")
+    state = LinkState(tmp_path / "state")
+    world = World(root, state)
+    yield world
+    world.disk.close()
+    state.close()
+
+
+def settle(world: World) -> None:
+    """Wait until nothing that is there is young any more, and have all of it in the base."""
+
+    def is_old() -> bool:
+        world.disk.look_everywhere()
+        observed = world.disk.look()
+        files = [
+            node
+            for node in observed.tree.changed()
+            if (found := observed.tree.get(node)) is not None and not found.is_folder
+        ]
+        if observed.unread or not set(files) <= set(observed.signatures):
+            return False
+        for node in sorted(observed.tree.changed()):
+            world.state.base.agree(node, observed.tree.get(node), observed.signatures.get(node))
+        world.disk.look_everywhere()
+        return not world.disk.look().tree
+
+    wait_until(is_old, "files that are not young")
+
+
+def test_steps_make_what_the_server_has(world: World) -> None:
+    folder = world.ids.new()
+    world.disk.look()
+    done = world.apply(
+        Step(Action.MAKE_FOLDER, folder, "folder", FOLDER),
+        world.put("folder/a.txt", b"a"),
+        world.put("empty", b""),
+        Step(Action.PUT, world.ids.new(), "link", Item(cas.EntryKind.SYMLINK, b"a", 1, TIME_NS)),
+    )
+    assert [one.failure for one in done] == [""] * 4
+    assert tree_of(world.root) == {"folder": None, "folder/a.txt": b"a", "empty": b"", "link": "a"}
+    assert all(one.signature is not None for one in done)
+
+
+def test_known_files_are_replaced_moved_set_and_removed(world: World) -> None:
+    for path in ("edited", "moved", "set", "gone", "folder/in/x", "folder/y"):
+        (world.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (world.root / path).write_bytes(b"old")
+    settle(world)
+    node = world.node
+    item = world.item(b"old")
+    done = world.apply(
+        Step(Action.MOVE, node("moved"), "elsewhere", item, "moved"),
+        world.put("edited", b"new", node("edited")),
+        Step(Action.SET, node("set"), "set", Item(item.kind, item.content, 3, TIME_NS, True)),
+        Step(Action.REMOVE, node("gone"), "gone", item),
+        Step(Action.REMOVE, node("folder"), "folder", FOLDER),
+    )
+    assert [one.failure for one in done] == [""] * 5
+    assert tree_of(world.root) == {"edited": b"new", "elsewhere": b"old", "set": b"old"}
+    assert (world.root / "set").stat().st_mtime_ns == TIME_NS
+    assert (world.root / "set").stat().st_mode & 0o111
+
+
+def test_what_was_changed_since_the_look_is_left_alone(world: World) -> None:
+    for path in ("edited", "gone", "folder/y"):
+        (world.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (world.root / path).write_bytes(b"old")
+    settle(world)
+    nodes = [world.node(path) for path in ("edited", "gone", "folder")]
+    world.disk.look()
+    (world.root / "edited").write_bytes(b"mine")
+    (world.root / "gone").write_bytes(b"mine")
+    (world.root / "folder" / "new").write_bytes(b"mine")
+    (world.root / "taken").write_bytes(b"mine")
+    done = world.apply(
+        world.put("edited", b"theirs", nodes[0]),
+        Step(Action.REMOVE, nodes[1], "gone", world.item(b"old")),
+        Step(Action.REMOVE, nodes[2], "folder", FOLDER),
+        world.put("taken", b"theirs"),
+    )
+    assert [one.is_outdated for one in done] == [True] * 4
+    assert tree_of(world.root) == {
+        "edited": b"mine",
+        "gone": b"mine",
+        "folder": None,
+        "folder/new": b"mine",
+        "taken": b"mine",
+    }
+    assert names_of(world.root / ".syncd" / "tmp") == []
+
+
+def test_a_young_file_is_not_replaced(world: World) -> None:
+    (world.root / "a").write_bytes(b"old")
+    settle(world)
+    node = world.node("a")
+    (world.root / "a").write_bytes(b"new")
+    world.disk.look_everywhere()
+    observed = world.disk.look()
+    if node in observed.unread:
+        (done,) = world.apply(world.put("a", b"theirs", node))
+        assert done.is_outdated
+        assert (world.root / "a").read_bytes() == b"new"
+
+
+def test_ignored_files_keep_their_folder_and_it_does_not_come_back(world: World) -> None:
+    (world.root / "folder").mkdir()
+    (world.root / "folder" / "x").write_bytes(b"x")
+    (world.root / ".syncignore").write_text("*.o\n")
+    settle(world)
+    (world.root / "folder" / "main.o").write_bytes(b"ignored")
+    node = world.node("folder")
+    (done,) = world.apply(Step(Action.REMOVE, node, "folder", FOLDER))
+    assert done.failure == ""
+    assert tree_of(world.root)["folder/main.o"] == b"ignored"
+    world.state.base.agree(node, None)
+    world.disk.look_everywhere()
+    assert not world.disk.look().tree
+    (world.root / "folder" / "new.txt").write_bytes(b"new")
+    world.disk.look_everywhere()
+    assert find(world.disk.look().tree, "folder/new.txt") is not None
+
+
+def test_folders_that_are_not_wanted_are_not_seen(world: World) -> None:
+    (world.root / "skipped").mkdir()
+    (world.root / "skipped" / "x").write_bytes(b"x")
+    assert not world.disk.look().tree
+
+
+@pytest.mark.parametrize("path", ["../evil", "a/../../evil", ".syncd/evil", "x\0y", ".."])
+def test_a_name_that_leads_out_is_a_failed_step(world: World, path: str) -> None:
+    world.disk.look()
+    bad, good = world.apply(world.put(path, b"evil"), world.put("good", b"good"))
+    assert bad.failure
+    assert (good.failure, tree_of(world.root)) == ("", {"good": b"good"})
+    assert names_of(world.root.parent) == ["root", "state", "state-shm", "state-wal"]
+
+
+def test_content_that_cannot_be_had_ends_the_steps_and_keeps_those_before(world: World) -> None:
+    world.disk.look()
+    first, second = world.put("first", b"1"), world.put("second", b"2")
+    del world.contents[second.item.content]
+    found: list[Done] = []
+    with pytest.raises(KeyError):
+        world.disk.apply([first, second], world.read, found.extend)
+    assert [one.step.path for one in found] == ["first"]
+    assert tree_of(world.root) == {"first": b"1"}
+
+
+def test_a_folder_without_its_marker_is_left_alone(world: World) -> None:
+    world.disk.look()
+    (world.root / ".syncd" / "id").unlink()
+    with pytest.raises(StoppedError, match="is its disk mounted"):
+        world.disk.look()
+    with pytest.raises(StoppedError):
+        world.apply(world.put("a", b"a"))
+    assert tree_of(world.root) == {}
+
+
+def test_waiting_ends_with_a_change_with_a_call_and_with_time(world: World) -> None:
+    world.disk.look()
+    world.disk.wait(0.01)
+    threading.Timer(0.05, (world.root / "new").touch).start()
+    world.disk.wait(60)
+    assert find(world.disk.look().tree, "new") is not None
+    threading.Timer(0.05, world.disk.wake).start()
+    world.disk.wait(60)
