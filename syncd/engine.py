@@ -337,10 +337,13 @@ class Engine:
             except RefusedStepsError as error:
                 self._refuse(error, ready)
                 return False
-            if not is_next or self._has_news:
+            if not is_next:
                 self._has_news = True
                 return False
+            # Also where there is other news: the state after this commit counts as known now.
             self._committed(ready, plan, observed)
+            if self._has_news:
+                return False
         return True
 
     def _committed(self, steps: list[Step], plan: Plan, observed: Observed) -> None:
