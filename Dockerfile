@@ -23,10 +23,9 @@ USER 10001:10001
 VOLUME /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# Any answer means that requests are served; without credentials it is a 401.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["python", "-c", "\
-import http.client as h; c = h.HTTPConnection('127.0.0.1', 8080, timeout=4); \
-c.request('OPTIONS', '/'); c.getresponse()"]
+import http.client as h, sys; c = h.HTTPConnection('127.0.0.1', 8080, timeout=4); \
+c.request('GET', '/health/ready'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["casdav"]
 # --insecure: the container's address is not loopback. Publish the port on loopback only, or put a
 # proxy with TLS in front; compose.yaml does the first.
