@@ -96,6 +96,7 @@ class _Purging:
         self._watcher = watcher
         self._nodes = ReadNodes(repository.engine.nodes)
         self._seen: set[bytes] = set()
+        self._met: set[tuple[Names, int]] = set()
         self.paths: set[Names] = {split_path(path)}
         self.found: dict[bytes, int] = {}
 
@@ -110,13 +111,9 @@ class _Purging:
         """Find what was there: by the changes, and by the states that are kept."""
         self._watcher.stage("looking back", None)
         self._engine.checkpointer.checkpoint(wait=True)  # what is looked at is in packs
-        for item in self._volume.log(self._path, recursive=True):
-            self._add(entry for entry in (item.old, item.new) if entry is not None)
-            self._watcher.advance(1)
-            if item.source is not None and split_path(item.path) in self.paths:
-                if item.action is not Action.MOVE or item.source_volume:
-                    break  # what it was copied from is another file, and keeps its past
-                self.paths.add(split_path(item.source))
+        waiting: list[tuple[str, int | None]] = [(self._path, None)]
+        while waiting:
+            waiting += self._look_along(*waiting.pop())
         with self._engine.catalog.read() as transaction:
             head = head_of(transaction, self._volume.id)
             kept = kept_states(self._engine.nodes, transaction, self._volume.id)
@@ -124,6 +121,31 @@ class _Purging:
             if kept.has(commit.last_sequence):
                 self._add(self._at_paths(commit.root))
                 self._watcher.advance(1)
+
+    def _look_along(self, path: str, before: int | None) -> Iterator[tuple[str, int]]:
+        """Find what the log leads to; yield the places that it left, and where it did so.
+
+        The log follows what came to a path, and leaves behind what was at the path before that.
+        """
+        home: Names | None = split_path(path)
+        for item in self._volume.log(path, before=before, recursive=True):
+            names = split_path(item.path)
+            if names == home and (names, item.sequence) in self._met:
+                return  # from here on it has been looked along
+            self._add(entry for entry in (item.old, item.new) if entry is not None)
+            self._watcher.advance(1)
+            if names not in self.paths:
+                continue
+            self._met.add((names, item.sequence))
+            if item.source is None:
+                continue
+            if item.old is None:
+                home = None  # it may have gone on elsewhere
+                yield item.path, item.sequence
+            if item.action is Action.MOVE and not item.source_volume:
+                self.paths.add(split_path(item.source))
+            elif item.old is None:
+                return  # what it was copied from is another file, and keeps its past
 
     def snapshots(self) -> list[str]:
         """Return the names of the snapshots that have it, and find what they have.

@@ -216,6 +216,50 @@ def test_what_it_was_copied_from_keeps_its_own_past(
         assert read(view, "original") == seeded_bytes(30, SIZE)
 
 
+@pytest.mark.parametrize("how", ["copy", "move"])
+def test_what_was_there_before_something_else_came_goes_too(
+    repository: cas.Repository, volume: cas.Volume, how: str
+) -> None:
+    """No commit ends with it, so that only the changes tell of it; nor do they by one log."""
+    put(volume, "other", OTHER)
+    repository.checkpoint()
+    for content in (SECRET, b"and more"):
+        put(volume, "p", content)
+    written = volume.sequence()
+    remove(volume, "p")
+    with volume.edit() as edit:
+        getattr(edit, how)("other", "p")
+    remove(volume, "p")
+    repository.checkpoint()
+
+    cas.purge_path(repository, volume, "p")
+
+    for sequence in (written - 1, written):
+        with volume.at_sequence(sequence) as past, pytest.raises(cas.PurgedError):
+            past.open("p")
+    assert_sound(repository)
+
+
+def test_what_a_copy_replaced_goes_with_all_that_it_replaced(
+    repository: cas.Repository, volume: cas.Volume
+) -> None:
+    put(volume, "other", OTHER)
+    repository.checkpoint()
+    put(volume, "p", SECRET)
+    written = volume.sequence()
+    put(volume, "p", b"newer")
+    with volume.edit() as edit:
+        edit.copy("other", "p")
+    remove(volume, "p")
+    repository.checkpoint()
+
+    cas.purge_path(repository, volume, "p")
+
+    with volume.at_sequence(written) as past, pytest.raises(cas.PurgedError):
+        past.open("p")
+    assert_sound(repository)
+
+
 def test_what_is_there_or_pinned_or_unknown_is_refused_and_nothing_changes(
     repository: cas.Repository, volume: cas.Volume
 ) -> None:
