@@ -16,6 +16,8 @@ from cas.sealing import PackSeal, Sealing
 from cas.stores.base import BlobStore, ByteRange
 
 _OPEN_FILES: Final = 256
+_SEALS: Final = 4096
+"""Packs whose keys are kept at hand: a few hundred bytes each."""
 _END_SIZE: Final = 128 * 1024  # the footer of most packs fits
 
 
@@ -171,6 +173,8 @@ class PackReader:
         seal = self._seals.get(ordinal)
         if seal is None:
             row = self._row(ordinal)
+            if len(self._seals) >= _SEALS:
+                self._seals.clear()
             seal = self._seals[ordinal] = self._sealing.pack(row.id, row.key_number)
         return seal
 

@@ -67,6 +67,11 @@ def init(
     session.output.document(members)
     kind = "an encrypted" if key is not None else "a"
     session.output.done(f"made {kind} repository in {printable(location)}")
+    if key is not None:
+        session.output.done(
+            "without its key nobody can ever read it: add a second one with `casdav key add`, keep "
+            "a copy of its config with `casdav key export`"
+        )
     session.output.done("next: casdav user add NAME --admin, then casdav serve")
 
 

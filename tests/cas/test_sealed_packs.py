@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cas.errors import IntegrityError, StoreError, StoreFullError, WrongKeyError
+from cas.errors import IntegrityError, InvalidError, StoreError, StoreFullError, WrongKeyError
 from cas.ids import Identifier, Kind
 from cas.packfile import (
     PackKind,
@@ -159,3 +159,14 @@ def test_names_depend_on_purpose_and_secret(sealing: Sealing) -> None:
     assert len({*names, other.name("a", b"x")}) == 4
     rotated = Sealing(b"identity" * 2, {1: b"k" * 32}, b"names")
     assert rotated.name("a", b"x") == sealing.name("a", b"x")
+
+
+def test_a_forked_process_seals_nothing_with_its_parents_counter(sealing: Sealing) -> None:
+    child = os.fork()
+    if not child:
+        try:
+            sealing.seal(b"purpose", b"value")
+        except InvalidError:
+            os._exit(7)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

@@ -57,6 +57,7 @@ def test_a_sound_repository_is_said_to_be_so(casdav: Casdav, words: tuple[str, .
     assert (summary["scrub_rounds"] is not None) == ("--budget=1h" in words)
 
 
+@pytest.mark.plain
 def test_damage_is_named_with_paths_and_snapshots_and_the_code_is_13(casdav: Casdav) -> None:
     damage(casdav)
     assert casdav("check").out.endswith("all is well\n")  # the data were not read
@@ -68,6 +69,7 @@ def test_damage_is_named_with_paths_and_snapshots_and_the_code_is_13(casdav: Cas
     assert "wrong" in ended.err
 
 
+@pytest.mark.plain
 def test_damage_in_json(casdav: Casdav) -> None:
     damage(casdav)
     lines = casdav("check", "--read-data", "--json", code=13).lines

@@ -74,6 +74,7 @@ def test_a_folder_is_not_replaced_by_a_file(casdav: Casdav, filled: Path, tmp_pa
     assert (out / "b").read_bytes() == (filled / "b").read_bytes()
 
 
+@pytest.mark.plain
 def test_damage_is_named_and_the_rest_comes_out(
     casdav: Casdav, filled: Path, tmp_path: Path
 ) -> None:
@@ -100,6 +101,7 @@ def flip_bits_of(store: Path, needle: bytes) -> None:
     pytest.fail("the content was not found in a pack")
 
 
+@pytest.mark.plain
 def test_no_unfinished_file_stays(casdav: Casdav, filled: Path, tmp_path: Path) -> None:
     flip_bits_of(casdav.store, (filled / "b").read_bytes()[2_900_000:2_900_032])
     casdav("export", "v:/x", tmp_path / "out", code=3)
