@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cas.errors import IntegrityError, InvalidError, StoreError, StoreFullError, WrongKeyError
+from cas.errors import IntegrityError, StoreError, StoreFullError, WrongKeyError
 from cas.ids import Identifier, Kind
 from cas.packfile import (
     PackKind,
@@ -22,6 +24,7 @@ from cas.packfile import (
 from cas.packs import OpenPack, PackWriter
 from cas.sealing import RecordFields, Sealing
 from tests.support.corpus import seeded_bytes
+from tests.support.processes import casdav_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,12 +164,16 @@ def test_names_depend_on_purpose_and_secret(sealing: Sealing) -> None:
     assert rotated.name("a", b"x") == sealing.name("a", b"x")
 
 
-def test_a_forked_process_seals_nothing_with_its_parents_counter(sealing: Sealing) -> None:
-    child = os.fork()
-    if not child:
-        try:
-            sealing.seal(b"purpose", b"value")
-        except InvalidError:
-            os._exit(7)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+def test_a_forked_process_seals_nothing_with_its_parents_counter() -> None:
+    program = (
+        "import os\n"
+        "from cas.errors import InvalidError\n"
+        "from cas.sealing import Sealing\n"
+        "sealing = Sealing(bytes(16), {1: bytes(32)}, b'names')\n"
+        "child = os.fork()\n"
+        "try: sealing.seal(b'purpose', b'value')\n"
+        "except InvalidError: os._exit(7)\n"
+        "assert child and os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7\n"
+    )
+    command = [sys.executable, "-c", program]
+    subprocess.run(command, env=casdav_environment(), check=True)
