@@ -27,6 +27,7 @@ class Rates:
 
     def take(self, key: str, cost: float = 1.0) -> int:
         """Take tokens and return 0, or take none and return how many seconds to wait for them."""
+        cost = min(cost, self._capacity)
         now = self._clock()
         with self._lock:
             held, since = self._buckets.pop(key, (self._capacity, now))

@@ -39,9 +39,12 @@ class Local:
         return None if encoded is None else cas.read_file_node(encoded)
 
 
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cas.Repository]:
-    with cas.create(tmp_path_factory.mktemp("contents") / "store") as made:
+@pytest.fixture(scope="module", params=["plain", "encrypted"])
+def repository(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[cas.Repository]:
+    key = cas.KeyFile(bytes(range(32))) if request.param == "encrypted" else None
+    with cas.create(tmp_path_factory.mktemp("contents") / "store", key=key) as made:
         yield made
 
 

@@ -218,6 +218,8 @@ def test_too_many_requests_are_told_when_to_come_again() -> None:
     now = 1.0
     assert (rates.take("a"), rates.take("a")) == (0, 1)
     assert rates.take("a", cost=30.0) == 30
+    assert rates.take("c", cost=1000.0) == 0  # more than there ever are: all of them
+    assert rates.take("c") == 1
 
 
 def test_the_limit_is_429_with_retry_after(tmp_path: Path) -> None:
