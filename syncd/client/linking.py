@@ -34,7 +34,9 @@ _EXAMPLE: Final = "syncd link --server https://drive.example.org --volume alice 
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder; it is made if it is not there.",
 )
-@click.option("--device", default=platform.node(), help="What this machine is called.")
+@click.option(
+    "--name", "device", default=platform.node(), help="What this machine is called in history."
+)
 @click.option(
     "--mode", type=click.Choice([mode.value for mode in Mode]), default=Mode.TWO_WAY.value
 )
