@@ -13,6 +13,7 @@ from cas.repository import Repository
 from cas.stores.base import BlobStore
 from cas.stores.names import CONFIG_NAME
 from cas.stores.opening import open_working_store
+from cas.stores.shared import SharedStore
 
 
 def create(
@@ -27,7 +28,9 @@ def create(
         InvalidError: the location is not understood.
         StoreError: it cannot be written.
     """
-    return create_in(open_working_store(location, create=True), clock or SystemClock(), key)
+    store = open_working_store(location, create=True)
+    is_shared = isinstance(store, SharedStore)
+    return create_in(store, clock or SystemClock(), key, is_shared=is_shared)
 
 
 def create_in(

@@ -34,7 +34,7 @@ from cas.operations import ABSENT
 from cas.pack_index import PackIndex
 from cas.past import Past
 from cas.paths import join_names
-from cas.preparing import local_directory, read_keys
+from cas.preparing import local_directory, read_keys, refuse_other_durability
 from cas.processes import Process, live_processes, opening
 from cas.rebuild import rebuild_if_needed
 from cas.recovery import Recovery
@@ -85,6 +85,8 @@ class Repository:
         self, store: BlobStore, clock: Clock, parts: ExitStack, losses: list[Loss] | None
     ) -> None:
         self.config: RepositoryConfig = self._keys.config
+        is_shared = SHARED in self.config.write_features
+        refuse_other_durability(store, is_shared=is_shared)
         store.begin()
         parts.callback(store.close)
         self.location = store.location
@@ -110,7 +112,6 @@ class Repository:
             parts.callback(self._process.let_go)
             parts.callback(self._catalog.close)
             parts.callback(self._process.close)
-        is_shared = SHARED in self.config.write_features
         index = PackIndex(self._catalog, store, identifier.sealing) if is_shared else None
         chunks = ChunkStore(
             self._catalog,

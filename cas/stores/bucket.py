@@ -20,6 +20,7 @@ from cas.stores.base import ByteRange, Payload, Token, buffers_of
 from cas.stores.bucket_location import BucketLocation
 from cas.stores.names import AREAS, check_name, check_prefix, check_range, is_name
 from cas.stores.s3 import S3, pause
+from cas.stores.s3_answers import UnchangedError
 
 PART_SIZE: Final = 64 << 20
 """Bytes above which an object is sent in parts, of this size each."""
@@ -106,8 +107,12 @@ class BucketStore:
 
     def read_changed(self, name: str, known: Token | None) -> tuple[bytes, Token] | None:
         """Return what `read` does; None if the object is still in the known state."""
-        content, token = self.read(name)
-        return None if token == known else (content, token)
+        check_name(name, mutable=True)
+        try:
+            found = self._s3.get(self._where.key(name), known=known)
+        except UnchangedError:
+            return None
+        return found.content, Token(found.tag)
 
     def replace(self, name: str, payload: Payload, expected: Token | None) -> Token:
         """Set a mutable object if its state is the expected one (None: it is absent)."""

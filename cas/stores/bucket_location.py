@@ -17,6 +17,7 @@ _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _CHOICES: Final = {
     "checksums": ("supported", "required"),
     "addressing": ("path", "virtual"),
+    "durability": ("local", "remote"),
 }
 _SIZES: Final = ("cache", "staging")
 _WORDS: Final = ("endpoint", "region", "local")
@@ -28,9 +29,11 @@ class BucketLocation:
     """A bucket, where in it the repository is, and how to speak to its server.
 
     `endpoint` and `region` are empty where boto3 finds them (AWS_ENDPOINT_URL, AWS_REGION,
-    ~/.aws). `checksums=required` is for servers that do not know the newer ones of S3. `local` is
-    the directory on this machine for what belongs to its buckets, empty for the default. `cache`
-    bounds the bytes of packs kept there; `staging` those that wait to be uploaded.
+    ~/.aws). `checksums=required` is for servers that do not know the newer ones of S3. With
+    `durability=remote` what is acknowledged is in the bucket, and several gateways may use it;
+    else it is on this machine's disk, and soon in the bucket. `local` is the directory on this
+    machine for what belongs to its buckets, empty for the default. `cache` bounds the bytes of
+    packs kept there; `staging` those that wait to be uploaded.
     """
 
     bucket: str
@@ -39,6 +42,7 @@ class BucketLocation:
     region: str = ""
     checksums: Literal["supported", "required"] = "supported"
     addressing: Literal["path", "virtual"] = "path"
+    durability: Literal["local", "remote"] = "local"
     local: str = ""
     cache: int = 4 << 30
     staging: int = 1 << 30

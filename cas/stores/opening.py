@@ -16,6 +16,7 @@ from cas.stores.base import BlobStore
 from cas.stores.bucket_location import parse_bucket_location
 from cas.stores.local import LocalStore
 from cas.stores.memory import MemoryStore
+from cas.stores.shared import SharedStore
 
 # A scheme of one letter would be a drive of Windows.
 _SCHEME: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
@@ -59,6 +60,8 @@ def open_working_store(location: str | Path, *, create: bool = False) -> BlobSto
     where = parse_bucket_location(location)
     parent = Path(where.local) if where.local else user_data_path("casdav") / "buckets"
     digest = blake3(str(where).encode()).hexdigest(length=8)
+    if where.durability == "remote":
+        return SharedStore(store, parent / f"{where.bucket}-{digest}-shared", where.cache)
     return GatewayStore(store, parent / f"{where.bucket}-{digest}", where.staging, where.cache)
 
 

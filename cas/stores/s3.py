@@ -177,14 +177,18 @@ class S3:
                 raise
         return str(answer["ETag"])
 
-    def get(self, key: str, start: int = 0, stop: int | None = None) -> Found:
+    def get(
+        self, key: str, start: int = 0, stop: int | None = None, known: str | None = None
+    ) -> Found:
         """Return an object, or its bytes from `start` up to `stop`, as far as it has them.
 
         Raises:
+            UnchangedError: its tag is still the `known` one.
             NotFoundError: there is no such object.
             StoreError: it failed however often it was tried.
         """
         wanted = {} if stop is None else {"Range": f"bytes={start}-{stop - 1}"}
+        wanted |= {} if known is None else {"IfNoneMatch": known}
         size = 0 if stop is None else min(stop - start, 1 << 26)
         deadline = self.deadline(size)
 

@@ -15,6 +15,7 @@ from cas.errors import (
 from cas.stores.bucket_location import BucketLocation
 
 _MISSING: Final = frozenset({"NoSuchKey", "404", "NotFound"})
+_UNCHANGED: Final = 304  # RFC 9110, 15.4.5
 _CONDITION: Final = frozenset({"PreconditionFailed", "412"})
 _FULL: Final = frozenset(
     {
@@ -69,6 +70,10 @@ class OutsideError(InvalidError):
     """A range begins behind the object's end."""
 
 
+class UnchangedError(ConflictError):
+    """What was asked for if it had changed has not."""
+
+
 class Answer(NamedTuple):
     """An answer that is an error: S3's code, the server's words, and the status of HTTP."""
 
@@ -84,8 +89,9 @@ def answer_error(location: BucketLocation, key: str, answer: Answer) -> CasError
         return NotFoundError(f"{key} is not in {location}")
     if code == "InvalidRange":
         return OutsideError(f"{key} ends before")
-    if code in _CONDITION:
-        return ConflictError(f"{key} has changed meanwhile")
+    if code in _CONDITION or status == _UNCHANGED:
+        kind = UnchangedError if status == _UNCHANGED else ConflictError
+        return kind(f"{key} is not in the state that was expected")
     if code in _FULL or status == 507:  # noqa: PLR2004 - RFC 4918, 11.5
         return StoreFullError(f"{location}: no room left in the bucket ({code})")
     if code in _WHAT_TO_DO:

@@ -298,3 +298,13 @@ class BlobStoreContract(ABC):
         assert store.clean_up() == 0
         assert store.get(PACK) == b"content"
         assert store.read(REF)[0] == b"a ref"
+
+    def test_what_has_not_changed_is_not_read_again(self, store: BlobStore) -> None:
+        name = "refs/" + "0f" * 16
+        with pytest.raises(NotFoundError):
+            store.read_changed(name, None)
+        first = store.replace(name, b"first", None)
+        assert store.read_changed(name, None) == (b"first", first)
+        assert store.read_changed(name, first) is None
+        second = store.replace(name, b"second", first)
+        assert store.read_changed(name, first) == (b"second", second)
