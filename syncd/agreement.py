@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from syncd.disk.signatures import Signature
+from syncd.names import parking_name, without_parking
 from syncd.plan import Action, Step
 from syncd.ports import Base
 from syncd.trees import FOLDER, ROOT, Node, Overlay, Tree, below, find
@@ -61,7 +62,23 @@ class Agreement:
                 if self._agree(node, remote, local, signatures.get(node)):
                     waiting.discard(node)
                     headway = True
+            headway = headway or self._break_circle(waiting, remote)
         return rest | waiting
+
+    def _break_circle(self, waiting: set[int], tree: Tree) -> bool:
+        """Where nodes wait for each other's names, let one go out of the way; tell if one did."""
+        for node in waiting:
+            new = tree.get(node)
+            other = self._base.child(*new.place) if new is not None else None
+            before = self._base.get(other) if other is not None and other != node else None
+            if other in waiting and before is not None and not without_parking(before.name):
+                name, number = before.name, 1
+                while self._base.child(before.parent, name) is not None:
+                    name = parking_name(before.name, number)
+                    number += 1
+                self._base.agree(other, before._replace(name=name))
+                return True
+        return False
 
     def agree_as(self, states: Iterable[tuple[int, Node | None]], remote: Tree) -> None:
         """Let the base have nodes as they were after changes of this device, in their order.

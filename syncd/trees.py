@@ -139,8 +139,10 @@ class Overlay:
         """Place a node, new or not; it takes along what is in it.
 
         Raises:
-            ValueError: there is no such folder, or another node has the name.
+            ValueError: there is no such folder, it is inside of the node, or another has the name.
         """
+        if new.item == FOLDER and is_inside(self, new.parent, node):
+            raise ValueError(f"{new.name!r} would be inside itself")
         parent = self.get(new.parent)
         if parent is None or not parent.is_folder:
             raise ValueError(f"no folder for {new.name!r}")
