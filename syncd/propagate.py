@@ -27,9 +27,6 @@ class _Propagation:
         self._work = Overlay(source)
         self._target = target
         nodes = dict.fromkeys((*target.changed(), *source.changed()))
-        under = source.under
-        if isinstance(under, Overlay):
-            nodes.update(dict.fromkeys(under.changed()))
         self._changed = [node for node in nodes if source.get(node) != target.get(node)]
         self._steps: list[Step] = []
         self._done: set[int] = set()

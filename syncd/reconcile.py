@@ -52,7 +52,7 @@ class _Reconciler:
         self._rules = rules
         self._ids = ids
         self._changed = dict.fromkeys((*remote.changed(), *local.changed()))
-        self._merge = Merge(Overlay(base), Overlay(local))
+        self._merge = Merge(Overlay(base), local.copy())
         self._local = self._merge.local
         self._decided: dict[int, Node | None] = {}
         self._names: dict[tuple[int, str], list[int]] = {}

@@ -99,6 +99,13 @@ class Overlay:
         """Whether anything was said."""
         return bool(self._nodes)
 
+    def copy(self) -> Overlay:
+        """Return an overlay of the same tree that says the same."""
+        made = Overlay(self.under)
+        made._nodes = dict(self._nodes)
+        made._names = {parent: dict(names) for parent, names in self._names.items()}
+        return made
+
     def _said(self, node: int) -> Node | None:
         """Return a node whether its folder is there or not."""
         return self._nodes[node] if node in self._nodes else self.under.get(node)
