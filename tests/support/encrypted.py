@@ -14,7 +14,7 @@ from tempfile import gettempdir
 from typing import Any, Final
 
 import cas
-from cas import keys, repository
+from cas import keys, preparing
 
 VARIABLE: Final = "ENCRYPTED_STORES"
 KEY: Final = cas.KeyFile(bytes(range(100, 132)))
@@ -54,7 +54,7 @@ def encrypt_if_asked() -> None:
     def open_keys(read: Callable[[], bytes], unlock: keys.Unlock | None) -> keys.OpenKeys:
         return opened(read, unlock or (lambda: KEY))
 
-    setattr(repository, "open_keys", open_keys)  # noqa: B010 - likewise
+    setattr(preparing, "open_keys", open_keys)  # noqa: B010 - likewise
 
 
 def _give(module: object, name: str, **defaults: object) -> None:
