@@ -124,3 +124,10 @@ def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:
         run.run(["one", "two"], steps=5)
         orders.append(run.acknowledged)
     assert orders[0] == orders[1]
+
+
+@pytest.mark.soak
+def test_writers_on_three_gateways_whatever_the_seed(tmp_path: Path, soak_seed: int) -> None:
+    for part in range(20):  # from a network that is seldom wrong to one that is often
+        run = Run(tmp_path / str(part), 20 * soak_seed + part, faults=0.02 * part)
+        run.run(["one", "two", "three"], steps=8)
