@@ -35,6 +35,8 @@ from syncd.trees import NodeIds
 
 _ASK_SECONDS: Final = 300.0
 """How often the server is asked although it has said nothing."""
+_MANY_TURNS: Final = 50
+_PAUSE_SECONDS: Final = 1.0
 _SIGNED_OUT_SECONDS: Final = 60.0
 
 
@@ -70,6 +72,7 @@ class LinkWorker:
         self._gate = threading.Condition()
         self._is_paused = link.is_paused
         self._accepts_deletes = False
+        self._turns_in_a_row = 0
         self._wake: Callable[[], None] = lambda: None
 
     # Called by any thread.
@@ -160,7 +163,11 @@ class LinkWorker:
         turn = engine.turn()
         if turn is Turn.AGAIN:
             self._report.enter(Phase.SYNCING, sequence=engine.sequence)
+            self._turns_in_a_row += 1
+            if self._turns_in_a_row > _MANY_TURNS:
+                self._rest(_PAUSE_SECONDS)  # Nothing needs so many: something goes in a circle.
             return
+        self._turns_in_a_row = 0
         phase = Phase.IN_SYNC
         if turn is Turn.WAITING and not self._report.status().problems:
             phase = Phase.SYNCING  # Files are being written: they follow when they are whole.

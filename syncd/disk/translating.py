@@ -87,6 +87,7 @@ class Translator:
             OSError: a file cannot be staged.
             ContentError: its content cannot be had.
         """
+        self._recognise(step)
         match step.action:
             case Action.MAKE_FOLDER:
                 return [MakeFolder(self._new_place(step))]
@@ -103,6 +104,25 @@ class Translator:
                 return [SetManner(path, manner, self._expected(step.node, step))]
             case Action.REMOVE:
                 return self._remove(step)
+
+    def _recognise(self, step: Step) -> None:
+        """Call what is at the step's place by the number that the plan has for it.
+
+        A file that becomes a conflict copy is a node of its own there: its old number belongs to
+        what the server has, and is new here.
+        """
+        if step.old is None or self._tree.get(step.node) is not None:
+            return
+        old = find(self._tree, step.source or step.path)
+        if old is None:
+            return
+        shown = self._shown.pop(old, None) or self._base.signature(old)
+        if shown is not None:
+            self._shown[step.node] = shown
+        if old in self._unsure:
+            self._unsure.discard(old)
+            self._unsure.add(step.node)
+        self._tree.take_over(old, step.node)
 
     def expect(self, step: Step) -> None:
         """Take a step for done, for those that follow it. If it fails, they find that out."""
@@ -150,7 +170,7 @@ class Translator:
         return found
 
     def _put(self, step: Step) -> DiskStep:
-        is_new = self._tree.get(step.node) is None
+        is_new = step.old is None  # Then nothing is replaced, whatever is there.
         path = self._new_place(step) if is_new else self._place(step.node)
         expected = None if is_new else self._expected(step.node, step)
         return Install(path, self._stage(step, path, is_new=is_new), expected)

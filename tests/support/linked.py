@@ -77,7 +77,7 @@ def tree_of(root: Path) -> dict[str, bytes | str | None]:
     found: dict[str, bytes | str | None] = {}
     for folder, folders, files in os.walk(root):
         if Path(folder) == root:
-            folders.remove(".syncd")
+            folders[:] = [name for name in folders if name != ".syncd"]
         for name in (*folders, *files):
             path = Path(folder) / name
             status = path.lstat()

@@ -53,7 +53,9 @@ class World:
         return found
 
     def put(self, path: str, content: bytes, node: int | None = None) -> Step:
-        return Step(Action.PUT, node or self.ids.new(), path, self.item(content))
+        """Return the step that puts a file, in place of `node` if that is given."""
+        old = None if node is None else self.item(b"old")
+        return Step(Action.PUT, node or self.ids.new(), path, self.item(content), old=old)
 
     def node(self, path: str) -> int:
         node = find(self.disk.look().tree, path)
@@ -116,7 +118,7 @@ def test_known_files_are_replaced_moved_set_and_removed(world: World) -> None:
     node = world.node
     item = world.item(b"old")
     done = world.apply(
-        Step(Action.MOVE, node("moved"), "elsewhere", item, "moved"),
+        Step(Action.MOVE, node("moved"), "elsewhere", item, "moved", item),
         world.put("edited", b"new", node("edited")),
         Step(Action.SET, node("set"), "set", Item(item.kind, item.content, 3, TIME_NS, True)),
         Step(Action.REMOVE, node("gone"), "gone", item),
@@ -156,6 +158,31 @@ def test_what_was_changed_since_the_look_is_left_alone(world: World) -> None:
     assert names_of(world.root / ".syncd" / "tmp") == []
 
 
+def test_a_conflict_copy_gets_its_name_before_the_other_version_comes(world: World) -> None:
+    """The plan has a number of its own for the copy; the file's number is what comes."""
+    (world.root / "a").write_bytes(b"old")
+    settle(world)
+    node, copy = world.node("a"), world.ids.new()
+    world.disk.look()
+    mine = world.item(b"old")
+    done = world.apply(
+        Step(Action.MOVE, copy, "a (copy)", mine, "a", mine),
+        Step(Action.PUT, node, "a", world.item(b"theirs")),
+    )
+    assert [one.failure for one in done] == ["", ""]
+    assert tree_of(world.root) == {"a": b"theirs", "a (copy)": b"old"}
+
+
+def test_what_is_new_replaces_nothing(world: World) -> None:
+    (world.root / "a").write_bytes(b"old")
+    settle(world)
+    node = world.node("a")
+    world.disk.look()
+    (done,) = world.apply(Step(Action.PUT, node, "a", world.item(b"theirs")))
+    assert done.is_outdated
+    assert tree_of(world.root) == {"a": b"old"}
+
+
 def test_a_young_file_is_not_replaced(world: World) -> None:
     (world.root / "a").write_bytes(b"old")
     settle(world)
@@ -183,8 +210,12 @@ def test_ignored_files_keep_their_folder_and_it_does_not_come_back(world: World)
     world.disk.look_everywhere()
     assert not world.disk.look().tree
     (world.root / "folder" / "new.txt").write_bytes(b"new")
-    world.disk.look_everywhere()
-    assert find(world.disk.look().tree, "folder/new.txt") is not None
+
+    def is_seen() -> bool:
+        world.disk.look_everywhere()
+        return find(world.disk.look().tree, "folder/new.txt") is not None
+
+    wait_until(is_seen, "the new file to be seen")
 
 
 def test_folders_that_are_not_wanted_are_not_seen(world: World) -> None:
