@@ -11,16 +11,19 @@ Four things differ from a reader's machine, and nothing else:
   port; the port 8080 in commands and output stands for that port;
 - `make test` is not run, because it is what runs this test;
 - `PASSWORD` stands for the app password that the server printed;
-- the home directory holds a folder `Pictures`, and `.venv/bin` this checkout's `casdav`.
+- the home directory holds a folder `Pictures`, and `.venv/bin` this checkout's programs.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
 import tomllib
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
@@ -91,7 +94,13 @@ class Session:
         self._shell = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=self._checkout,
-            env=casdav_environment({"HOME": str(self._home), "LC_ALL": "C.UTF-8"}),
+            env=casdav_environment(
+                {
+                    "HOME": str(self._home),
+                    "XDG_RUNTIME_DIR": str(self._home),
+                    "LC_ALL": "C.UTF-8",
+                }
+            ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -108,7 +117,7 @@ class Session:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._shell.kill()
+        os.killpg(self._shell.pid, signal.SIGKILL)  # with what runs in its background
         self._shell.communicate()
         if self._server is not None:
             end_group(self._server)
@@ -138,10 +147,13 @@ class Session:
         content = random.Random(1)
         (pictures / "cat.jpg").write_bytes(content.randbytes(300_000))
         (pictures / "2026" / "dog.jpg").write_bytes(content.randbytes(200_000))
-        program = self._checkout / ".venv" / "bin" / "casdav"
-        program.parent.mkdir(parents=True)
-        program.write_text(f'#!/bin/sh\nexec {shlex.join(casdav_command())} "$@"\n')
-        program.chmod(0o755)
+        programs = self._checkout / ".venv" / "bin"
+        programs.mkdir(parents=True)
+        syncd = [sys.executable, "-m", "syncd"]
+        for name, command in (("casdav", casdav_command()), ("syncd", syncd)):
+            program = programs / name
+            program.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+            program.chmod(0o755)
 
     def _serve(self) -> str:
         with self._server_log.open("wb") as log:

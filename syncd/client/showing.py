@@ -10,10 +10,12 @@ import msgspec
 
 from syncd.client import links, places
 from syncd.client.control import Question, ask
-from syncd.client.exits import Exit
+from syncd.client.exits import Exit, Failure
 from syncd.client.status import LinkStatus, code_of, will_go_on
 
 _POLL_SECONDS = 0.1
+_STARTING_SECONDS = 10.0
+"""How long `--wait` waits for a daemon that is being started."""
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
@@ -32,7 +34,7 @@ def status(
     """Say how FOLDER, or every linked folder, stands; the exit code says it to scripts."""
     chosen = links.find(links.load(), folder).id if folder else ""
     question = Question(do="status", link=chosen)
-    found = ask(places.control_socket(), question).links
+    found = _ask(question, patience_s=_STARTING_SECONDS if wait else 0.0)
     if wait:
         found = _wait(question, found, timeout)
     if as_json:
@@ -43,6 +45,17 @@ def status(
         if not found:
             click.echo("nothing is linked")
     context.exit(code_of(found) if found else Exit.NOT_LINKED)
+
+
+def _ask(question: Question, patience_s: float) -> list[LinkStatus]:
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return ask(places.control_socket(), question).links
+        except Failure as error:
+            if error.code is not Exit.RUNNING or time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL_SECONDS)
 
 
 def _wait(question: Question, found: list[LinkStatus], seconds: float | None) -> list[LinkStatus]:
