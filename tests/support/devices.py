@@ -59,7 +59,7 @@ class Device:
             "link",
             *("--server", f"http://{LOOPBACK}:{self.server.port}"),
             *("--volume", volume or self.server.user, "--user", self.server.user),
-            *("--root", str(self.root), "--device", self.name, "--password-file", "-"),
+            *("--root", str(self.root), "--name", self.name, "--password-file", "-"),
             *options,
             stdin=self.server.password,
         )
