@@ -227,7 +227,7 @@ class Engine:
             is_done = self._do_here(plan, observed)
         if self._manner.sends and is_done:
             is_done = self._do_there(plan, observed)
-        if plan.merge.notices and is_done:
+        if plan.merge.notices:
             self._report.notices(plan.merge.notices)
         return is_done
 

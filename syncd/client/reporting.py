@@ -26,8 +26,10 @@ class LinkReport:
     def notices(self, notices: Sequence[Notice]) -> None:
         """See `Report`."""
         copies = [(notice.copy, notice.path) for notice in notices if notice.copy]
-        self._state.add_conflicts(copies)
-        self._state.log((notice.path, notice.reason.value) for notice in notices)
+        told = {noted.path for noted in self._state.conflicts()}
+        self._state.add_conflicts(copy for copy in copies if copy[0] not in told)
+        new = [notice for notice in notices if notice.copy not in told]
+        self._state.log((notice.path, notice.reason.value) for notice in new)
         conflicts = len(self._state.conflicts())
         with self._lock:
             self._status.conflicts = conflicts
