@@ -36,6 +36,6 @@ def test_a_short_pass() -> None:
     run(*SHORT)
 
 
-@pytest.mark.long
+@pytest.mark.soak
 def test_all_of_them() -> None:
     run("tests/cas", "tests/dav", "tests/tools", "tests/models")

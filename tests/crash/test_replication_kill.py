@@ -16,7 +16,10 @@ from tests.support.processes import casdav_command, casdav_environment
 from tests.support.volumes import put, read
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "rounds",
+    [4, pytest.param(20, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.soak)],
+)
 def test_a_replica_that_is_cut_off_opens_all_the_same(tmp_path: Path, rounds: int) -> None:
     moments = random.Random(rounds)
     store, target = tmp_path / "store", tmp_path / "replica"
