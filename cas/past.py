@@ -93,9 +93,16 @@ class Past:
         """Return a past state of the volume as it is kept: without what was purged from it."""
         with self._catalog.read() as transaction:
             purged = purged_from(self._nodes, transaction, volume_id)
-        if purged is None or state.sequence > purged.upto:
+        if purged is None or purged.upto(state.sequence) is None:
             return state
-        nodes = PurgedNodes(self._nodes, state.pin, state.nodes, purged, self._shape)
+        nodes = PurgedNodes(
+            self._nodes,
+            state.pin,
+            state.nodes,
+            purged,
+            sequence=state.sequence,
+            shape=self._shape,
+        )
         return state._replace(nodes=nodes)
 
     def _state_after(

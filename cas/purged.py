@@ -48,13 +48,22 @@ class Purged:
 
     def __init__(self, purges: Sequence[Purge]) -> None:
         self._purges = purges
-        self.upto = max(purge.sequence for purge in purges)
-        """The last number of the newest commit that is kept without it."""
-        self.contents = frozenset(content for purge in purges for content in purge.contents)
+        self.sequences = sorted({purge.sequence for purge in purges}, reverse=True)
+        """Up to where purges go, the furthest first."""
+        self.times = frozenset(purge.time_ns for purge in purges)
+
+    def upto(self, sequence: int) -> int | None:
+        """Return which of `sequences` says what the state after a change lacks; None: nothing."""
+        return min((upto for upto in self.sequences if sequence <= upto), default=None)
+
+    def contents(self, sequence: int) -> frozenset[bytes]:
+        """Return the content that was purged from the state after a change."""
+        purges = (purge for purge in self._purges if sequence <= purge.sequence)
+        return frozenset(content for purge in purges for content in purge.contents)
 
     def has(self, content: bytes, sequence: int) -> bool:
         """Return whether content was purged from the state after a change."""
-        return sequence <= self.upto and content in self.contents
+        return any(p.sequence >= sequence and content in p.contents for p in self._purges)
 
     def error(self, content: bytes) -> PurgedError:
         """Return the error for content that was asked for: when it was purged, and by whom."""
@@ -69,10 +78,19 @@ class PurgedNodes(OverlayNodes):
     """The nodes of a past state that is kept without some of its files' content."""
 
     def __init__(
-        self, store: NodeStore, pin: Pin, below: ReadNodes, purged: Purged, shape: TreeShape
+        self,
+        store: NodeStore,
+        pin: Pin,
+        below: ReadNodes,
+        purged: Purged,
+        *,
+        sequence: int,
+        shape: TreeShape,
     ) -> None:
+        """`below` are the nodes of the state after the change of this number."""
         super().__init__(store, pin, below)
         self._purged = purged
+        self._contents = purged.contents(sequence)
         self._shape = shape
 
     def check_readable(self, entry: Entry) -> None:
@@ -81,7 +99,7 @@ class PurgedNodes(OverlayNodes):
         Raises:
             PurgedError: it was.
         """
-        if entry.is_file and entry.content in self._purged.contents:
+        if entry.is_file and entry.content in self._contents:
             raise self._purged.error(entry.content)
 
     def settle(self, entry: Entry, relies: Reliance) -> Entry:
@@ -107,7 +125,7 @@ class PurgedNodes(OverlayNodes):
             for name, below in iterate(self, entry.content):
                 if below.is_directory:
                     waiting.append(((*folder, name), below))
-                elif below.is_file and below.content in self._purged.contents:
+                elif below.is_file and below.content in self._contents:
                     yield (*folder, name), entry
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import os
+
 import click
 
 import cas
@@ -71,14 +74,22 @@ def _remarks(found: cas.PurgeReport) -> list[str]:
 
 
 def _members(place: Location, found: cas.PurgeReport) -> dict[str, object]:
-    return {
+    paths = [json_name("path", path) for path in found.paths]
+    members: dict[str, object] = {
         **json_name("volume", place.volume),
         **json_name("path", place.path),
-        "paths": found.paths,
+        "paths": [path["path"] for path in paths],
         "contents": found.contents,
         "size": found.size,
         "shared": found.shared,
-        "shared_at": [{"volume": volume, "path": path} for volume, path in found.shared_at],
+        "shared_at": [
+            {**json_name("volume", volume), **json_name("path", path)}
+            for volume, path in found.shared_at
+        ],
         "snapshots": found.snapshots,
         "purged": not found.is_dry_run,
     }
+    if any("path_base64" in path for path in paths):
+        exact = map(os.fsencode, found.paths)
+        members["paths_base64"] = [base64.b64encode(path).decode() for path in exact]
+    return members

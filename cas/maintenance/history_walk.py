@@ -60,7 +60,7 @@ class HistoryWalk:
         self._report = report
         self._commits: dict[bytes, Commit] = {}  # of the volume that is being walked
         self._purged: Purged | None = None
-        self._past = walk  # for states that are kept without what was purged
+        self._pasts: dict[int, Walk] = {}  # of states that are kept without what was purged
         self.damaged: list[State] = []
 
     def check(self, volume_id: bytes, label: str) -> None:
@@ -72,8 +72,7 @@ class HistoryWalk:
                 purged_from(self._engine.nodes, seen, volume_id),
             )
         )
-        if self._purged is not None:
-            self._past = self._walk.without(self._purged.contents)
+        self._pasts = {}
         try:
             self._summary.volumes += 1
             self._commits = {}
@@ -86,8 +85,7 @@ class HistoryWalk:
             for commit_id, commit in chain:  # after all roots: what has a state is named by that
                 is_kept = commit.last_sequence > kept.every_since
                 self._check_changes(commit_id, commit, is_kept=is_kept)
-            if self._purged is not None:
-                self._walk.objects += self._past.objects
+            self._walk.objects += sum(walk.objects for walk in self._pasts.values())
         finally:
             self._engine.process.unpin(pin)
 
@@ -268,10 +266,18 @@ class HistoryWalk:
 
     def _walk_state(self, state: State, sequence: int | None = None) -> None:
         """Walk a state; `sequence` is the last number of its commit, None for the present."""
-        purged = self._purged
-        is_past = purged is not None and sequence is not None and sequence <= purged.upto
-        if not (self._past if is_past else self._walk).entry(state.entry):
+        if not self._walk_of(sequence).entry(state.entry):
             self.damaged.append(state)
+
+    def _walk_of(self, sequence: int | None) -> Walk:
+        """Return the walk that knows what may be absent from the states of a commit."""
+        purged = self._purged
+        upto = None if purged is None or sequence is None else purged.upto(sequence)
+        if purged is None or upto is None:
+            return self._walk
+        if upto not in self._pasts:
+            self._pasts[upto] = self._walk.without(purged.contents(upto))
+        return self._pasts[upto]
 
     def _tell(self, commit_id: bytes, fault: str) -> None:
         message = f"commit {commit_id.hex()}: {fault}"

@@ -43,8 +43,12 @@ class Keeping:
         self._nodes = ReadNodes(engine.nodes)
         self._marking = marking
         self._kept = kept
-        self._purged_upto = purged.upto if purged else 0
-        self._holes = marking.holes(purged.contents) if purged else None
+        self._purged = purged
+        self._holes: dict[int, Holes] = {}
+        fewer: Holes | None = None
+        if purged is not None:
+            for upto in purged.sequences:
+                fewer = self._holes[upto] = marking.holes(purged.contents(upto), fewer)
         self._versions = VersionCounter(policy)
         self._newest = b""
         self._snapshots: set[bytes] = set()
@@ -87,7 +91,8 @@ class Keeping:
 
     def _holes_of(self, commit: Commit) -> Holes | None:
         """Return what a commit's states are kept without."""
-        return self._holes if commit.last_sequence <= self._purged_upto else None
+        upto = self._purged.upto(commit.last_sequence) if self._purged else None
+        return None if upto is None else self._holes[upto]
 
 
 class VersionCounter:

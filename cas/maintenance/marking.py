@@ -21,13 +21,24 @@ class Holes:
     """Content that is left out of states which are kept without it.
 
     What is reached with holes is remembered here: where something else leads there, it is gone
-    through again for what was left out.
+    through again for what was left out. `fewer` are some of these holes, if not None: what is
+    reached with those need not be gone through with these.
     """
 
-    def __init__(self, contents: Container[bytes]) -> None:
+    def __init__(self, contents: Container[bytes], fewer: Holes | None = None) -> None:
         self.contents = contents
         self.marks = Marks()
         self.young: set[bytes] = set()
+        self.fewer = fewer
+
+    def has(self, location: Location) -> bool:
+        """Return whether an object was reached with these holes, or with fewer."""
+        holes: Holes | None = self
+        while holes is not None:
+            if holes.marks.has(location.pack, location.number):
+                return True
+            holes = holes.fewer
+        return False
 
 
 class Marking:
@@ -53,10 +64,13 @@ class Marking:
         self._whole_young: set[bytes] = set()
         self._whole: Marks | None = None  # where there are holes: what was reached without any
 
-    def holes(self, contents: Container[bytes]) -> Holes:
-        """Return holes to mark entries with; to be called before any entry is marked."""
+    def holes(self, contents: Container[bytes], fewer: Holes | None = None) -> Holes:
+        """Return holes to mark entries with; to be called before any entry is marked.
+
+        The contents hold all those of `fewer`.
+        """
         self._whole = self._whole or Marks()
-        return Holes(contents)
+        return Holes(contents, fewer)
 
     def entries(
         self, entries: Iterable[Entry], holes: Holes | None = None, *, may_lack: bool = False
@@ -154,7 +168,7 @@ class Marking:
             return is_new
         if holes is None:
             return self._whole.add(location.pack, location.number)
-        if self._whole.has(location.pack, location.number):
+        if self._whole.has(location.pack, location.number) or holes.has(location):
             return False
         return holes.marks.add(location.pack, location.number)
 

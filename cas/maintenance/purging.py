@@ -14,7 +14,7 @@ from cas.maintenance.watching import Watcher
 from cas.nodes import ReadNodes
 from cas.objects import Entry, encode
 from cas.paths import Names, join_names, split_path
-from cas.purged import Purge, purge_records
+from cas.purged import Purge, Purged, purge_records, purged_from
 from cas.registry import head_of
 from cas.repository import Repository
 from cas.snapshots import Snapshot, load_commit
@@ -57,7 +57,8 @@ def purge_path(
     that other volumes hold, and what this volume holds elsewhere at present.
 
     Raises:
-        ConflictError: the path exists, or a pinned snapshot has it; nothing was changed.
+        ConflictError: the path exists, or a pinned snapshot has some of the content, wherever;
+            nothing was changed.
         NotFoundError: nothing that is kept was ever at the path.
         InvalidError: this cannot be a path.
         IntegrityError: the history is damaged.
@@ -67,6 +68,9 @@ def purge_path(
     purging.refuse_present()
     purging.look_back()
     snapshots = purging.snapshots()
+    if not purging.found and purging.is_met:
+        message = f"what was at {path!r} in {volume.name!r} had no content: nothing is to be purged"
+        raise NotFoundError(message)
     if not purging.found:
         message = f"nothing was ever at {path!r} in {volume.name!r}, or it is not kept any more"
         raise NotFoundError(message)
@@ -99,6 +103,8 @@ class _Purging:
         self._met: set[tuple[Names, int]] = set()
         self.paths: set[Names] = {split_path(path)}
         self.found: dict[bytes, int] = {}
+        self.is_met = False
+        """Whether anything was ever there, were it without content."""
 
     def refuse_present(self) -> None:
         """Raise where there is something at the path."""
@@ -153,14 +159,49 @@ class _Purging:
         Raises:
             ConflictError: one is pinned.
         """
-        having = []
+        having = set()
+        roots = {}
         for snapshot in self._volume.snapshots():
-            entries = list(self._at_paths(load_commit(self._engine.chunks, snapshot.commit).root))
+            commit = load_commit(self._engine.chunks, snapshot.commit)
+            roots[snapshot] = commit.root, commit.last_sequence
+            entries = list(self._at_paths(commit.root))
             if entries:
-                self._refuse_pinned(snapshot)
-                having.append(snapshot.name)
+                self._refuse_pinned(snapshot, self._path)
+                having.add(snapshot.name)
                 self._add(entries)
-        return having
+        without: set[bytes] = set()
+        purged = self._purged()
+        for snapshot, (root, sequence) in roots.items():
+            for names, content in self._found_below(root, without):
+                if purged is not None and purged.has(content, sequence):
+                    continue  # it went with an earlier purge
+                self._refuse_pinned(snapshot, join_names(names))
+                having.add(snapshot.name)
+                break
+        return [snapshot.name for snapshot in roots if snapshot.name in having]
+
+    def _found_below(self, root: Entry, without: set[bytes]) -> Iterator[tuple[Names, bytes]]:
+        """Yield where a state has what was found; `without` are folders known to have none."""
+        waiting: list[tuple[Names, Entry]] = [((), root)]
+        met: set[bytes] = set()
+        has_any = False
+        while waiting:
+            folder, entry = waiting.pop()
+            if not entry.content or entry.content in met or entry.content in without:
+                continue
+            met.add(entry.content)
+            for name, below in iterate(self._nodes, entry.content):
+                if below.is_directory:
+                    waiting.append(((*folder, name), below))
+                elif below.is_file and below.content in self.found:
+                    has_any = True
+                    yield (*folder, name), below.content
+        if not has_any:
+            without |= met
+
+    def _purged(self) -> Purged | None:
+        with self._engine.catalog.read() as transaction:
+            return purged_from(self._engine.nodes, transaction, self._volume.id)
 
     def shared(self) -> tuple[int, list[tuple[str, str]]]:
         """Return how many of the contents the present has elsewhere, and some of the places."""
@@ -183,6 +224,9 @@ class _Purging:
             sequence = head_of(transaction, self._volume.id).commit_sequence
         path = join_names(split_path(self._path)).encode(errors="surrogateescape")
         now_ns = self._engine.clock.now_ns()
+        before = self._purged()
+        while before is not None and now_ns in before.times:
+            now_ns += 1  # the clock went back: no earlier record is written over
         purge = Purge(path, sequence, now_ns, author, list(self.found))
         with self._repository.registry.edit(author=author) as edit:
             for place, record in purge_records(self._volume.id, purge):
@@ -204,6 +248,7 @@ class _Purging:
         waiting = list(entries)
         while waiting:
             entry = waiting.pop()
+            self.is_met = True
             if entry.is_file and entry.content:
                 self.found[entry.content] = entry.size
             elif entry.is_directory and entry.content and entry.content not in self._seen:
@@ -211,10 +256,10 @@ class _Purging:
                 with suppress(MissingObjectError):  # of a state that is not kept
                     waiting += (below for _, below in iterate(self._nodes, entry.content))
 
-    def _refuse_pinned(self, snapshot: Snapshot) -> None:
+    def _refuse_pinned(self, snapshot: Snapshot, path: str) -> None:
         if snapshot.is_pinned:
             message = (
-                f"the pinned snapshot {self._volume.name}@{snapshot.name} has {self._path!r}: "
+                f"the pinned snapshot {self._volume.name}@{snapshot.name} has {path!r}: "
                 "unpin it first, with `casdav snapshot pin --off`"
             )
             raise ConflictError(message)

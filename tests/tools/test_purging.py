@@ -40,6 +40,18 @@ def test_a_dry_run_says_what_would_go_and_changes_nothing(gone: Casdav) -> None:
     assert gone("cat", "v@before:/draft").out == "one"
 
 
+def test_names_that_are_not_utf_8_are_exact_in_json(casdav: Casdav) -> None:
+    with cas.open(casdav.store) as repository:
+        volume = repository.volume("v")
+        put(volume, "\udcff", b"one")
+        with volume.edit() as edit:
+            edit.copy("\udcff", "\udcfe")
+        remove(volume, "\udcff")
+    printed = json.loads(casdav("purge", "v:/\udcff", "--yes", "--json").out)
+    assert (printed["paths"], printed["paths_base64"]) == (["\ufffd"], ["/w=="])
+    assert printed["shared_at"] == [{"volume": "v", "path": "\ufffd", "path_base64": "/g=="}]
+
+
 def test_it_asks_and_then_no_older_state_gives_it_back(gone: Casdav) -> None:
     answer = gone("purge", "v:/secret", code=2)
     assert "--yes" in answer.err
