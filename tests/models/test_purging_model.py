@@ -19,10 +19,10 @@ from tests.support.volumes import put, read
 if TYPE_CHECKING:
     from pathlib import Path
 
-_TOPS = ("a", "b", "d", "e")
-_FILES = ("a", "b", "d/x", "d/y", "e/x")
+_TOPS = ("a", "b", "c", "d", "e", "f", "g")
+_FILES = ("a", "b", "c", "f", "g", "d/x", "d/y", "e/x")
 _SHARED = seeded_bytes(99, 150_000)  # chunks that several contents have
-_STEPS = 70
+_STEPS = 90
 
 _Tree = dict[str, bytes]
 
@@ -45,7 +45,7 @@ class _Machine:
 
     def step(self) -> None:
         """Do one thing, chosen by chance."""
-        steps = [self.put] * 5 + [self.transfer] * 4 + [self.remove] * 3
+        steps = [self.put] * 5 + [self.transfer] * 2 + [self.remove] * 4
         steps += [self.snapshot, self.purge, self.purge, self.purge, self.bring_back, self.collect]
         self._random.choice(steps)()
         self._states[self._volume.sequence()] = dict(self._now)
@@ -61,7 +61,7 @@ class _Machine:
             with self._volume.edit() as edit:
                 edit.make_directory(folder, parents=True)
             self._states[self._volume.sequence()] = dict(self._now)
-        self._now[path] = _content(self._random.randrange(9))
+        self._now[path] = _content(self._random.randrange(12))
         put(self._volume, path, self._now[path])
 
     def transfer(self) -> None:
@@ -94,7 +94,7 @@ class _Machine:
             self._snapshots.append((name, sequence))
 
     def purge(self) -> None:
-        path = self._random.choice(_TOPS)
+        path = self._random.choice(_TOPS + _FILES)
         if self._exists(path):
             return
         self._states[self._volume.sequence()] = dict(self._now)
