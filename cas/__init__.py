@@ -109,7 +109,7 @@ from cas.repository import Repository
 from cas.retention import UNLIMITED, CalendarSpan, Dated, Retention, Verdict, retain
 from cas.scratch import Scratch
 from cas.snapshots import Snapshot, SnapshotRecord, snapshot_name
-from cas.versions import is_stored, stored_version
+from cas.versions import PurgedVersions, is_stored, stored_version
 from cas.views import View
 from cas.volume import Volume
 
@@ -184,6 +184,7 @@ __all__ = [
     "PreconditionError",
     "PurgeReport",
     "PurgedError",
+    "PurgedVersions",
     "QuotaError",
     "ReadOnlyError",
     "Reading",

@@ -10,7 +10,7 @@ from cas.file_nodes import objects_of
 from cas.nodes import ReadNodes
 from cas.objects import Content, Entry, EntryKind
 from cas.paths import join_names, split_path
-from cas.purged import purged_from
+from cas.purged import Purged, purged_from
 from cas.repository import Repository
 from cas.volume import Volume
 
@@ -47,6 +47,29 @@ def is_stored(repository: Repository, entry: Entry) -> bool:
         return True
     with engine.catalog.read() as transaction:
         return transaction.young_node(entry.content) is not None
+
+
+class PurgedVersions:
+    """Tells which versions of files were purged; a volume's purges are read once."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._engine = repository.engine
+        self._known: dict[bytes, Purged | None] = {}
+
+    def has(self, volume_id: bytes, sequence: int, entry: Entry) -> bool:
+        """Return whether the content of an entry was purged from a volume's state after a change.
+
+        Raises:
+            IntegrityError: the registry is damaged.
+        """
+        if not entry.is_file:
+            return False
+        if volume_id not in self._known:
+            with self._engine.catalog.read() as transaction:
+                known = purged_from(self._engine.nodes, transaction, volume_id)
+            self._known[volume_id] = known
+        purged = self._known[volume_id]
+        return purged is not None and purged.has(entry.content, sequence)
 
 
 def _is_whole(engine: Engine, entry: Entry) -> bool:

@@ -15,11 +15,15 @@ _QUICK_NS: Final = 60 * 1_000_000_000
 
 
 class Version(NamedTuple):
-    """What became of a path: the newest change, what was there before all, and how many."""
+    """What became of a path: the newest change, what was there before all, and how many.
+
+    `first_sequence` is the number of the oldest of several, 0 for one.
+    """
 
     item: cas.LogItem
     old: cas.Entry | None
     changes: int = 1
+    first_sequence: int = 0
 
     @property
     def what(self) -> str:
@@ -42,13 +46,20 @@ class Version(NamedTuple):
         """The number of the change after which it can be read; of a removal, the one before."""
         return self.item.sequence - (self.item.new is None)
 
+    @property
+    def old_sequence(self) -> int:
+        """The number of the change after which `old` was there."""
+        return (self.first_sequence or self.item.sequence) - 1
+
 
 def coalesced(items: Iterable[cas.LogItem]) -> Iterator[Version]:
     """Yield changes, newest first; those of one path by one author in quick succession as one."""
     version: Version | None = None
     for item in items:
         if version is not None and _belongs(version, item):
-            version = version._replace(old=item.old, changes=version.changes + 1)
+            version = version._replace(
+                old=item.old, changes=version.changes + 1, first_sequence=item.sequence
+            )
             continue
         if version is not None:
             yield version
@@ -75,10 +86,17 @@ def _belongs(version: Version, item: cas.LogItem) -> bool:
 
 
 def version_members(
-    repository: cas.Repository, volume: cas.Volume, names: Mapping[bytes, str], version: Version
+    repository: cas.Repository,
+    volume: cas.Volume,
+    names: Mapping[bytes, str],
+    version: Version,
+    purged: cas.PurgedVersions,
 ) -> dict[str, object]:
     """Return the JSON members for a change; `names` are those of volumes by id."""
     item = version.item
+    old, new = version.old, item.new
+    is_old_purged = old and purged.has(item.volume_id, version.old_sequence, old)
+    is_new_purged = new and purged.has(item.volume_id, item.sequence, new)
     source_volume = names.get(item.source_volume) if item.source_volume else None
     members: dict[str, object] = {
         **json_name("volume", names[item.volume_id]),
@@ -91,8 +109,8 @@ def version_members(
         "action": item.action.name.lower(),
         "what": version.what,
         "changes": version.changes,
-        "old": _entry_members(repository, volume, version.old),
-        "new": _entry_members(repository, volume, item.new),
+        "old": _entry_members(repository, volume, old, is_purged=bool(is_old_purged)),
+        "new": _entry_members(repository, volume, new, is_purged=bool(is_new_purged)),
         "commit": item.commit.hex() or None,
     }
     for key, value in (
@@ -111,7 +129,7 @@ def version_place(names: Mapping[bytes, str], version: Version) -> Location:
 
 
 def _entry_members(
-    repository: cas.Repository, volume: cas.Volume, entry: cas.Entry | None
+    repository: cas.Repository, volume: cas.Volume, entry: cas.Entry | None, *, is_purged: bool
 ) -> dict[str, object] | None:
     if entry is None:
         return None
@@ -121,5 +139,5 @@ def _entry_members(
         "modified": time_text(entry.mtime_ns),
         "mode": mode_text(entry.mode),
         "etag": None if entry.kind is cas.EntryKind.SYMLINK else volume.etag(entry),
-        "kept": cas.is_stored(repository, entry),
+        "kept": not is_purged and cas.is_stored(repository, entry),
     }

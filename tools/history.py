@@ -59,14 +59,16 @@ def log(
         if newer is not None:
             items = takewhile(lambda item: item.time_ns > newer, items)
         versions = (Version(item, item.old) for item in items) if each else coalesced(items)
+        purged = cas.PurgedVersions(repository)
         is_empty = True
         for version in islice(versions, limit):
             if is_empty and not session.output.json:
                 session.output.text(_line("TIME", "WHO", "SIZE", "WHAT", "VERSION"))
             is_empty = False
-            session.output.message("change", version_members(repository, volume, names, version))
+            members = version_members(repository, volume, names, version, purged)
+            session.output.message("change", members)
             if not session.output.json:
-                session.output.text(_row(repository, names, version))
+                session.output.text(_row(repository, names, version, purged))
         if not recursive and not session.output.json and _is_folder(volume, place):
             session.output.done("what happened to single files in it, --recursive shows")
     if is_empty and newer is None:
@@ -89,7 +91,12 @@ def _items(
     return volume.log(place.path, before=before, recursive=recursive, may_follow=names.__contains__)
 
 
-def _row(repository: cas.Repository, names: Mapping[bytes, str], version: Version) -> str:
+def _row(
+    repository: cas.Repository,
+    names: Mapping[bytes, str],
+    version: Version,
+    purged: cas.PurgedVersions,
+) -> str:
     item = version.item
     entry = item.new or version.old
     shown = _pasteable(version_place(names, version))
@@ -100,7 +107,9 @@ def _row(repository: cas.Repository, names: Mapping[bytes, str], version: Versio
         shown += f"  to /{printable(item.target)}"
     if version.changes > 1:
         shown += f"  ({version.changes} changes)"
-    if entry is not None and not cas.is_stored(repository, entry):
+    if entry is not None and purged.has(item.volume_id, version.sequence, entry):
+        shown += "  (purged)"
+    elif entry is not None and not cas.is_stored(repository, entry):
         shown += "  (content not kept)"
     return _line(
         short_time(item.time_ns),

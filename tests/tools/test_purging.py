@@ -82,3 +82,21 @@ def test_an_export_of_the_past_leaves_it_out_and_says_so(gone: Casdav) -> None:
 
 def test_what_is_there_is_refused(gone: Casdav) -> None:
     assert "remove it first" in gone("purge", "v:/copy", "--yes", code=14).err
+
+
+def test_log_marks_what_was_purged_at_once_and_not_what_came_after(gone: Casdav) -> None:
+    gone("purge", "v:/secret", "--yes")
+    with cas.open(gone.store) as repository:
+        put(repository.volume("v"), "secret", b"two")
+    came, *before = gone("log", "v:/secret", "--all").out.splitlines()[1:]
+    assert "(purged)" not in came
+    assert len(before) > 1
+    assert all(line.endswith("(purged)") for line in before if "moved away" not in line)
+    printed = [
+        json.loads(line)
+        for line in gone("log", "v:/secret", "--json", "--all").out.split("\n")
+        if line
+    ]
+    assert printed[0]["new"]["kept"]
+    assert not any(each["new"]["kept"] for each in printed[1:] if each["new"])
+    assert not any(each["old"]["kept"] for each in printed if each["old"])
