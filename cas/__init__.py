@@ -109,6 +109,7 @@ from cas.repository import Repository
 from cas.retention import UNLIMITED, CalendarSpan, Dated, Retention, Verdict, retain
 from cas.scratch import Scratch
 from cas.snapshots import Snapshot, SnapshotRecord, snapshot_name
+from cas.structs import make_structs_ready
 from cas.versions import PurgedVersions, is_stored, stored_version
 from cas.views import View
 from cas.volume import Volume
@@ -234,6 +235,7 @@ __all__ = [
     "is_stored",
     "list_keys",
     "look_at_source",
+    "make_structs_ready",
     "moves_between",
     "node_size",
     "numbered_changes",

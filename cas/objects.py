@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from cas.errors import FormatError
+from cas.structs import decoder_of
 
 INLINE_PROPERTIES_LIMIT: Final = 1024
 """Bytes of encoded dead properties kept in the entry itself; longer ones become a chunk."""
@@ -149,7 +150,6 @@ EMPTY_CONTENT: Final = Content(EntryKind.EMPTY_FILE, 0, b"")
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 _Decoded = TypeVar("_Decoded")
-_decoders: dict[type, msgspec.msgpack.Decoder[object]] = {}
 
 
 def encode(value: object) -> bytes:
@@ -163,9 +163,7 @@ def decode(encoded: bytes | memoryview, expected: type[_Decoded]) -> _Decoded:
     Raises:
         FormatError: the bytes are not such an object.
     """
-    decoder = _decoders.get(expected)
-    if decoder is None:
-        decoder = _decoders[expected] = msgspec.msgpack.Decoder(expected)
+    decoder = decoder_of(expected)
     try:
         return decoder.decode(encoded)  # type: ignore[return-value]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

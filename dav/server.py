@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
+import cas
 from dav.http.access import AccessLog, AccessRecord
 from dav.http.errors import (
     BodyError,
@@ -110,6 +111,7 @@ class Server:
         stays ignored.
         """
         self.bind()
+        cas.make_structs_ready()
         with self._signals() if handle_signals else _nothing():
             self._ready.set()
             if self._on_ready is not None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final, Protocol
 
+import cas
 from syncd.client import links, places
 from syncd.client.control import ControlServer, Question, Reply
 from syncd.client.exits import Exit, Failure
@@ -173,6 +174,7 @@ def run(make: MakeWorker) -> None:
     Raises:
         Failure: a daemon runs already.
     """
+    cas.make_structs_ready()
     with only_one():
         supervisor = Supervisor(make)
 
