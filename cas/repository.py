@@ -53,7 +53,6 @@ from cas.seen import SeenStates
 from cas.shared_recovery import SharedRecovery
 from cas.stores.base import BlobStore
 from cas.stores.staged import StagedStore, Waiting
-from cas.structs import make_structs_ready
 from cas.trees import TreeShape
 from cas.upkeep import Upkeep
 from cas.volume import Volume
@@ -76,7 +75,6 @@ class Repository:
         losses: list[Loss] | None = None,
         unlock: Unlock | None = None,
     ) -> None:
-        make_structs_ready()
         self._keys = read_keys(store, unlock)
         self._gateway: Gateway | None = None
         with ExitStack() as parts:

@@ -46,6 +46,7 @@ def open_served(job: object) -> ServedApplication:
     """
     assert isinstance(job, ServeJob)  # noqa: S101 - from our own process
     start_logging(job.log_format, job.verbosity)
+    cas.make_structs_ready()
     key = job.key
     repository = cas.open(job.location, unlock=None if key is None else lambda: key)
     jobs = [
