@@ -111,6 +111,16 @@ def write_small_files(top: Path, count: int, seed: int = 3) -> Tree:
     return Tree(top, count, size)
 
 
+def write_equal_files(top: Path, count: int, size: int, seed: int = 4) -> Tree:
+    """Write `count` incompressible files of `size` bytes, a hundred in each folder."""
+    content = b"".join(incompressible(seed, count * size))
+    for index in range(count):
+        folder = top / f"folder {index // 100}"
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / f"file {index}", content[index * size : (index + 1) * size], index)
+    return Tree(top, count, len(content))
+
+
 def _folder(top: Path, count: int) -> Path:
     """Return the folder for a file, three levels of it made by the file's number."""
     number = count // _FILES_PER_FOLDER

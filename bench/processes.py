@@ -82,11 +82,24 @@ class Group:
         """Return the CPU time that the living processes have taken since they started."""
         return sum(map(_cpu_seconds, self._members()))
 
+    def memory(self) -> int:
+        """Return the present memory use in bytes, shared pages included."""
+        return self._memory("VmRSS")
+
+    def written(self) -> int:
+        """Return the bytes that the living processes have had written to disks so far."""
+        total = 0
+        for member in self._members():
+            for line in Path(f"/proc/{member}/io").read_text().splitlines():
+                if line.startswith("write_bytes:"):
+                    total += int(line.split()[1])
+        return total
+
     def reset_peak(self) -> int:
         """Forget the greatest memory use so far; return the present one in bytes."""
         for member in self._members():
             Path(f"/proc/{member}/clear_refs").write_text("5")
-        return self._memory("VmRSS")
+        return self.memory()
 
     def peak(self) -> int:
         """Return the greatest memory use since `reset_peak` in bytes, shared pages included."""

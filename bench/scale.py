@@ -35,6 +35,12 @@ class Scale:
     """The same in a repository, which takes minutes to fill with a million."""
     stored: tuple[int, int]
     """Files of the stores that are opened again: few and many."""
+    synced_files: int
+    """Small files of a folder that is kept in sync."""
+    synced_file: int
+    """The one large file beside them."""
+    watched_files: int
+    """Files of a folder in which nothing happens."""
 
 
 SCALES: Final = {
@@ -54,6 +60,9 @@ SCALES: Final = {
             directories=(50, 10_000, 1_000_000),
             committed=(50, 10_000, 100_000),
             stored=(1_000, 100_000),
+            synced_files=2_000,
+            synced_file=128 * MIB,
+            watched_files=10_000,
         ),
         Scale(
             "full",
@@ -69,6 +78,9 @@ SCALES: Final = {
             directories=(50, 10_000, 1_000_000),
             committed=(50, 10_000, 1_000_000),
             stored=(1_000, 1_000_000),
+            synced_files=10_000,
+            synced_file=1 * GIB,
+            watched_files=100_000,
         ),
     )
 }

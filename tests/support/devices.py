@@ -72,6 +72,7 @@ class Device:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         wait_until(self._answers, f"the daemon of {self.name}")
 
