@@ -63,7 +63,7 @@ class ChunkStore:
         self.reader = PackReader(catalog, store, open_directory, sealing)
         self._damaged: set[bytes] = set()  # found so by a read: stored anew when they come again
         expect = self.reader.expect
-        self._index = index
+        self.index = index
         kind = OpenPacks if index is None else SharedPacks
         self.open_packs = kind(catalog, store, open_directory, process_id, expect, sealing)
 
@@ -219,13 +219,21 @@ class ChunkStore:
                 for object_id in ids
             )
 
+    def finds(self, object_id: bytes) -> bool:
+        """Return whether the object is stored, here or by another gateway.
+
+        Raises:
+            StoreError: the blob store cannot be reached.
+        """
+        return self.contains(object_id) or (self.index is not None and self.index.find(object_id))
+
     def look_for_new(self) -> bool:
         """Learn of packs that other gateways have stored; return whether there were any.
 
         Raises:
             StoreError: the blob store cannot be reached.
         """
-        return self._index is not None and self._index.look_for_new()
+        return self.index is not None and self.index.look_for_new()
 
     def epoch(self) -> int:
         """Return how often packs have been condemned."""
@@ -286,14 +294,17 @@ class ChunkStore:
 
     def locate(self, ids: Sequence[bytes]) -> list[Location]:
         """Return where the objects lie; IntegrityError where one is missing."""
-        try:
-            return self._locate(ids)
-        except MissingObjectError:
-            if not self.look_for_new():
-                raise
-            return self._locate(ids)
+        while True:
+            locations = self._known_locations(ids)
+            if len(locations) == len(ids):
+                return locations
+            missing = ids[len(locations)]
+            if self.index is None or not self.index.find(missing):
+                message = f"object {missing.hex()} is missing: no pack has it"
+                raise MissingObjectError(message)
 
-    def _locate(self, ids: Sequence[bytes]) -> list[Location]:
+    def _known_locations(self, ids: Sequence[bytes]) -> list[Location]:
+        """Return where the objects lie, up to the first that is not known."""
         # First what is pending: it goes from there when it is in the catalog already.
         pending = [self.open_packs.pending(object_id) for object_id in ids]
         locations = []
@@ -302,8 +313,7 @@ class ChunkStore:
                 location = transaction.location(object_id)
                 if location is None:
                     if held is None:
-                        message = f"object {object_id.hex()} is missing: no pack has it"
-                        raise MissingObjectError(message)
+                        break
                     location = held[0]
                 locations.append(location)
         return locations

@@ -14,6 +14,7 @@ from cas.catalog import Catalog, Head, WriteTransaction
 from cas.chunkstore import ChunkStore
 from cas.done import note_replayed
 from cas.errors import ConflictError, IntegrityError, NotFoundError
+from cas.formats import REGISTRY_ID
 from cas.ids import Kind
 from cas.journal import Batch, Change, ChangeNode, Commit
 from cas.objects import decode
@@ -26,6 +27,9 @@ PACKS_IN_REF: Final = 64
 """Packs that a ref names: as many as one request for what is new may have to look at."""
 _COMMITS_READ: Final = 256
 """Commits of others whose keys of edits are learned; of older ones `find_edit` finds them."""
+
+_RETRIED_NS: Final = 30 * 10**9
+"""What was sent to another gateway so shortly before this one began may be sent to it again."""
 
 
 class KnownRef(NamedTuple):
@@ -55,8 +59,15 @@ class Gateway:
     """The refs of a blob store that gateways share. Shared by threads."""
 
     def __init__(
-        self, catalog: Catalog, store: BlobStore, chunks: ChunkStore, index: PackIndex
+        self,
+        catalog: Catalog,
+        store: BlobStore,
+        chunks: ChunkStore,
+        index: PackIndex,
+        began_ns: int,
     ) -> None:
+        """`began_ns` is the time, by the clock of commits."""
+        self._since_ns = began_ns - _RETRIED_NS
         self._catalog = catalog
         self._store = store
         self._chunks = chunks
@@ -97,8 +108,16 @@ class Gateway:
             finally:
                 asking.is_done.set()
 
+    def begin(self) -> None:
+        """Let an empty catalog have what a first request needs; the rest is found when asked for.
+
+        Raises:
+            StoreError, IntegrityError: as `freshen`.
+        """
+        self.freshen(REGISTRY_ID)
+
     def catch_up(self) -> None:
-        """Let an empty catalog have all packs, and the newest state of every volume.
+        """Let the catalog have all packs, and the newest state of every volume.
 
         Raises:
             StoreError, IntegrityError: as `freshen`.
@@ -188,23 +207,30 @@ class Gateway:
             head = head_of(transaction, ref.volume_id)
         if not ref.commit or head.commit == ref.commit:
             return
-        self._index.learn(ref.packs)
+        # An empty catalog is in a hurry: the last pack has the commit.
+        self._index.learn(ref.packs if head.commit else ref.packs[-1:])
         commit = decode(self._chunks.get(Kind.COMMIT, ref.commit), Commit)
-        since = self._batches(commit, head) if head.commit else []
+        since = self._batches(commit, head, ref)
         with self._catalog.write() as transaction:
             if head_of(transaction, ref.volume_id).commit_sequence < commit.last_sequence:
                 set_head(transaction, ref.commit, commit)
                 for batch in since:
                     note_replayed(transaction, batch)
 
-    def _batches(self, commit: Commit, head: Head) -> list[Batch]:
-        """Return what others have changed since the head, so that its keys are known here."""
-        batches = []
+    def _batches(self, commit: Commit, head: Head, ref: SharedRef) -> list[Batch]:
+        """Return what others have changed since the head, so that its keys are known here.
+
+        Where the volume has not been seen, since this gateway began.
+        """
+        batches: list[Batch] = []
         for _ in range(_COMMITS_READ):
+            if not head.commit and commit.time_ns < self._since_ns:
+                break
             changes = self._changes(commit.changes)
             batches.append(Batch(commit.volume_id, commit.first_sequence, changes, commit.root))
             if not commit.parent or commit.first_sequence <= head.commit_sequence + 1:
                 break
+            self._index.learn(ref.packs)  # all at once, if that has not been done
             commit = decode(self._chunks.get(Kind.COMMIT, commit.parent), Commit)
         return batches[::-1]
 

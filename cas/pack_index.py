@@ -1,14 +1,17 @@
 """Learning where things lie from the packs that other gateways have stored.
 
-The footer of a pack tells what is in it. A ref names the packs of its last commits; all others
-are found by a listing.
+The footer of a pack tells what is in it, and index objects tell of many packs at once. A ref
+names the packs of its last commits. So a gateway with an empty catalog can begin at once: it
+looks for each object that it needs, and learns the rest behind its work.
+
+A pack counts as known when all its records are in the catalog: nothing is known by halves.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -16,17 +19,20 @@ import msgspec
 
 from cas.catalog import Catalog, PackRow, PackState
 from cas.errors import IntegrityError, NotFoundError
+from cas.index_format import IndexedPack, PackTable
+from cas.index_objects import IndexObjects
 from cas.pack_reader import pack_blob_name
-from cas.packfile import Footer, PackKind, read_footer
+from cas.packfile import PackKind, read_footer
 from cas.packs import locations_of
 from cas.sealing import PackSeal, Sealing
 from cas.stores.base import BlobStore, ByteRange
+from cas.workers import waiting_map
 
 _END_SIZE: Final = 64 * 1024
 """Bytes at a pack's end that are asked for at once: most footers fit."""
-_READERS: Final = 8
 _READ_AT_ONCE: Final = 256
-_FEW: Final = 8
+_ENTERED_AT_ONCE: Final = 50_000
+"""Rows that go into one transaction, while which no other write of this machine does."""
 _logger = logging.getLogger(__name__)
 
 
@@ -37,10 +43,11 @@ class NamedPack(msgspec.Struct, array_like=True, frozen=True, gc=False):
     size: int
 
 
-class _Read(NamedTuple):
-    pack: NamedPack
-    footer: Footer
-    key_number: int
+class Unknown(NamedTuple):
+    """What the catalog does not know of what is stored: packs of index objects, and others."""
+
+    indexed: frozenset[bytes]
+    others: list[NamedPack]
 
 
 class PackIndex:
@@ -50,37 +57,116 @@ class PackIndex:
         self._catalog = catalog
         self._store = store
         self._sealing = sealing
+        self.objects = IndexObjects(store, sealing)
+        self._finding = threading.Lock()
+        self._has_looked = False
 
     def learn(self, packs: Iterable[NamedPack]) -> bool:
         """Enter those packs that the catalog does not know; return whether there were any.
 
         A pack whose footer is damaged or that is gone is left out, with a word in the log.
         """
-        with self._catalog.read() as transaction:
-            unknown = [pack for pack in packs if transaction.pack_ordinal(pack.id) is None]
         entered = False
-        for read in self._read_all(unknown):
-            self._enter(read)
+        for tables in self.read_tables(self._unknown(packs)):
+            self._enter(tables)
             entered = True
         return entered
 
+    def find(self, object_id: bytes) -> bool:
+        """Enter a pack that has this object; False if none is found in all that is stored.
+
+        Raises:
+            StoreError: the blob store cannot be reached.
+        """
+        with self._finding:  # others that look for something are likely to look for the same
+            if self._is_known(object_id):
+                return True
+            if not self._has_looked:
+                self.objects.refresh()
+                self._has_looked = True
+            if self._find_indexed(object_id):
+                return True
+            for tables in self.read_tables(self.unknown().others):
+                self._enter(tables)
+                if self._is_known(object_id):
+                    return True
+            return self._find_indexed(object_id)
+
     def look_for_new(self) -> bool:
-        """List the packs and enter those that the catalog does not know; True if any."""
-        listed = self._store.list("packs")
-        return self.learn(
-            NamedPack(bytes.fromhex(name.rpartition("/")[2]), size) for name, size in listed
+        """List the packs and enter all that the catalog does not know; True if any.
+
+        Raises:
+            StoreError: the blob store cannot be reached.
+        """
+        entered = False
+        for _ in self.learn_all():
+            entered = True
+        return entered
+
+    def learn_all(self) -> Iterator[None]:
+        """Enter all packs that the catalog does not know; yields after each part of that.
+
+        Raises:
+            StoreError: the blob store cannot be reached.
+        """
+        unknown = self.unknown()
+        if self.learn(unknown.others):
+            yield
+        missing = unknown.indexed
+        for index in self.objects.known():
+            wanted = missing & index.packs
+            if wanted:
+                self._enter_all(self.objects.load(index, wanted))
+                missing -= wanted
+                yield
+
+    def unknown(self) -> Unknown:
+        """Return what is stored and the catalog does not know, by a listing.
+
+        Raises:
+            StoreError: the blob store cannot be reached.
+        """
+        listed = self.listed()
+        indexed = frozenset[bytes]().union(*(each.packs for each in self.objects.refresh()))
+        self._has_looked = True
+        unknown = self._unknown(listed)
+        return Unknown(
+            frozenset(pack.id for pack in unknown if pack.id in indexed),
+            [pack for pack in unknown if pack.id not in indexed],
         )
 
-    def _read_all(self, packs: list[NamedPack]) -> Iterator[_Read]:
-        if len(packs) <= _FEW:
-            yield from (read for pack in packs if (read := self._read(pack)) is not None)
-            return
-        remaining = iter(packs)
-        with ThreadPoolExecutor(_READERS) as pool:  # each waits for an answer
-            while some := list(islice(remaining, _READ_AT_ONCE)):
-                yield from (read for read in pool.map(self._read, some) if read is not None)
+    def listed(self) -> list[NamedPack]:
+        """Return all packs of the blob store."""
+        listed = self._store.list("packs")
+        return [NamedPack(bytes.fromhex(name.rpartition("/")[2]), size) for name, size in listed]
 
-    def _read(self, pack: NamedPack) -> _Read | None:
+    def condemned(self) -> set[bytes]:
+        """Return the ids of the packs that are about to be deleted, as far as the catalog knows."""
+        with self._catalog.read() as transaction:
+            rows = (transaction.pack(ordinal) for ordinal in transaction.condemned())
+            return {row.id for row in rows if row is not None}
+
+    def read_tables(self, packs: Sequence[NamedPack]) -> Iterator[list[PackTable]]:
+        """Yield what the footers of these packs tell, of some at a time."""
+        remaining = iter(packs)
+        while some := list(islice(remaining, _READ_AT_ONCE)):
+            found = [table for table in waiting_map(self._read, some) if table is not None]
+            if found:
+                yield found
+
+    def _unknown(self, packs: Iterable[NamedPack]) -> list[NamedPack]:
+        with self._catalog.read() as transaction:
+            return [pack for pack in packs if transaction.pack_ordinal(pack.id) is None]
+
+    def _is_known(self, object_id: bytes) -> bool:
+        with self._catalog.read() as transaction:
+            return transaction.location(object_id) is not None
+
+    def _find_indexed(self, object_id: bytes) -> bool:
+        packs = [NamedPack(pack.id, pack.size) for pack in self.objects.packs_with(object_id)]
+        return self.learn(packs) and self._is_known(object_id)
+
+    def _read(self, pack: NamedPack) -> PackTable | None:
         name = pack_blob_name(pack.id)
         start = max(0, pack.size - _END_SIZE)
         try:
@@ -96,7 +182,8 @@ class PackIndex:
                     footer = read_footer(read_at, pack.size, seal)
                 except IntegrityError:
                     continue
-                return _Read(pack, footer, 0 if seal is None else seal.key_number)
+                key_number = 0 if seal is None else seal.key_number
+                return PackTable(IndexedPack(pack.id, pack.size, key_number), footer.places)
         except NotFoundError:
             _logger.info("%s is gone already", name)
             return None
@@ -106,15 +193,31 @@ class PackIndex:
     def _seals(self, pack_id: bytes) -> Iterable[PackSeal | None]:
         return [None] if self._sealing is None else list(self._sealing.candidates(pack_id))
 
-    def _enter(self, read: _Read) -> None:
-        places = read.footer.places
-        kind = PackKind.MIXED
+    def _enter_all(self, tables: list[PackTable]) -> None:
+        some: list[PackTable] = []
+        rows = 0
+        for table in tables:
+            some.append(table)
+            rows += len(table.places)
+            if rows >= _ENTERED_AT_ONCE:
+                self._enter(some)
+                some, rows = [], 0
+        self._enter(some)
+
+    def _enter(self, tables: Sequence[PackTable]) -> None:
         with self._catalog.write() as transaction:
-            if transaction.pack_ordinal(read.pack.id) is not None:
-                return
-            ordinal = transaction.reserve_ordinals(1)
-            state = PackState.SEALED
-            size, records = read.pack.size, len(places)
-            row = PackRow(read.pack.id, kind, state, b"", size, records, read.key_number)
-            transaction.put_pack(ordinal, row)
-            transaction.put_locations(locations_of(ordinal, places))
+            for pack, places in tables:
+                if transaction.pack_ordinal(pack.id) is not None:
+                    continue
+                ordinal = transaction.reserve_ordinals(1)
+                row = PackRow(
+                    pack.id,
+                    PackKind.MIXED,
+                    PackState.SEALED,
+                    b"",
+                    pack.size,
+                    len(places),
+                    pack.key_number,
+                )
+                transaction.put_pack(ordinal, row)
+                transaction.put_locations(locations_of(ordinal, places))

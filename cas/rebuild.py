@@ -79,7 +79,7 @@ def rebuild_if_needed(
                 return
         _refuse_strangers(catalog, local / "processes")
         if gateway is not None:
-            gateway.catch_up()
+            gateway.begin()
             with catalog.write() as transaction:
                 transaction.set_identity(identity)
             return

@@ -26,6 +26,7 @@ from cas.formats import DAMAGE_MARK, REGISTRY_ID, SHARED, RepositoryConfig
 from cas.gateway import Gateway
 from cas.history import HistoryIndex, HistoryKeys
 from cas.ids import Kind
+from cas.index_upkeep import IndexUpkeep
 from cas.journal_replay import Loss
 from cas.keys import RepositoryKey, Unlock
 from cas.locks import LockKeys, LockTable
@@ -123,7 +124,7 @@ class Repository:
             index,
         )
         if index is not None:
-            self._gateway = Gateway(self._catalog, store, chunks, index)
+            self._gateway = Gateway(self._catalog, store, chunks, index, clock.now_ns())
         self._chunks = chunks
         self._nodes = NodeStore(self._catalog, chunks)
         self._registry = Registry(self._nodes)
@@ -148,7 +149,8 @@ class Repository:
         self._assemble(chunks, shape, recovery)
         if losses is not None and not is_shared:
             self._checkpointer.restore_refs()  # behind the journal that was given up
-        self.upkeep = Upkeep(self.engine, recovery, self.scratch, self.locks)
+        index_upkeep = None if index is None else IndexUpkeep(self._catalog, index, self._local)
+        self.upkeep = Upkeep(self.engine, recovery, self.scratch, self.locks, index_upkeep)
         self.upkeep.start()
 
     def _assemble(self, chunks: ChunkStore, shape: TreeShape, recovery: Recovery) -> None:

@@ -130,7 +130,7 @@ class SharedCommitter:
         self._lock_path = lock_path
         self.pause = pause
         self._applier = GroupApplier(
-            chunks, shape, locks, registry, clock, lambda content_id, _: self._has(content_id)
+            chunks, shape, locks, registry, clock, lambda content_id, _: chunks.finds(content_id)
         )
         self.queue = GroupQueue(self._commit_group)
         self.has_committed = False
@@ -277,12 +277,6 @@ class SharedCommitter:
             if head is None or head.commit_sequence < made.commit.last_sequence:
                 set_head(transaction, made.commit_id, made.commit)
             self._process.advance(transaction)
-
-    def _has(self, content_id: bytes) -> bool:
-        """Whether an object is stored, here or by another gateway."""
-        return self._chunks.contains(content_id) or (
-            self._chunks.look_for_new() and self._chunks.contains(content_id)
-        )
 
 
 def _reset(request: Request) -> None:

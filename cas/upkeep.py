@@ -10,6 +10,7 @@ from typing import Final
 from cas.engine import Engine
 from cas.errors import StoreFullError
 from cas.formats import MiB
+from cas.index_upkeep import IndexUpkeep
 from cas.locks import LockTable
 from cas.recovery import Recovery
 from cas.scratch import Scratch
@@ -25,12 +26,19 @@ class Upkeep:
     """Checkpoints, and all else that comes again and again, in a thread of its own."""
 
     def __init__(
-        self, engine: Engine, recovery: Recovery, scratch: Scratch, locks: LockTable
+        self,
+        engine: Engine,
+        recovery: Recovery,
+        scratch: Scratch,
+        locks: LockTable,
+        index: IndexUpkeep | None = None,
     ) -> None:
+        """`index` is where several gateways share the blob store."""
         self._engine = engine
         self._recovery = recovery
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="casdav-upkeep", daemon=True)
+        self._index = index
         self._steps: tuple[Callable[[], object], ...] = (
             engine.checkpointer.checkpoint,
             self._index_history,
@@ -39,6 +47,7 @@ class Upkeep:
             engine.catalog.remove_dead_readers,
             scratch.remove_expired,
             locks.remove_expired,
+            *(() if index is None else (index.consolidate,)),
         )
 
     def start(self) -> None:
@@ -101,6 +110,8 @@ class Upkeep:
             waited += _TURN_SECONDS
             _attempt(self._engine.process.keep_up)
             _attempt(self.seal_if_asked)
+            if self._index is not None:
+                _attempt(self._index.learn_some)
             if waited >= CHECKPOINT_SECONDS or _attempt(self._is_checkpoint_due):
                 waited = 0.0
                 for step in self._steps:

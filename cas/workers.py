@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Final, ParamSpec, TypeAlias, TypeVar
 
 _WAITING_PER_WORKER: Final = 3
+WAITING_CALLS = 16
+"""Calls of `waiting_map` that are under way at once; 1 where a simulation runs threads by turns."""
 _AHEAD: Final = 2
 """Items that are made ahead of one reader."""
 _AHEAD_PER_WORKER: Final = 2
@@ -20,6 +22,18 @@ _Result = TypeVar("_Result")
 _Item = TypeVar("_Item")
 _Made: TypeAlias = tuple[list[_Result], Exception | None]
 """What came of an item, and the error that ended it."""
+
+
+def waiting_map(call: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    """Return what the call returns for each item, in order; for calls that wait for an answer.
+
+    Several are under way at once. The first error is raised once all of those are done.
+    """
+    count = min(WAITING_CALLS, len(items))
+    if count <= 1:
+        return [call(item) for item in items]
+    with ThreadPoolExecutor(count, "casdav-waiting") as pool:
+        return list(pool.map(call, items))
 
 
 class Workers:

@@ -111,6 +111,7 @@ def rebuild_index(
     losses: list[Loss] | None = [] if give_up else None
     clock = clock or SystemClock()
     with _aside(local), Repository(store, clock, losses, keys.unlock) as repository:
+        repository.catch_up()
         with repository.engine.catalog.read() as transaction:
             counts = transaction.counts()
         labels = volume_names(repository.engine, lambda _: None)

@@ -98,6 +98,7 @@ class _Repair:
     def run(self, watcher: DamageWatcher) -> RepairReport:
         if not self._is_dry_run:
             self._quarantine.finish()
+        self._engine.chunks.look_for_new()
         self._find_damaged_refs()
         hurt = self._find_hurt(watcher)
         self._packs.check_rows()

@@ -105,6 +105,7 @@ class _Replication:
 
     def run(self, *, is_dry_run: bool) -> ReplicationReport:
         old_refs = self._accept_target()
+        self._repository.catch_up()
         self._engine.checkpointer.checkpoint(wait=True)
         refs = read_refs(self._source, self._identifier)
         self._refuse_older(refs)

@@ -57,6 +57,7 @@ def sum_kept(repository: Repository) -> Kept:
     Raises:
         IntegrityError: the catalog is damaged.
     """
+    repository.catch_up()
     content, metadata = StoredSums(), StoredSums()
     after = b""
     while True:

@@ -28,6 +28,7 @@ AREAS: Final = {
     "epoch": Area(depth=0, mutable=True),
     "refs": Area(depth=1, mutable=True),
     "packs": Area(depth=2, mutable=False),
+    "index": Area(depth=1, mutable=False),
     "writer": Area(depth=0, mutable=True),
 }
 CONFIG_NAME: Final = "config"

@@ -32,6 +32,7 @@ from cas import (
     file_nodes,
     formats,
     ids,
+    index_format,
     journal,
     journal_replay,
     kept,
@@ -69,6 +70,9 @@ STRUCTS: Final[dict[str, type[msgspec.Struct]]] = {
     "Ref": refs.Ref,
     "SharedRef": refs.SharedRef,
     "NamedPack": pack_index.NamedPack,
+    "IndexDirectory": index_format.IndexDirectory,
+    "IndexedPack": index_format.IndexedPack,
+    "IndexBlock": index_format.IndexBlock,
     "SnapshotRecord": snapshots.SnapshotRecord,
     "VolumeRecord": registry.VolumeRecord,
     "KeptStates": kept.KeptStates,
@@ -172,6 +176,8 @@ def example(tmp_path: Path) -> Path:
         ("Record", struct.Struct(packfile._RECORD.format + "Q"), packfile.RECORD_OVERHEAD),
         ("Row of the table", packfile._ROW, 48),
         ("Trailer", packfile._TRAILER, packfile.TRAILER_SIZE),
+        ("Index objects", index_format._ROW, 52),
+        ("Tail of an index object", index_format._TAIL, index_format.TAIL_SIZE),
     ],
 )
 def test_byte_tables_are_the_structs_of_the_code(
@@ -191,14 +197,15 @@ def test_byte_tables_are_the_structs_of_the_code(
 def test_magics_and_versions_are_those_of_the_code() -> None:
     stated = [
         code(row["value"])
-        for heading in ("Pack header", "Record", "Trailer")
+        for heading in ("Pack header", "Record", "Trailer", "Tail of an index object")
         for row in tables(heading)[0]
         if row["field"] in {"magic", "version"}
     ]
     version = str(formats.FORMAT_VERSION)
     magics = [packfile.HEADER_MAGIC, packfile.RECORD_MAGIC, packfile.FOOTER_MAGIC]
     header, record, footer = (magic.decode() for magic in magics)
-    assert stated == [header, version, record, footer, version]
+    index = index_format.INDEX_MAGIC.decode()
+    assert stated == [header, version, record, footer, version, version, index]
     assert DOCUMENT.startswith(f"# The repository format, version {version}\n")
     assert tables("Versions")[0][-1]["version"] == version
 
@@ -291,11 +298,15 @@ def test_derive_contexts_of_encryption_are_those_of_the_code() -> None:
     assert contexts == {text for text in texts if text.startswith("casdav 2026-11-23")}
 
 
-def test_the_footer_key_is_that_of_the_code() -> None:
-    stated = re.search(r"derive-key\(\"(.*?)\", \"\"\)`, that is `0x(\w+)`", section("Trailer"))
+@pytest.mark.parametrize(
+    ("heading", "key"),
+    [("Trailer", packfile._FOOTER_KEY), ("Index objects", index_format._PART_KEY)],
+)
+def test_the_keys_of_digests_are_those_of_the_code(heading: str, key: bytes) -> None:
+    stated = re.search(r"derive-key\(\"(.*?)\", \"\"\)`, that is `0x(\w+)`", section(heading))
     assert stated is not None
-    assert bytes.fromhex(stated[2]) == packfile._FOOTER_KEY
-    assert blake3(b"", derive_key_context=stated[1]).digest() == packfile._FOOTER_KEY
+    assert bytes.fromhex(stated[2]) == key
+    assert blake3(b"", derive_key_context=stated[1]).digest() == key
 
 
 def test_limits_are_those_of_the_code() -> None:
@@ -307,6 +318,7 @@ def test_limits_are_those_of_the_code() -> None:
     assert f"up to {formats.PROPERTIES_SIZE_LIMIT}," in section("Dead properties")
     assert f"behind its {journal.CHANGES_PER_NODE}th change" in section("ChangeNode")
     assert f"filled to {journal.CHANGES_PER_NODE};" in section("ChangeNode")
+    assert f"is {index_format.BLOCK_ROWS} rows," in section("Index objects")
     assert f"more than {change_list._CHANGE_NODE_SIZE} bytes" in section("ChangeNode")
     assert f"at least 1/{compression.SAVING_DIVISOR}." in section("Codecs")
 
