@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from cas.chunkstore import ChunkStore
 from cas.errors import ConflictError, IntegrityError, NotFoundError
@@ -17,6 +17,9 @@ from cas.processes import Process
 from cas.reliance import Pin
 from cas.trees import iterate, lookup
 from cas.workers import Workers
+
+_Walk: TypeAlias = list[tuple[Names, Iterator[tuple[bytes, Entry]]]]
+"""The folders that a walk is in, from its top down, each with what is left of it."""
 
 
 class View:
@@ -80,15 +83,18 @@ class View:
         beyond = next(iter(split_path(after or "")), None)
         return self._named(split_path(path), entry, beyond)
 
-    def walk(self, path: str = "") -> Iterator[tuple[str, Entry]]:
+    def walk(self, path: str = "", after: str = "") -> Iterator[tuple[str, Entry]]:
         """Yield paths and entries of everything below a folder, folders before their content.
+
+        `after` goes on behind a path that an earlier walk of the folder yielded; what stood there
+        need not be there any more.
 
         Raises:
             NotFoundError: there is no such folder.
             ConflictError: it is not a folder.
         """
         top = split_path(path)
-        waiting = [(top, self._entries(top, self._folder(path)))]
+        waiting = self._resumed(top, self._folder(path), split_path(after)[len(top) :])
         while waiting:
             folder, names = waiting[-1]
             found = next(names, None)
@@ -165,6 +171,19 @@ class View:
             message = f"{path!r} is not a folder"
             raise ConflictError(message)
         return entry
+
+    def _resumed(self, top: Names, folder: Entry, after: Names) -> _Walk:
+        """Return the walk that has just yielded the entry below `top` that `after` names."""
+        waiting: _Walk = []
+        for depth, name in enumerate(after):
+            names = (*top, *after[:depth])
+            waiting.append((names, self._entries(names, folder, name)))
+            below = self._find((*names, name))
+            if below is None or not below.is_directory:
+                return waiting
+            folder = below
+        names = (*top, *after)
+        return [*waiting, (names, self._entries(names, folder))]
 
     def _entries(
         self, names: Names, folder: Entry, after: bytes | None = None

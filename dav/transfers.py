@@ -34,14 +34,11 @@ from dav.request import Request
 from dav.room import check_disk, check_room
 from dav.status import HttpError
 from dav.storing import commit_file, receive, stored
+from dav.unfinished import FOLDER, PART_LIMIT, State, held
 from dav.upkeep import Job
 
-FOLDER: Final = "transfers"
-"""Where transfers are kept in the reserved volume."""
 ASSEMBLED: Final = ".file"
 """The name that stands for the whole file."""
-PART_LIMIT: Final = 10_000
-"""Parts in one transfer."""
 
 _UPKEEP_SECONDS: Final = 600.0
 _NO_TRANSFERS: Final = cas.Entry(cas.EntryKind.DIRECTORY, 0, 0, 0o755, b"")
@@ -69,18 +66,16 @@ def put_part(request: Request) -> Answer:
         raise HttpError(405, "PUT the parts of a transfer, each under a name of its own")
     _check_scope(request)
     with request.repository.registry.view() as view:
-        parts = dict(_parts(request, view, transfer))
-    if part not in parts and len(parts) >= PART_LIMIT:
-        raise HttpError(409, f"a transfer may have {PART_LIMIT} parts")
-    already = sum(entry.size for name, entry in parts.items() if name != part)
-    _check_home_room(request, already + (request.content_length or 0))
+        _folder(request, view, transfer)
+        _check_part(request, view, request.content_length or 0)
     check_disk(request, request.content_length or 0)
     checksums = Checksums(request.header)
     registry = request.repository.registry
     with registry.upload() as upload:
         size = receive(request, upload.write, checksums)
-        _check_home_room(request, already + size)  # Only now is it known of a chunked body.
         with registry.edit(author=user) as edit:
+            # Once more: of a chunked body the size is known only now, and parts come in parallel.
+            edit.require(lambda state: _check_part(request, state, size))
             edit.put(_path(user, transfer, part), upload)
     [applied] = edit.outcome
     headers = []
@@ -252,6 +247,15 @@ def _order(name: str) -> list[tuple[int, int, str]]:
         for piece in _DIGITS.split(name)
         if piece
     ]
+
+
+def _check_part(request: Request, state: State, size: int) -> None:
+    """Raise if a part of this size is one too many, or more than the user may store."""
+    user, transfer, part = _names(request)
+    other = held(state, user, transfer, part)
+    if other.parts >= PART_LIMIT:
+        raise HttpError(409, f"a transfer may have {PART_LIMIT} parts")
+    _check_home_room(request, other.elsewhere + other.size + size)
 
 
 def _check_home_room(request: Request, size: int) -> None:

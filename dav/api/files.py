@@ -218,10 +218,6 @@ def _searched(
     view: cas.View, named: Named, matches: Callable[[str], bool], after: str
 ) -> Iterator[tuple[str, str, cas.Entry | None]]:
     """Yield path, cursor and entry of what is below a folder; None for what does not match."""
-    skipping = bool(after)
-    for path, entry in view.walk(named.path):
+    for path, entry in view.walk(named.path, named.child(after) if after else ""):
         cursor = path[len(named.path) + 1 :] if named.path else path
-        if skipping:
-            skipping = cursor != after
-            continue
         yield path, cursor, entry if matches(path.rpartition("/")[2]) else None

@@ -25,7 +25,8 @@ from dav.api.answers import Answer, document, not_found, refused
 from dav.api.call import Call, number
 from dav.api.files import item_of
 from dav.api.handles import Named, find
-from dav.transfers import FOLDER, PART_LIMIT
+from dav.room import free_bytes
+from dav.unfinished import FOLDER, PART_LIMIT, State, held
 
 CHUNK_LIMIT: Final = 256 * 1024 * 1024
 """Bytes of one part."""
@@ -104,8 +105,7 @@ def put_chunk(call: Call) -> Answer:
         raise refused(413, "invalid", "the part is empty, too long, or not within the file")
     registry = call.repository.registry
     with registry.view() as view:
-        if sum(1 for _ in view.list(upload.folder)) >= PART_LIMIT:
-            raise refused(409, "conflict", f"an upload has {PART_LIMIT} parts at most")
+        _check_part(call, view, upload, offset, int(length))
     with registry.upload() as writer:
         left = int(length)
         while left:
@@ -115,8 +115,23 @@ def put_chunk(call: Call) -> Answer:
             writer.write(block)
             left -= len(block)
         with registry.edit(author=call.principal.name) as edit:
+            # Once more: parts come in parallel.
+            edit.require(lambda state: _check_part(call, state, upload, offset, int(length)))
             edit.put(f"{upload.folder}/{offset:020d}", writer)
     return Answer(204)
+
+
+def _check_part(call: Call, state: State, upload: _Upload, offset: int, size: int) -> None:
+    """Raise unless a part may be stored. Those of a file never have more bytes than the file."""
+    other = held(state, call.principal.name, f"{_PREFIX}{upload.id}", f"{offset:020d}")
+    if other.parts >= PART_LIMIT:
+        raise refused(409, "conflict", f"an upload has {PART_LIMIT} parts at most")
+    if other.size + size > upload.about.size:
+        raise refused(409, "conflict", "the part overlaps another")
+    _check_room(upload.target, upload.about, other.elsewhere)
+    free = free_bytes(call.repository)
+    if free is not None and size > free:
+        raise refused(507, "quota_exceeded", f"{size} bytes do not fit on the disk")
 
 
 def received(call: Call) -> Answer:
@@ -206,16 +221,26 @@ def _check_target(target: Named, about: Beginning) -> None:
         raise cas.InvalidError(f"a file has 0 to {SIZE_LIMIT} bytes")
     if about.mtime_ns is not None and not -(2**63) <= about.mtime_ns < 2**63:
         raise cas.InvalidError("mtime_ns does not fit 64 bits")
-    quota = target.volume.info.quota
     with target.volume.view() as view:
         parent = view.get(target.path.rpartition("/")[0])
         if parent is None or not parent.is_directory:
             raise refused(409, "conflict", "there is no such folder")
         entry = view.get(target.path)
-        replaced = 0 if entry is None else entry.size
-        if quota is not None and view.root.size - replaced + about.size > quota:
-            raise refused(507, "quota_exceeded", f"it does not fit within {quota} bytes")
+    _check_room(target, about)
     _check_condition(target, about, entry)
+
+
+def _check_room(target: Named, about: Beginning, elsewhere: int = 0) -> None:
+    """Raise unless the file fits within the quota, beside other uploads' bytes."""
+    quota = target.volume.info.quota
+    if quota is None:
+        return
+    with target.volume.view() as view:
+        entry = view.get(target.path)
+        replaced = 0 if entry is None else entry.size
+        if view.root.size - replaced + elsewhere + about.size > quota:
+            beside = f" beside {elsewhere} bytes of unfinished uploads" if elsewhere else ""
+            raise refused(507, "quota_exceeded", f"it does not fit within {quota} bytes{beside}")
 
 
 def _check_condition(target: Named, about: Beginning, entry: cas.Entry | None) -> None:

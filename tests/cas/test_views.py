@@ -130,3 +130,19 @@ def test_a_volumes_mark_changes_with_the_volume_and_with_nothing_else(tmp_path: 
         with one.edit() as edit:
             edit.make_directory("here")
         assert one.mark() != before
+
+
+def test_a_walk_goes_on_behind_any_path_it_yielded(volume: cas.Volume) -> None:
+    with volume.edit() as edit:
+        for path in ("top/a/b/c", "top/a/b/d", "top/a/e", "top/f", "top/g/h", "top/i", "other/j"):
+            edit.make_directory(path.rpartition("/")[0], parents=True)
+            edit.put(path, cas.EMPTY_CONTENT)
+    with volume.view() as view:
+        walked = list(view.walk("top"))
+        for index, (path, _) in enumerate(walked):
+            assert list(view.walk("top", path)) == walked[index + 1 :]
+    with volume.edit() as edit:
+        edit.remove("top/a/b")
+    with volume.view() as view:
+        left = [path for path, _ in view.walk("top", "top/a/b/c")]
+        assert left == ["top/a/e", "top/f", "top/g", "top/g/h", "top/i"]

@@ -138,6 +138,18 @@ def test_parts_that_exceed_the_quota_are_507(drive: Drive, bob: Client) -> None:
     drive.repository.set_quota("bob", None)
 
 
+def test_the_transfers_of_one_user_count_together_against_the_quota(drive: Drive) -> None:
+    create_user(drive.repository, "thrifty", quota=1000)
+    client = drive.client("thrifty")
+    uploads = "/remote.php/dav/uploads/thrifty/"
+    for transfer in ("one", "two"):
+        assert client("MKCOL", uploads + transfer).status == 201
+    assert client("PUT", uploads + "one/1", b"x" * 600).status == 201
+    assert client("PUT", uploads + "two/1", b"x" * 600).status == 507
+    assert client("PUT", uploads + "two/1", b"x" * 400).status == 201
+    client.connection.close()
+
+
 def test_what_is_forgotten_expires(tmp_path_factory: pytest.TempPathFactory) -> None:
     directory = tmp_path_factory.mktemp("expiry")
     with running_drive(directory, DriveSettings(transfer_seconds=0)) as drive:
