@@ -144,7 +144,7 @@ def _contender(sync: Sync, prepared: Path, scale: Scale) -> Contender:
             _many_files(work, scale)
             _large_file(work)
             _edits(work, scale)
-            _folder(work, scale)
+            _folder(work)
             if pair.is_watching:
                 _changes(work)
         shutil.rmtree(home)
@@ -156,11 +156,12 @@ def _contender(sync: Sync, prepared: Path, scale: Scale) -> Contender:
 def _many_files(work: Work, scale: Scale) -> None:
     source, staged = work.prepared / "small", work.prepared / "staged"
     shutil.copytree(source, staged)
-    target = work.pair.second / "folder"
+    waiting = _sizes(staged)
+    assert len(waiting) == scale.synced_files
     work.measure(
         "files",
         lambda: staged.rename(work.pair.first / "folder"),
-        lambda: _count(target) == scale.synced_files,
+        partial(_have_come, work.pair.second / "folder", waiting),
     )
 
 
@@ -211,13 +212,14 @@ def _edits(work: Work, scale: Scale) -> None:
     work.measure("edits", edit, are_there)
 
 
-def _folder(work: Work, scale: Scale) -> None:
+def _folder(work: Work) -> None:
     first, second = work.pair.first, work.pair.second
-    work.measure(
-        "rename folder",
-        lambda: (first / "folder").rename(first / "moved"),
-        lambda: _count(second / "moved") == scale.synced_files and not (second / "folder").exists(),
-    )
+    waiting = _sizes(first / "folder")
+
+    def is_renamed() -> bool:
+        return _have_come(second / "moved", waiting) and not (second / "folder").exists()
+
+    work.measure("rename folder", lambda: (first / "folder").rename(first / "moved"), is_renamed)
 
 
 def _changes(work: Work) -> None:
@@ -236,28 +238,23 @@ def _change_times(work: Work) -> Iterator[float]:
         yield (time.perf_counter() - begun) * 1000
 
 
-def _count(folder: Path) -> int:
-    """Return how many files lie below a folder, those left out that are not finished."""
-    count = 0
-    waiting = [folder]
-    while waiting:
-        try:
-            for entry in waiting.pop().iterdir():
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    waiting.append(entry)
-                else:
-                    count += 1
-        except FileNotFoundError:  # It is being renamed, or not yet there.
-            return -1
-    return count
+def _sizes(folder: Path) -> list[tuple[Path, int]]:
+    """Return all files below a folder by their relative paths, with their sizes in bytes."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [(path.relative_to(folder), path.stat().st_size) for path in files]
+
+
+def _have_come(folder: Path, waiting: list[tuple[Path, int]]) -> bool:
+    """Tell whether all files are in a folder; those that are there are waited for no more."""
+    while waiting and _size(folder / waiting[-1][0]) == waiting[-1][1]:
+        waiting.pop()
+    return not waiting
 
 
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return -1
 
 
@@ -332,7 +329,7 @@ def _measure_idle(pair: Pair, files: Path, scale: Scale) -> dict[str, float]:
         "written": (sum(device.written() for device in pair.devices) - written) / _WATCHED_SECONDS,
         "restart": _restart_seconds(pair, note),
     }
-    assert _count(pair.second / "folder") == scale.watched_files
+    assert len(_sizes(pair.second / "folder")) == scale.watched_files
     return values
 
 
