@@ -6,23 +6,20 @@ looked at; the server, which is asked. So a turn may end anywhere, and the next 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-import cas
 from cas import wire
 from syncd.agreement import Agreement, carry_out
 from syncd.committing import (
     PATHS_AT_ONCE,
     batches,
-    file_content,
-    is_at_or_below,
     slices,
 )
+from syncd.contents import Contents, is_content
 from syncd.disk.signatures import Signature
 from syncd.following import RemoteTree, last_node
 from syncd.outbox import Outbox, RefusedStepsError
@@ -31,7 +28,6 @@ from syncd.ports import (
     Clock,
     Disk,
     Done,
-    Download,
     Observed,
     OutdatedError,
     Report,
@@ -39,12 +35,12 @@ from syncd.ports import (
     State,
     StoppedError,
     Transfers,
-    Upload,
 )
+from syncd.reasons import is_no_room, words
 from syncd.reconcile import make_plan
-from syncd.remote.errors import ConflictError
+from syncd.remote.errors import ConflictError, NoRoomError
 from syncd.setbacks import Setbacks
-from syncd.trees import FOLDER, NodeIds, Overlay, below, path_of
+from syncd.trees import FOLDER, NodeIds, Overlay, below
 
 VANISHED_FILES: Final = 100
 """With more files gone at once than this, and more than half of all, the user is asked."""
@@ -55,6 +51,8 @@ class Turn(Enum):
 
     IN_SYNC = "everything is in sync"
     WAITING = "what is left has to wait: problems, or files that are being written"
+    MOVING = "large files are on their way, or being read"
+    FULL = "there is no room, here or on the server; what needs none goes on"
     AGAIN = "there is more to do at once"
 
 
@@ -108,6 +106,7 @@ class Engine:
         self._agreement = Agreement(state.base)
         self._outbox = Outbox(place, manner.device, state, server)
         self._setbacks = Setbacks(clock.monotonic)
+        self._contents = Contents(transfers, self._remote, self._setbacks)
         self._has_news = True
         self._may_delete = False
 
@@ -133,6 +132,10 @@ class Engine:
         """Return when something that failed is to be tried again, by the monotonic clock."""
         return self._setbacks.next_s()
 
+    def lack_of_room(self) -> str:
+        """Return where there is no room, in words; empty where that was no reason to wait."""
+        return next(filter(is_no_room, self._setbacks.reasons().values()), "")
+
     # One turn.
 
     def turn(self) -> Turn:
@@ -150,6 +153,7 @@ class Engine:
             except BaseException:
                 self._has_news = True
                 raise
+        self._contents.begin()
         observed = self._disk.look()
         self._require_sanity(observed)
         plan = self._plan(observed)
@@ -160,8 +164,13 @@ class Engine:
         self._save()
         problems.update(self._setbacks.reasons())
         self._report.problems(problems)
+        self._has_news = self._has_news or self._contents.is_outdated
         if not is_done or self._has_news:
             return Turn.AGAIN
+        if any(map(is_no_room, problems.values())):
+            return Turn.FULL
+        if self._contents.is_coming or observed.is_reading:
+            return Turn.MOVING
         return Turn.WAITING if problems or observed.unread or self._setbacks else Turn.IN_SYNC
 
     def _resume(self) -> None:
@@ -232,28 +241,14 @@ class Engine:
         return is_done
 
     def _tell_what_is_left(self, plan: Plan) -> None:
-        upload, download = (
-            sum(step.item.size for step in steps if step.action is Action.PUT)
-            for steps in (plan.remote, plan.local)
-        )
+        upload, download = map(self._contents.bytes_left, (plan.remote, plan.local))
         self._report.left(len(plan.local) + len(plan.remote), upload, download)
-
-    def _possible(self, steps: Sequence[Step], unread: set[int]) -> list[Step]:
-        """Return the steps that do not wait for something that failed lately."""
-        possible: list[Step] = []
-        blocked = self._setbacks.paths()
-        for step in steps:
-            is_blocked = is_at_or_below(step.path, blocked) or is_at_or_below(step.source, blocked)
-            if is_blocked or step.node in unread:
-                blocked |= {step.path, step.source} - {""}
-            else:
-                possible.append(step)
-        return possible
 
     # The disk.
 
     def _do_here(self, plan: Plan, observed: Observed) -> bool:
-        steps = self._possible(plan.local, observed.unread)
+        steps = self._setbacks.possible(plan.local, observed.unread)
+        steps = self._setbacks.possible(steps, self._contents.coming(steps, plan))
         for batch in batches(steps):
             safe = [step for step in batch if not self._holds_what_stays(step, plan)]
             is_current = self._do_batch_here(safe, plan, observed)
@@ -269,11 +264,7 @@ class Engine:
         return any(plan.merge.tree.get(node) is not None for node in inside)
 
     def _do_batch_here(self, batch: list[Step], plan: Plan, observed: Observed) -> bool:
-        wanted = {
-            step.node: self._download(step)
-            for step in batch
-            if step.action is Action.PUT and step.item.kind is not cas.EntryKind.SYMLINK
-        }
+        wanted = {step.node: self._contents.download(step) for step in batch if is_content(step)}
         self._transfers.prepare(list(wanted.values()))
         is_current = True
 
@@ -293,10 +284,6 @@ class Engine:
 
         self._disk.apply(batch, read, record)
         return is_current
-
-    def _download(self, step: Step) -> Download:
-        path = os.fsencode(path_of(self._remote.tree, step.node))
-        return Download(path, self._remote.sequence, step.item, step.path if step.old else "")
 
     def _record(self, done: Done, local: Overlay, observed: Observed) -> bool:
         step = done.step
@@ -324,7 +311,9 @@ class Engine:
             for step in plan.remote
             if merge.local.get(step.node) != merge.tree.get(step.node)
         }
-        steps = self._possible(plan.remote, observed.unread | unlike)
+        steps = self._setbacks.possible(plan.remote, observed.unread | unlike)
+        going = self._contents.going(steps, plan, observed)
+        steps = self._setbacks.possible(steps, going)
         limit = 1 if self._outbox.is_careful else PATHS_AT_ONCE
         for group in slices(steps, limit):
             ready, bases = self._upload(group, plan, observed)
@@ -370,27 +359,13 @@ class Engine:
         self, group: list[Step], plan: Plan, observed: Observed
     ) -> tuple[list[Step], list[list[bytes]]]:
         """Send what the files of some steps are made of; return those that can be committed."""
-        bases = [self._bases(step) for step in group]
-        indices: list[int] = []
-        files: list[Upload] = []
-        for index, step in enumerate(group):
-            if step.action is Action.PUT and step.item.kind is not cas.EntryKind.SYMLINK:
-                indices.append(index)
-                path = path_of(plan.merge.local, step.node)
-                signature = observed.signatures.get(step.node)
-                files.append(
-                    Upload(path, step.item, signature, bases[index], self._remote.sequence)
-                )
-        failed = self._transfers.upload(files) if files else {}
+        chosen = [step for step in group if is_content(step)]
+        files = [self._contents.upload(step, plan, observed) for step in chosen]
+        try:
+            failed = self._transfers.upload(files) if files else {}
+        except NoRoomError as error:
+            failed = dict.fromkeys(range(len(files)), words(error))
         for number, reason in failed.items():
-            self._setbacks.add(group[indices[number]].path, reason)
-        possible = self._possible(group, set())
-        kept = {id(step) for step in possible}
-        return possible, [
-            files for step, files in zip(group, bases, strict=True) if id(step) in kept
-        ]
-
-    def _bases(self, step: Step) -> list[bytes]:
-        if step.old is None or step.old == FOLDER or not file_content(step.old).id:
-            return []
-        return [os.fsencode(path_of(self._remote.tree, step.node))]
+            self._setbacks.add(chosen[number].path, reason)
+        possible = self._setbacks.possible(group, set())
+        return possible, [self._contents.bases(step) for step in possible]

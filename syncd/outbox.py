@@ -15,6 +15,7 @@ from syncd.committing import operations
 from syncd.following import RemoteTree
 from syncd.plan import Action, Step
 from syncd.ports import Server, State
+from syncd.reasons import words
 from syncd.remote.errors import (
     ConflictError,
     GoneError,
@@ -43,7 +44,7 @@ class RefusedStepsError(Exception):
                 for index, step in enumerate(steps)
                 if index in failures
             ]
-        reason = error.refusal.message or error.refusal.kind
+        reason = words(error)
         if isinstance(error, MissingError | NoRoomError):
             return [(step, reason) for step in steps if step.action is Action.PUT]
         return [(steps[0], reason)] if len(steps) == 1 else []

@@ -5,7 +5,7 @@ The daemon has real ones, the simulation has its own; the engine cannot tell the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -65,6 +65,7 @@ class Observed:
             base has them, and nothing is to be done to them.
         problems: what is not synced, with the reason, by path.
         vanished: how many files of the base are gone, with all in folders that are.
+        is_reading: whether large files are being read; what they hold is seen later.
     """
 
     tree: Overlay
@@ -72,6 +73,7 @@ class Observed:
     unread: set[int] = field(default_factory=set)
     problems: dict[str, str] = field(default_factory=dict)
     vanished: int = 0
+    is_reading: bool = False
 
 
 class Done(NamedTuple):
@@ -175,8 +177,41 @@ class Download(NamedTuple):
     here: str
 
 
+@dataclass(slots=True)
+class Ahead:
+    """What came of large files so far that are moved in the background.
+
+    Attributes:
+        coming: those on their way, by index.
+        failed: why others cannot be moved, by index. The rest is there.
+        is_outdated: whether the server has something newer in place of one.
+    """
+
+    coming: set[int] = field(default_factory=set)
+    failed: dict[int, str] = field(default_factory=dict)
+    is_outdated: bool = False
+
+
 class Transfers(Protocol):
     """Moves content. Methods raise RemoteError where the server cannot be had."""
+
+    def is_large(self, item: Item, /) -> bool:
+        """Whether a file is moved in the background, before the step that it is for."""
+
+    def done(self, item: Item, /) -> int:
+        """Return how many bytes of a large file are dealt with already."""
+
+    def send_ahead(self, files: Sequence[Upload], /) -> Ahead:
+        """Send these large files in the background, and no others, until they are asked for.
+
+        Whenever one is there, or failed, `Disk.wait` returns.
+        """
+
+    def fetch_ahead(self, files: Sequence[Download], kept: Collection[bytes], /) -> Ahead:
+        """Fetch these large files in the background, and no others, likewise.
+
+        `kept` are all contents that are to come some time: what is here of others goes.
+        """
 
     def upload(self, files: Sequence[Upload], /) -> dict[int, str]:
         """Send what the server lacks of some files.

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from syncd.committing import is_at_or_below
+from syncd.plan import Step
+from syncd.reasons import is_no_room
 
 FIRST_S: Final = 1.0
 LONGEST_S: Final = 300.0
 """How long a path is left alone after it failed: doubled each time."""
+LONGEST_WITHOUT_ROOM_S: Final = 30.0
+"""The same where there is no room: somebody makes some, and looks."""
 
 
 @dataclass(slots=True)
@@ -36,7 +42,8 @@ class Setbacks:
     def add(self, path: str, reason: str) -> None:
         """Leave a path alone for a while."""
         before = self._by_path.get(path)
-        length_s = min(2 * before.length_s, LONGEST_S) if before else FIRST_S
+        longest_s = LONGEST_WITHOUT_ROOM_S if is_no_room(reason) else LONGEST_S
+        length_s = min(2 * before.length_s, longest_s) if before else FIRST_S
         self._by_path[path] = _Setback(reason, self._monotonic() + length_s, length_s)
 
     def remove(self, path: str) -> None:
@@ -52,6 +59,18 @@ class Setbacks:
         """Return the paths that are to be left alone now."""
         now_s = self._monotonic()
         return {path for path, setback in self._by_path.items() if setback.until_s > now_s}
+
+    def possible(self, steps: Sequence[Step], waiting: set[int]) -> list[Step]:
+        """Return the steps that wait for nothing that failed lately, and for none of some nodes."""
+        possible: list[Step] = []
+        blocked = self.paths()
+        for step in steps:
+            is_blocked = is_at_or_below(step.path, blocked) or is_at_or_below(step.source, blocked)
+            if is_blocked or step.node in waiting:
+                blocked |= {step.path, step.source} - {""}
+            else:
+                possible.append(step)
+        return possible
 
     def reasons(self) -> dict[str, str]:
         """Return all paths that failed, with the reason."""

@@ -1,285 +1,256 @@
-"""Moving the content of files between the linked folder and the server: only what the other lacks.
-
-Up goes what the server says is missing, found by descending the file's nodes. Down comes what is
-nowhere here: not in the file's last version, not in what an earlier attempt has left.
-"""
+"""Moving the content of files between the linked folder and the server: small files while the
+engine waits, large ones in the background, one up and one down at a time, the smallest first.
+"""  # noqa: D205 - one sentence
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from typing import Final, TypeVar
 
 import cas
 from cas import wire
 from syncd.disk.items import Item
 from syncd.disk.linked_disk import LinkedDisk
-from syncd.disk.reading import identify_descriptor
-from syncd.ports import Download, Upload
+from syncd.disk.staging import write_pieces
+from syncd.fetching import Fetcher, Incoming
+from syncd.jobs import Check, Job, Jobs
+from syncd.pieces import Counted, Progress
+from syncd.ports import Ahead, Download, OutdatedError, Upload
+from syncd.reasons import is_full, words
 from syncd.remote.client import Remote
-from syncd.remote.errors import UntrustedError
+from syncd.remote.errors import NoRoomError
+from syncd.remote.pace import TokenBucket
 from syncd.remote.transfer import Transfers as Lanes
-from syncd.remote.transfer import WantedChunk
+from syncd.sending import Outgoing, Sender
 
-_ASKED_AT_ONCE: Final = 4096
-"""Ids in one question of what is missing."""
-_Wanted = tuple[int, bytes, int]
-
-
-class _Spot(NamedTuple):
-    """Where a chunk is on this disk."""
-
-    descriptor: int
-    offset: int
-    length: int
+LARGE: Final = 4 * 1024 * 1024
+"""Bytes from which on a file is moved in the background."""
+SLICE_SECONDS: Final = 2.0
+"""With a limit, what takes longer than this is large, and no request of the background is longer:
+a small change waits for no more.
+"""
+_SMALLEST_SLICE: Final = cas.CHUNK_SIZE_LIMIT
+_Key = TypeVar("_Key", bound=Hashable)
+_Made = TypeVar("_Made")
 
 
-class _Piece(NamedTuple):
-    """A chunk of a file: where in it, its id, its length."""
-
-    offset: int
-    id: bytes
-    length: int
+def slice_bytes(bucket: TokenBucket, most: int) -> int:
+    """Return how many bytes pass a bucket in the time of one slice, at most so many."""
+    if bucket.rate is None:
+        return most
+    return int(min(most, max(bucket.rate * SLICE_SECONDS, _SMALLEST_SLICE)))
 
 
 class LinkTransfers:
-    """The transfers of one link. One thread at a time.
+    """The transfers of one link; see `ports.Transfers`. One thread at a time; close it.
 
     Args:
-        remote: the server.
-        lanes: move chunks, several at a time.
+        near: the server, for what the engine waits for.
+        far: the same, for what goes on in the background.
         place: of the volume.
         disk: the linked folder.
         keys: of content ids.
+        progress: is told how far they are.
     """
 
     def __init__(
         self,
-        remote: Remote,
-        lanes: Lanes,
+        near: Remote,
+        far: Remote,
         place: wire.Place,
         disk: LinkedDisk,
         keys: cas.ContentKeys,
+        progress: Progress,
     ) -> None:
-        self._remote = remote
-        self._lanes = lanes
+        self._near, self._far = near, far
         self._place = place
         self._disk = disk
         self._keys = keys
-        self._coming: dict[tuple[bytes, bytes], bytes | None] = {}
-        self._stream: Iterator[tuple[tuple[bytes, bytes], bytes | None]] = iter(())
+        self._progress = progress
+        self._counts: dict[bytes, Counted] = {}
+        self._fetched: set[bytes] = set()
+        self._count_up = self._count_down = Counted(progress)
+        self._near_lanes = self._lanes(near, lambda up, down: progress.moved(up=up, down=down))
+        self._far_lanes = self._lanes(far, self._moved)
+        self._fetcher = Fetcher(near, self._near_lanes, place, disk, keys, progress)
+        self._up: Jobs[tuple[str, bytes], bool] = Jobs("syncd-up", disk.wake)
+        self._down: Jobs[bytes, bool] = Jobs("syncd-down", disk.wake)
+
+    def _lanes(self, remote: Remote, moved: Callable[[int, int], None]) -> Lanes:
+        buckets = remote.connection.up, remote.connection.down
+
+        def batch_size() -> int:
+            return min(slice_bytes(bucket, wire.BATCH_SIZE) for bucket in buckets)
+
+        return Lanes(remote, self._keys, progress=moved, batch_size=batch_size)
+
+    def _moved(self, up: int, down: int) -> None:
+        """Count what goes in the background for the file whose turn it is."""
+        if up:
+            self._count_up.moved(up=up)
+        if down:
+            self._count_down.moved(down=down)
+
+    def halt(self) -> None:
+        """End what is in the background; it goes on when it is asked for again."""
+        self._up.want({})
+        self._down.want({})
+
+    def close(self) -> None:
+        """End what is in the background, for good."""
+        self._up.close()
+        self._down.close()
+        self._near_lanes.close()
+        self._far_lanes.close()
+
+    def done(self, item: Item) -> int:
+        """See `ports.Transfers`."""
+        count = self._counts.get(item.content)
+        return count.done if count is not None else 0
+
+    def _keep_counts(self, sent: set[bytes], fetched: set[bytes]) -> None:
+        wanted = sent | fetched
+        self._counts = {key: count for key, count in self._counts.items() if key in wanted}
+
+    def _begin_count(self, item: Item) -> Counted:
+        count = self._counts[item.content] = Counted(self._progress)
+        return count
+
+    def is_large(self, item: Item) -> bool:
+        """See `ports.Transfers`."""
+        up, down = self._near.connection.up, self._near.connection.down
+        return item.kind is cas.EntryKind.NODE_FILE and item.size >= min(
+            slice_bytes(up, LARGE), slice_bytes(down, LARGE)
+        )
 
     # Up.
 
     def upload(self, files: Sequence[Upload]) -> dict[int, str]:
-        """See `Transfers`."""
-        failed: dict[int, str] = {}
-        nodes: dict[bytes, bytes] = {}
-        self._lanes.send(self._place, self._outgoing(files, nodes, failed), _values(nodes))
-        return failed
+        """See `ports.Transfers`."""
+        sender = Sender(
+            self._near, self._near_lanes, self._place, self._disk, self._keys, self._progress
+        )
+        return sender.send([self._outgoing(file) for file in files])
 
-    def _outgoing(
-        self, files: Sequence[Upload], nodes: dict[bytes, bytes], failed: dict[int, str]
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the chunks that the server lacks, and fill in the nodes."""
-        sent: set[bytes] = set()
+    def send_ahead(self, files: Sequence[Upload]) -> Ahead:
+        """See `ports.Transfers`."""
+        ahead = Ahead()
+        keys: dict[int, tuple[str, bytes]] = {}
+        jobs: dict[tuple[str, bytes], Job[bool]] = {}
         for index, file in enumerate(files):
-            if not file.item.size:
-                continue
             try:
-                yield from self._chunks_to_send(file, nodes, sent)
+                outgoing = self._outgoing(file)
             except OSError as error:
-                failed[index] = error.strerror or str(error)
+                ahead.failed[index] = words(error)
+                continue
+            keys[index] = (outgoing.disk_path, file.item.content)
+            jobs[keys[index]] = Job(file.item.size, self._sending(outgoing))
+        self._up.want(jobs)
+        self._keep_counts({content for _, content in jobs}, set(self._fetched))
+        for index, key in keys.items():
+            _collect(ahead, index, self._up, key)
+        return ahead
 
-    def _chunks_to_send(
-        self, file: Upload, nodes: dict[bytes, bytes], sent: set[bytes]
-    ) -> Iterator[tuple[bytes, bytes]]:
-        descriptor = self._disk.open(file.path)
-        try:
-            if file.signature is not None and self._disk.signature(descriptor) != file.signature:
-                raise OSError(errno.EBUSY, "it was changed meanwhile")
-            for piece in self._lacking(file, descriptor, nodes):
-                if piece.id in sent:
-                    continue
-                plaintext = os.pread(descriptor, piece.length, piece.offset)
-                if self._keys.chunk_id(plaintext) != piece.id:
-                    raise OSError(errno.EBUSY, "it was changed meanwhile")
-                sent.add(piece.id)
-                yield piece.id, plaintext
-        finally:
-            os.close(descriptor)
-
-    def _lacking(
-        self, file: Upload, descriptor: int, nodes: dict[bytes, bytes]
-    ) -> Iterator[_Piece]:
-        item = file.item
-        if item.kind is cas.EntryKind.CHUNK_FILE:
-            # Asking costs as much as sending, most often.
-            yield _Piece(0, item.content, item.size)
-            return
-        if self._disk.nodes.load(item.content) is None:
-            identify_descriptor(descriptor, self._keys, self._disk.nodes.put)
-        lacking = self._missing_nodes(file, nodes)
-        pieces = [_Piece(*found) for found in cas.chunks_of(_content(item), self._disk.nodes.load)]
-        in_question = {piece.id for node in lacking.values() for piece in node.pieces}
-        wanted = [piece for piece in pieces if piece.id in in_question]
-        for start in range(0, len(wanted), _ASKED_AT_ONCE):
-            some = wanted[start : start + _ASKED_AT_ONCE]
-            missing = self._remote.missing(
-                self._place,
-                dict.fromkeys(piece.id for piece in some),
-                bases=file.bases,
-                sequence=file.sequence,
+    def _sending(self, file: Outgoing) -> Callable[[Check], bool]:
+        def work(check: Check) -> bool:
+            count = self._count_up = self._begin_count(file.item)
+            sender = Sender(
+                self._far, self._far_lanes, self._place, self._disk, self._keys, count, check
             )
-            chosen = set(missing.chunks)
-            yield from (piece for piece in some if piece.id in chosen)
+            for reason in sender.send([file]).values():
+                raise OSError(reason)
+            return True
 
-    def _missing_nodes(self, file: Upload, nodes: dict[bytes, bytes]) -> dict[bytes, cas.FileNode]:
-        """Return the file's nodes that the server lacks; fill in how they are encoded.
+        return work
 
-        Raises:
-            OSError: the file is not what was read of it.
-        """
-        found: dict[bytes, cas.FileNode] = {}
-        level = [file.item.content]
-        while level:
-            missing = self._remote.missing(
-                self._place, (), level, bases=file.bases, sequence=file.sequence
-            )
-            level = []
-            for node_id in missing.nodes:
-                encoded = self._disk.nodes.encoded(node_id)
-                if encoded is None:
-                    raise OSError(errno.EBUSY, "it was changed meanwhile")
-                nodes[node_id] = encoded
-                found[node_id] = cas.read_file_node(encoded)
-                level += [span.id for span in found[node_id].spans if span.id not in found]
-        return found
+    def _outgoing(self, file: Upload) -> Outgoing:
+        return Outgoing(self._disk.disk_path(file.path), *file[1:])
 
     # Down.
 
     def prepare(self, files: Sequence[Download]) -> None:
-        """See `Transfers`: small files come together, in this order."""
-        self._coming = {}
-        small = {
-            (file.path, file.item.content): file
-            for file in files
-            if file.item.kind is cas.EntryKind.CHUNK_FILE
-        }
-        if not small:
-            return
-        sequence = files[0].sequence
-        wanted = (
-            WantedChunk(file.path, file.item.content, file.item.content, file.item.size, 0)
-            for file in small.values()
-        )
-        self._stream = (
-            ((fetched.wanted.path, fetched.wanted.content), fetched.plaintext)
-            for fetched in self._lanes.fetch(self._place, sequence, wanted)
-        )
+        """See `ports.Transfers`."""
+        self._fetcher.prepare([file[:3] for file in files])
 
     def download(self, file: Download) -> Iterator[bytes]:
-        """See `Transfers`."""
-        content = _content(file.item)
-        if content.kind is cas.EntryKind.EMPTY_FILE:
-            return
-        if content.kind is cas.EntryKind.CHUNK_FILE:
-            yield self._small(file)
-            return
-        fetched = self._lanes.nodes(
-            self._place, file.sequence, file.path, content, self._disk.nodes.load
-        )
-        if fetched is None:
-            raise FileNotFoundError(os.fsdecode(file.path))
-        pieces = [_Piece(*piece) for piece in cas.chunks_of(content, fetched.get)]
-        with ExitStack() as opened:
-            here = self._spots(file, pieces, opened)
-            yield from self._assembled(file, pieces, here)
-        self._disk.nodes.put_all(
-            {node_id: wire.encode_message(node) for node_id, node in fetched.items()}
-        )
+        """See `ports.Transfers`."""
+        yield from self._fetcher.content(self._incoming(file))
 
-    def _small(self, file: Download) -> bytes:
-        key = (file.path, file.item.content)
-        while key not in self._coming:
-            found = next(self._stream, None)
-            if found is None:
-                self._coming[key] = self._fetch_one(
-                    file, _Piece(0, file.item.content, file.item.size)
-                )
-            else:
-                self._coming[found[0]] = found[1]
-        plaintext = self._coming.pop(key)
-        if plaintext is None:
-            raise FileNotFoundError(os.fsdecode(file.path))
-        return plaintext
+    def fetch_ahead(self, files: Sequence[Download], kept: Collection[bytes]) -> Ahead:
+        """See `ports.Transfers`."""
+        partials = self._disk.partials
+        jobs = {
+            file.item.content: Job(file.item.size, self._fetching(self._incoming(file)))
+            for file in files
+        }
+        self._down.want(jobs)
+        self._fetched = set(jobs)
+        partials.sweep({*kept, *jobs})
+        ahead = Ahead()
+        begun: set[bytes] = set()
+        for index, file in enumerate(files):
+            content = file.item.content
+            if content in begun:
+                ahead.coming.add(index)  # It comes once for each place.
+                continue
+            begun.add(content)
+            _collect(ahead, index, self._down, content)
+            is_here = index not in ahead.coming and index not in ahead.failed
+            if is_here and not partials.has_whole(content):
+                self._down.forget(content)  # It came to nothing: a step took it, and failed.
+                self._down.add(content, jobs[content])
+                ahead.coming.add(index)
+        return ahead
 
-    def _fetch_one(self, file: Download, piece: _Piece) -> bytes | None:
-        wanted = WantedChunk(file.path, file.item.content, piece.id, piece.length, piece.offset)
-        for fetched in self._lanes.fetch(self._place, file.sequence, [wanted]):
-            return fetched.plaintext
-        raise UntrustedError("the server sent nothing")
+    def _fetching(self, file: Incoming) -> Callable[[Check], bool]:
+        def work(check: Check) -> bool:
+            count = self._count_down = self._begin_count(file.item)
+            fetcher = Fetcher(
+                self._far, self._far_lanes, self._place, self._disk, self._keys, count, check
+            )
+            _fetch(fetcher, file, self._disk)
+            return True
 
-    def _assembled(
-        self, file: Download, pieces: list[_Piece], here: dict[bytes, _Spot]
-    ) -> Iterator[bytes]:
-        """Yield the chunks of a file, from this disk where they are there."""
-        coming = self._lanes.fetch(
-            self._place,
-            file.sequence,
-            (
-                WantedChunk(file.path, file.item.content, piece.id, piece.length, piece.offset)
-                for piece in pieces
-                if piece.id not in here
-            ),
-        )
-        for piece in pieces:
-            spot = here.get(piece.id)
-            if spot is None:
-                plaintext = next(coming).plaintext
-            else:
-                plaintext = os.pread(spot.descriptor, spot.length, spot.offset)
-                if self._keys.chunk_id(plaintext) != piece.id:
-                    plaintext = self._fetch_one(file, piece)  # It was changed meanwhile.
-            if plaintext is None:
-                raise FileNotFoundError(os.fsdecode(file.path))
-            yield plaintext
+        return work
 
-    def _spots(self, file: Download, pieces: list[_Piece], opened: ExitStack) -> dict[bytes, _Spot]:
-        """Return where chunks of the file are on this disk already; they are checked when read."""
-        spots: dict[bytes, _Spot] = {}
-        for descriptor in self._disk.open_partials(file.item.content):
-            opened.callback(os.close, descriptor)
-            size = os.fstat(descriptor).st_size
-            for piece in pieces:
-                if piece.offset + piece.length <= size:
-                    spots[piece.id] = _Spot(descriptor, piece.offset, piece.length)
+    def _incoming(self, file: Download) -> Incoming:
+        here = ""
         if file.here:
-            descriptor = self._disk.open(file.here)
-            opened.callback(os.close, descriptor)
-            wanted = {piece.id for piece in pieces}
-            for offset, chunk_id, length in self._pieces_here(descriptor):
-                if chunk_id in wanted:
-                    spots[chunk_id] = _Spot(descriptor, offset, length)
-        return spots
-
-    def _pieces_here(self, descriptor: int) -> Iterator[_Wanted]:
-        found: list[_Wanted] = []
-        identify_descriptor(
-            descriptor,
-            self._keys,
-            lambda *_: None,
-            lambda piece: found.append((piece.offset, piece.id, len(piece.plaintext))),
-        )
-        return iter(found)
+            try:
+                here = self._disk.disk_path(file.here)
+            except FileNotFoundError:
+                here = ""  # It comes as a whole.
+        return Incoming(*file[:3], here)
 
 
-def _content(item: Item) -> cas.Content:
-    return cas.Content(item.kind, item.size, item.content)
+def _fetch(fetcher: Fetcher, file: Incoming, disk: LinkedDisk) -> None:
+    """Have a whole file in syncd's own folder."""
+    content = file.item.content
+    if disk.partials.has_whole(content):
+        return
+    with disk.partials.opened(content) as descriptor:
+        try:
+            write_pieces(descriptor, fetcher.content(file, descriptor))
+            disk.partials.finish(content, descriptor)
+        except OSError as error:
+            if is_full(error):
+                disk.partials.drop(content)  # What is here already must not keep the disk full.
+            raise
 
 
-def _values(nodes: dict[bytes, bytes]) -> Iterator[bytes]:
-    """Yield the values when they are asked for, by when all are there."""
-    yield from nodes.values()
+def _collect(ahead: Ahead, index: int, jobs: Jobs[_Key, _Made], key: _Key) -> None:
+    """Say of one file what came of its job.
+
+    Raises:
+        RemoteError: the server cannot be had.
+    """
+    try:
+        if jobs.is_under_way(key):
+            ahead.coming.add(index)
+        else:
+            jobs.result(key)
+    except OutdatedError:
+        ahead.coming.add(index)
+        ahead.is_outdated = True
+    except (OSError, NoRoomError) as error:
+        ahead.failed[index] = words(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import timedelta
 
 import click
 import msgspec
@@ -11,9 +12,10 @@ import msgspec
 from syncd.client import links, places
 from syncd.client.control import Question, ask
 from syncd.client.exits import Exit, Failure
-from syncd.client.status import LinkStatus, code_of, will_go_on
+from syncd.client.status import LinkStatus, Phase, code_of, will_go_on
 
 _POLL_SECONDS = 0.1
+_UNIT = 1024
 _STARTING_SECONDS = 10.0
 """How long `--wait` waits for a daemon that is being started."""
 
@@ -92,13 +94,38 @@ def _wait(question: Question, found: list[LinkStatus], seconds: float | None) ->
     return found
 
 
+def _what_is_left(link: LinkStatus) -> list[str]:
+    parts = []
+    if link.files_left:
+        parts.append(f"{link.files_left} steps left")
+    for word, left, rate in (
+        ("up", link.to_upload, link.upload_rate),
+        ("down", link.to_download, link.download_rate),
+    ):
+        if left:
+            speed = f" ({_size(rate)}/s)" if rate else ""
+            parts.append(f"{_size(left)} {word}{speed}")
+    if link.seconds_left and (link.upload_rate or link.download_rate):
+        parts.append(f"{timedelta(seconds=link.seconds_left)} left")
+    return parts
+
+
+def _size(count: float) -> str:
+    """Return bytes as people read them."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < _UNIT:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= _UNIT
+    return f"{count:.1f} TiB"
+
+
 def in_words(link: LinkStatus) -> str:
     """Return the line that people read."""
     parts = [link.phase.value]
     if link.detail:
         parts.append(link.detail)
-    if link.files_left and link.phase.value == "syncing":
-        parts.append(f"{link.files_left} steps left")
+    if link.phase in {Phase.SYNCING, Phase.FULL, Phase.OFFLINE}:
+        parts += _what_is_left(link)
     if link.problems:
         parts.append(f"{link.problems} problems (`syncd problems`)")
     if link.conflicts:

@@ -31,7 +31,12 @@ class LinkStatus(msgspec.Struct, kw_only=True):
     Attributes:
         detail: why it is offline, stopped or failed.
         sequence: the newest state of the volume that is on this device.
-        to_upload, to_download: bytes that are still to go; `files_left` the steps.
+        files_left: steps that are still to be done.
+        to_upload, to_download: bytes of files that are still to go; what turns out to be there
+            already counts as done.
+        uploaded, downloaded: bytes of content that have gone since the daemon was started.
+        upload_rate, download_rate: bytes a second, over the last seconds.
+        seconds_left: at that rate, None where nobody can tell.
         problems, conflicts: how many paths the commands of these names list.
         in_sync_since: Unix time, None while it is not in sync.
     """
@@ -48,6 +53,9 @@ class LinkStatus(msgspec.Struct, kw_only=True):
     to_download: int = 0
     uploaded: int = 0
     downloaded: int = 0
+    upload_rate: int = 0
+    download_rate: int = 0
+    seconds_left: int | None = None
     problems: int = 0
     conflicts: int = 0
     in_sync_since: float | None = None

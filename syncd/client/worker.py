@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from cas import wire
 from syncd.client.links import Link, Mode
@@ -23,13 +23,13 @@ from syncd.engine import Engine, Manner, Turn
 from syncd.following import last_node
 from syncd.names import conflict_name
 from syncd.ports import StoppedError
+from syncd.reasons import is_full, words
 from syncd.remote.client import Remote
 from syncd.remote.connection import Connection
 from syncd.remote.credentials import Credentials
 from syncd.remote.errors import NoRoomError, RemoteError, SignedOutError
 from syncd.remote.feed import Listener
-from syncd.remote.pace import Backoff, TokenBucket
-from syncd.remote.transfer import Transfers
+from syncd.remote.pace import Backoff, PatientBucket, TokenBucket
 from syncd.transfers import LinkTransfers
 from syncd.trees import NodeIds
 
@@ -38,6 +38,7 @@ _ASK_SECONDS: Final = 300.0
 _MANY_TURNS: Final = 50
 _PAUSE_SECONDS: Final = 1.0
 _SIGNED_OUT_SECONDS: Final = 60.0
+_FULL_SECONDS: Final = 10.0
 
 
 class SystemTime:
@@ -50,6 +51,14 @@ class SystemTime:
     def monotonic(self) -> float:
         """Return seconds of a clock that is never set."""
         return time.monotonic()
+
+
+class _Open(NamedTuple):
+    """What is open while a link is at work."""
+
+    engine: Engine
+    disk: LinkedDisk
+    transfers: LinkTransfers
 
 
 class LinkWorker:
@@ -68,6 +77,9 @@ class LinkWorker:
         self._report = LinkReport(link, self._state)
         tokens = Credentials(tokens_of(link))
         self._remote = Remote(Connection(link.server, tokens, up=up, down=down))
+        self._patient = Remote(
+            Connection(link.server, tokens, up=PatientBucket(up), down=PatientBucket(down))
+        )
         self._stopped = threading.Event()
         self._gate = threading.Condition()
         self._is_paused = link.is_paused
@@ -99,6 +111,7 @@ class LinkWorker:
         """See `Worker`."""
         self._stopped.set()
         self._remote.connection.close()
+        self._patient.connection.close()
         with self._gate:
             self._gate.notify_all()
         self._wake()
@@ -116,6 +129,11 @@ class LinkWorker:
                 self._rest(None)
             except RemoteError as error:
                 self._stumble(error, backoff)
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                self._report.enter(Phase.FULL, words(error))
+                self._rest(_FULL_SECONDS)
         self._state.close()
 
     def _stumble(self, error: RemoteError, backoff: Backoff) -> None:
@@ -140,14 +158,15 @@ class LinkWorker:
         self._report.enter(Phase.STARTING)
         self._wait_while_paused()
         with ExitStack() as opened:
-            engine, disk = self._open(opened)
-            self._wake = disk.wake
+            opens = self._open(opened)
+            self._wake = opens.disk.wake
             while not self._stopped.is_set():
                 if self._is_paused:
+                    opens.transfers.halt()
                     self._wait_while_paused()
                     continue
                 try:
-                    self._turn(engine, disk)
+                    self._turn(opens.engine, opens.disk)
                 except RemoteError as error:
                     self._stumble(error, backoff)
                 else:
@@ -158,7 +177,7 @@ class LinkWorker:
             if self._accepts_deletes:
                 engine.accept_deletions()
                 self._accepts_deletes = False
-        if self._report.status().phase is not Phase.IN_SYNC:
+        if self._report.status().phase not in {Phase.IN_SYNC, Phase.FULL}:
             self._report.enter(Phase.SYNCING, sequence=engine.sequence)
         turn = engine.turn()
         if turn is Turn.AGAIN:
@@ -168,10 +187,12 @@ class LinkWorker:
                 self._rest(_PAUSE_SECONDS)  # Nothing needs so many: something goes in a circle.
             return
         self._turns_in_a_row = 0
-        phase = Phase.IN_SYNC
-        if turn is Turn.WAITING and not self._report.status().problems:
+        phase, detail = Phase.IN_SYNC, ""
+        if turn is Turn.FULL:
+            phase, detail = Phase.FULL, engine.lack_of_room()
+        elif turn is Turn.MOVING or (turn is Turn.WAITING and not self._report.status().problems):
             phase = Phase.SYNCING  # Files are being written: they follow when they are whole.
-        self._report.enter(phase, sequence=engine.sequence)
+        self._report.enter(phase, detail, sequence=engine.sequence)
         again_s = engine.next_try_s()
         seconds = _ASK_SECONDS if again_s is None else again_s - time.monotonic()
         disk.wait(max(min(seconds, _ASK_SECONDS), 0.0))
@@ -184,7 +205,7 @@ class LinkWorker:
                 self._report.enter(Phase.PAUSED)
                 self._gate.wait()
 
-    def _open(self, opened: ExitStack) -> tuple[Engine, LinkedDisk]:
+    def _open(self, opened: ExitStack) -> _Open:
         link = self._link
         linked = open_linked(Path(link.root), link.id, self._state, self._copy_name, self._new_mode)
         opened.callback(linked.close)
@@ -197,8 +218,10 @@ class LinkWorker:
         disk = LinkedDisk(linked, link.id, welcome.keys, ids, link.skipped)
         opened.callback(disk.close)
         disk.start()
-        lanes = Transfers(self._remote, welcome.keys)
-        opened.callback(lanes.close)
+        transfers = LinkTransfers(
+            self._remote, self._patient, place, disk, welcome.keys, self._report
+        )
+        opened.callback(transfers.close)
         manner = Manner(
             link.device,
             sends=link.mode is not Mode.DOWNLOAD_ONLY,
@@ -212,7 +235,7 @@ class LinkWorker:
             self._state,
             disk,
             self._remote,
-            LinkTransfers(self._remote, lanes, place, disk, welcome.keys),
+            transfers,
             self._report,
             SystemTime(),
             ids,
@@ -225,7 +248,7 @@ class LinkWorker:
         listener = Listener(self._remote, [place], news)
         listener.start()
         opened.callback(listener.close)
-        return engine, disk
+        return _Open(engine, disk, transfers)
 
     def _copy_name(self, path: str, number: int) -> str:
         folder, slash, name = path.rpartition("/")

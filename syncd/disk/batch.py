@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from syncd.disk.staging import Staged
 from syncd.disk.steps import Install
 from syncd.disk.steps import Step as DiskStep
 from syncd.plan import Step
@@ -42,11 +43,8 @@ class Batch:
             inner.staged.signature.size for inner in some if isinstance(inner, Install)
         )
 
-    def staged(self) -> list[str]:
-        """Return the names of the files that are staged for it."""
+    def staged(self) -> list[Staged]:
+        """Return the files that are staged for it."""
         return [
-            inner.staged.name
-            for _, some in self.steps
-            for inner in some
-            if isinstance(inner, Install)
+            inner.staged for _, some in self.steps for inner in some if isinstance(inner, Install)
         ]

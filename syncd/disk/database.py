@@ -6,6 +6,8 @@ conflict. So a damaged one is put aside and made anew.
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -101,21 +103,32 @@ class Database:
             self._depth += 1
             try:
                 yield self.connection
-            except BaseException:
-                self._depth -= 1
-                if self._depth == 0:
-                    self.connection.execute("ROLLBACK")
-                    self.rollbacks += 1
+                if self._depth == 1:
+                    self.connection.execute("COMMIT")
+            except BaseException as error:
+                if self._depth == 1:
+                    self._roll_back()
+                if _is_full(error):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
                 raise
-            self._depth -= 1
-            if self._depth == 0:
-                self.connection.execute("COMMIT")
+            finally:
+                self._depth -= 1
+
+    def _roll_back(self) -> None:
+        self.rollbacks += 1
+        if self.connection.in_transaction:  # A full disk may have ended it already.
+            self.connection.execute("ROLLBACK")
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Have the connection alone for the block, to read."""
         with self._lock:
             yield self.connection
+
+
+def _is_full(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, sqlite3.Error) and code == sqlite3.SQLITE_FULL
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> None:

@@ -10,6 +10,7 @@ from syncd.disk.applying import Applier, CopyName
 from syncd.disk.folder import STATE_NAME, Folder
 from syncd.disk.ignoring import IGNORE_NAME, Ignored, parse_lines
 from syncd.disk.name_map import NameMap
+from syncd.disk.partials import Partials
 from syncd.disk.probing import Abilities, probe
 from syncd.disk.state import LinkState
 from syncd.disk.trash import Trash
@@ -32,6 +33,7 @@ class Linked:
     ignored: Ignored
     applier: Applier
     trash: Trash
+    partials: Partials
 
     def read_ignored(self, lines: list[str]) -> None:
         """Take the patterns that hold now: of `.syncignore`, then those of this device."""
@@ -60,7 +62,10 @@ def open_linked(
         linked: Linked
         applier = Applier(folder, state.database, copy_name, lambda: linked.ignored)
         trash = Trash(folder, state.database, applier)
-        linked = Linked(folder, state, abilities, names, new_mode, Ignored(), applier, trash)
+        partials = Partials(folder)
+        linked = Linked(
+            folder, state, abilities, names, new_mode, Ignored(), applier, trash, partials
+        )
         trash.recover()
     except BaseException:
         folder.close()

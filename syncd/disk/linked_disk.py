@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -14,21 +15,23 @@ from typing import Final
 import cas
 from syncd.disk.batch import Batch
 from syncd.disk.dirty import Dirty
-from syncd.disk.folder import names_in
 from syncd.disk.ignoring import IGNORE_NAME
 from syncd.disk.linked import Linked, check_marker
 from syncd.disk.local_tree import LocalTree
 from syncd.disk.node_cache import NodeCache
 from syncd.disk.observing import Observer
+from syncd.disk.reading_ahead import Reader
+from syncd.disk.renames import Name
 from syncd.disk.signatures import Signature
-from syncd.disk.staging import PARTIAL_PREFIX, discard
+from syncd.disk.staging import Staged, discard
 from syncd.disk.steps import ChangedError, Outcome, RemoveFolder
 from syncd.disk.translating import ContentError, Read, Translator
 from syncd.disk.trash import GRACE_NS
 from syncd.disk.walk import list_folder
 from syncd.disk.watching import Watcher, watch
 from syncd.plan import Step
-from syncd.ports import Done, Observed, StoppedError
+from syncd.ports import Done, Observed, OutdatedError, StoppedError
+from syncd.reasons import words
 from syncd.trees import NodeIds, Overlay, find
 
 WALK_SECONDS: Final = 6 * 3600.0
@@ -36,7 +39,6 @@ WALK_SECONDS: Final = 6 * 3600.0
 POLL_SECONDS: Final = 60.0
 """The same, where the system gives no hints for some folders."""
 _SYNC_THREADS: Final = 8
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class LinkedDisk:
@@ -73,18 +75,19 @@ class LinkedDisk:
         self._swept_s = 0.0
         self._leftovers = linked.state.leftovers()
         linked.read_ignored(self._device_rules)
+        self.partials = linked.partials
         self.nodes = NodeCache(linked.state.database)
         observer = Observer(linked.folder, self._base, linked.names, self.is_left_out)
+        self._reader = Reader(linked.folder, keys, self.nodes.put, self.wake)
         self._local = LocalTree(
             linked.folder,
             self._base,
             observer,
             linked.names,
             ids,
-            keys,
+            self._reader,
             linked.abilities,
             self._dirty,
-            self.nodes.put,
         )
         self._tree = Overlay(self._base)
         self._unread: set[int] = set()
@@ -103,6 +106,7 @@ class LinkedDisk:
         """End watching, and close the folder."""
         if self._watcher is not None:
             self._watcher.stop()
+        self._reader.close()
         self._syncing.shutdown()
         self._linked.close()
 
@@ -186,15 +190,19 @@ class LinkedDisk:
             self._carry_out(batch, translator, record)
             raise error.cause from None
         except BaseException:
-            for name in batch.staged():
-                if not name.startswith(PARTIAL_PREFIX):
-                    discard(self._linked.folder, name)
+            for staged in batch.staged():
+                self._put_away(staged)
             raise
 
     def _add(self, batch: Batch, translator: Translator, step: Step) -> None:
         try:
             batch.add(step, translator.translate(step))
             translator.expect(step)
+        except ContentError as error:
+            if not isinstance(error.cause, OutdatedError):
+                raise
+            batch.add(step, [])
+            batch.failures[step.node] = ChangedError(errno.EBUSY, "there is something newer")
         except OSError as error:
             batch.add(step, [])
             batch.failures[step.node] = error
@@ -215,20 +223,29 @@ class LinkedDisk:
 
         flat = [inner for _, some in batch.steps for inner in some]
         self._linked.applier.apply(flat, write)
-        for name in batch.staged():
-            discard(self._linked.folder, name)  # those that did not get their name
-        large = [name for name in batch.staged() if name.startswith(PARTIAL_PREFIX)]
-        if large:
-            self._discard_partials({name.rpartition("-")[0] for name in large})
+        for staged in batch.staged():
+            self._put_away(staged)
 
-    def _sync(self, names: list[str]) -> None:
+    def _put_away(self, staged: Staged) -> None:
+        """Remove, or keep for the next attempt, what was staged and did not get its name."""
+        folder = self._linked.folder
+        with suppress(FileNotFoundError):
+            found = folder.look_up(Name(folder.temporary, staged.name))
+            if not found.holds_same(staged.signature):
+                return  # It was exchanged, and this is the user's: the intent tells.
+            if staged.kept:
+                self.partials.give_back(staged.kept, staged.name)
+            else:
+                discard(folder, staged.name)
+
+    def _sync(self, files: list[Staged]) -> None:
         """Return once the disk has the staged files; many take hardly longer than one."""
-        list(self._syncing.map(self._sync_one, names))
+        list(self._syncing.map(self._sync_one, files))
 
-    def _sync_one(self, name: str) -> None:
+    def _sync_one(self, staged: Staged) -> None:
         with suppress(OSError):  # a link: it goes with its folder
             descriptor = os.open(
-                name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._linked.folder.temporary
+                staged.name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self._linked.folder.temporary
             )
             try:
                 os.fsync(descriptor)
@@ -338,31 +355,21 @@ class LinkedDisk:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return self._linked.names.path(self._tree, node)
 
-    def open(self, path: str) -> int:
-        """Open a file by its path in the volume, to read it; return its descriptor.
+    def open_at(self, disk_path: str) -> int:
+        """Open a file by its path on the disk, to read it; return its descriptor. Thread-safe.
 
         Raises:
             OSError: it cannot be opened.
         """
-        return self._linked.folder.open_file(self.disk_path(path))
+        return self._linked.folder.open_file(disk_path)
+
+    def free_bytes(self) -> int:
+        """Return how many bytes the disk has room for. Thread-safe."""
+        return shutil.disk_usage(self._linked.folder.root).free
 
     def signature(self, descriptor: int) -> Signature:
         """Return the signature of an open file."""
         return self._linked.folder.signature(os.fstat(descriptor))
-
-    def open_partials(self, content: bytes) -> list[int]:
-        """Open what is here of a large file that was begun before; return the descriptors."""
-        directory = self._linked.folder.temporary
-        names = names_in(directory)
-        prefix = f"{PARTIAL_PREFIX}{content.hex()}-"
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        return [os.open(name, flags, dir_fd=directory) for name in names if name.startswith(prefix)]
-
-    def _discard_partials(self, begun: set[str]) -> None:
-        """Remove what was begun before of large files that are whole now."""
-        for name in names_in(self._linked.folder.temporary):
-            if name.rpartition("-")[0] in begun:
-                discard(self._linked.folder, name)
 
     def look_everywhere(self) -> None:
         """Have the whole folder looked at."""
@@ -375,4 +382,4 @@ def _is_not_empty(error: OSError | None) -> bool:
 
 
 def _words(error: OSError | None) -> str:
-    return "" if error is None else error.strerror or str(error)
+    return "" if error is None else words(error)

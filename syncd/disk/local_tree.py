@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable
 
 import cas
 from syncd.disk.base import Base
@@ -20,7 +19,8 @@ from syncd.disk.items import Item
 from syncd.disk.name_map import NameMap
 from syncd.disk.observing import Difference, Differences, Observer
 from syncd.disk.probing import Abilities
-from syncd.disk.reading import ReadFile, read_file
+from syncd.disk.reading import ReadFile
+from syncd.disk.reading_ahead import Reader, UnderWayError
 from syncd.disk.signatures import Signature
 from syncd.disk.steps import ChangedError
 from syncd.disk.walk import Kind
@@ -42,10 +42,9 @@ class LocalTree:
         observer: compares the two.
         names: what the disk calls nodes of the base.
         ids: numbers for what is new.
-        keys: of content ids.
+        reader: reads files.
         abilities: of the disk.
         dirty: where files that are being written wait.
-        on_node: is given the file nodes of what is read, by id, encoded.
 
     Attributes:
         shown: how what differs from the base looked the last time, by node.
@@ -58,20 +57,18 @@ class LocalTree:
         observer: Observer,
         names: NameMap,
         ids: NodeIds,
-        keys: cas.ContentKeys,
+        reader: Reader,
         abilities: Abilities,
         dirty: Dirty,
-        on_node: Callable[[bytes, bytes], None] | None = None,
     ) -> None:
         self._folder = folder
         self._base = base
         self._observer = observer
         self._names = names
         self._ids = ids
-        self._keys = keys
+        self._reader = reader
         self._abilities = abilities
         self._dirty = dirty
-        self._on_node = on_node
         self.shown: dict[int, Signature] = {}
         self._open: set[str] = set()
         self._numbers: dict[str, int] = {}
@@ -101,6 +98,7 @@ class LocalTree:
         for path, node, difference in sorted(placed, key=_depth):
             self._place(observed, path, node, difference, numbers)
         self._numbers = numbers
+        observed.is_reading = self._reader.end_look()
         self._open = self._open_paths(found)
         self._read = {path: read for path, read in self._read.items() if path in self._open}
         return observed
@@ -160,6 +158,8 @@ class LocalTree:
             if seen.kind is Kind.LINK:
                 return self._link(difference)
             return self._file(difference, old)
+        except UnderWayError:
+            return None
         except ChangedError:
             self._dirty.back_off(difference.disk_path, time.monotonic())
         except OSError as error:
@@ -177,7 +177,7 @@ class LocalTree:
         before = self._read.get(path)
         if before is not None and before[0] == seen.signature:
             return before[1]
-        read = read_file(self._folder, path, self._keys, on_node=self._on_node)
+        read = self._reader.read(path, seen.signature)
         if read.signature != seen.signature:
             raise ChangedError(errno.EBUSY, "it was changed meanwhile", path)
         item = self._merge_attributes(difference, old, read)

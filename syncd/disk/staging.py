@@ -14,9 +14,6 @@ from syncd.disk.folder import Folder
 from syncd.disk.renames import Name
 from syncd.disk.signatures import Signature
 
-PARTIAL_PREFIX: Final = "partial-"
-"""How the names of large files begin: what is here of one stays, and is used the next time."""
-
 _HOLE: Final = 64 * 1024
 """Bytes of zeros from which on a hole is left in place of them."""
 _ZEROS: Final = bytes(_HOLE)
@@ -25,10 +22,14 @@ _READ: Final = 0o444
 
 
 class Staged(NamedTuple):
-    """What was made in syncd's own folder and waits for its name: how it looks there."""
+    """What was made in syncd's own folder and waits for its name: how it looks there.
+
+    `kept` is the content of a large file, which is worth to be kept where the step fails.
+    """
 
     name: str
     signature: Signature
+    kept: bytes = b""
 
 
 class Manner(NamedTuple):
@@ -88,15 +89,14 @@ def stage_file(
 
     Raises:
         OSError: it cannot be written.
-        Exception: whatever the pieces raise. Nothing is left then, but for a partial file.
+        Exception: whatever the pieces raise. Nothing is left then.
     """
     descriptor = folder.create_temporary(name)
     try:
         write_pieces(descriptor, pieces)
         return finish_file(folder, descriptor, name, manner, sync=sync)
     except BaseException:
-        if not name.startswith(PARTIAL_PREFIX):
-            discard(folder, name)
+        discard(folder, name)
         raise
     finally:
         os.close(descriptor)

@@ -7,7 +7,6 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Final
 
 import cas
 from syncd.disk.base import Base
@@ -15,9 +14,9 @@ from syncd.disk.folder import check_name, split
 from syncd.disk.linked import Linked
 from syncd.disk.signatures import Signature
 from syncd.disk.staging import (
-    PARTIAL_PREFIX,
     Manner,
     Staged,
+    finish_file,
     stage_file,
     stage_link,
     temporary_name,
@@ -34,9 +33,6 @@ from syncd.disk.steps import (
 from syncd.disk.steps import Step as DiskStep
 from syncd.plan import Action, Step
 from syncd.trees import Node, Overlay, below, find
-
-LARGE: Final = 16 * 1024 * 1024
-"""Bytes from which on a file that was begun is gone on with after a restart."""
 
 Read = Callable[[Step], Iterable[bytes]]
 """Yields the content of a file that is to be put."""
@@ -185,11 +181,25 @@ class Translator:
         if not is_new:
             with suppress(OSError):
                 mode = stat.S_IMODE(folder.status(path).st_mode)
-        name = temporary_name()
-        if item.size >= LARGE:
-            name = f"{PARTIAL_PREFIX}{item.content.hex()}-{name}"
         manner = Manner(item.mtime_ns, item.is_executable, mode)
-        return stage_file(folder, name, self._pieces(step), manner, sync=False)
+        return self._stage_whole(item.content, manner) or stage_file(
+            folder, temporary_name(), self._pieces(step), manner, sync=False
+        )
+
+    def _stage_whole(self, content: bytes, manner: Manner) -> Staged | None:
+        """Stage a large file that has come beforehand, if it has."""
+        name = temporary_name()
+        descriptor = self._linked.partials.take(content, name)
+        if descriptor is None:
+            return None
+        try:
+            staged = finish_file(self._linked.folder, descriptor, name, manner, sync=False)
+            return staged._replace(kept=content)
+        except BaseException:
+            self._linked.partials.give_back(content, name)
+            raise
+        finally:
+            os.close(descriptor)
 
     def _pieces(self, step: Step) -> Iterator[bytes]:
         if not step.item.size:

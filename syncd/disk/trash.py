@@ -19,8 +19,9 @@ from syncd.disk.applying import Applier
 from syncd.disk.database import Database
 from syncd.disk.folder import Folder, is_there, look_up, names_in
 from syncd.disk.journal import Intent, Journal, is_expected, is_made
+from syncd.disk.partials import is_kept
 from syncd.disk.renames import Name
-from syncd.disk.staging import PARTIAL_PREFIX, discard
+from syncd.disk.staging import discard
 from syncd.disk.steps import Displaced
 
 GRACE_NS: Final = 30_000_000_000
@@ -49,7 +50,7 @@ class Trash:
             self._journal.end([id], displaced, 0)
         for name in names_in(self._folder.temporary):
             # Nothing of the user's gets here without an intent.
-            if not name.startswith(PARTIAL_PREFIX):
+            if not is_kept(name):
                 discard(self._folder, name)
         return rescued
 

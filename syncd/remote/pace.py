@@ -30,6 +30,7 @@ class TokenBucket:
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
+        self._patience = threading.Lock()
         self._free_at = 0.0
 
     @property
@@ -54,6 +55,37 @@ class TokenBucket:
             wait = start - now
         if wait > 0:
             self._sleep(wait)
+
+    def take_patiently(self, size: int) -> None:
+        """Wait until `size` bytes may pass and all that passed before is paid for.
+
+        So those who `take` never wait for more than one of those who are patient.
+        """
+        with self._patience:
+            while (wait := self._debt_s()) > 0:
+                self._sleep(min(wait, _BURST_SECONDS))
+            self.take(size)
+
+    def _debt_s(self) -> float:
+        with self._lock:
+            return 0.0 if self._rate is None else self._free_at - self._clock()
+
+
+class PatientBucket(TokenBucket):
+    """The patient way into another bucket, whose rate it has."""
+
+    def __init__(self, bucket: TokenBucket) -> None:
+        super().__init__()
+        self._bucket = bucket
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes per second, None for no limit."""
+        return self._bucket.rate
+
+    def take(self, size: int) -> None:
+        """Wait until `size` bytes may pass and nobody else is in debt."""
+        self._bucket.take_patiently(size)
 
 
 class Backoff:

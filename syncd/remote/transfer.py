@@ -51,10 +51,10 @@ class _Batch:
     size: int = 0
     plain_size: int = 0
 
-    def is_full(self) -> bool:
+    def is_full(self, batch_size: int) -> bool:
         """Whether nothing more should come along."""
         count = len(self.chunks) + len(self.nodes)
-        is_large = self.size >= wire.BATCH_SIZE
+        is_large = self.size >= batch_size
         is_long = self.plain_size > wire.PLAIN_BATCH_LIMIT - cas.CHUNK_SIZE_LIMIT
         return is_large or is_long or count >= wire.CHUNK_COUNT_LIMIT
 
@@ -62,7 +62,8 @@ class _Batch:
 class Transfers:
     """Moves chunks between this device and one server. Shared by threads; close it.
 
-    `progress` is told of the bytes of chunks that have gone up or come down, as plain bytes.
+    `progress` is told of the bytes of chunks that have gone up and those that have come down, as
+    plain bytes. `batch_size` returns the bytes that one request should carry.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class Transfers:
         keys: cas.ContentKeys,
         *,
         in_flight: int = IN_FLIGHT,
-        progress: Callable[[int], None] = lambda _: None,
+        progress: Callable[[int, int], None] = lambda _up, _down: None,
+        batch_size: Callable[[], int] = lambda: wire.BATCH_SIZE,
     ) -> None:
         self._remote = remote
         self._keys = keys
         self._in_flight = in_flight
         self._progress = progress
+        self._batch_size = batch_size
         self._workers = ThreadPoolExecutor(in_flight, thread_name_prefix="transfer")
 
     def send(
@@ -99,7 +102,7 @@ class Transfers:
             return batch.plain_size
 
         for size in self._in_order(send, self._batches(chunks, nodes)):
-            self._progress(size)
+            self._progress(size, 0)
 
     def fetch(
         self, place: wire.Place, sequence: int, wanted: Iterable[WantedChunk]
@@ -113,9 +116,9 @@ class Transfers:
         def fetch(some: Sequence[WantedChunk]) -> list[FetchedChunk]:
             return self._fetch(place, sequence, some)
 
-        for fetched in self._in_order(fetch, _grouped(wanted)):
+        for fetched in self._in_order(fetch, _grouped(wanted, self._batch_size())):
             for chunk in fetched:
-                self._progress(len(chunk.plaintext or b""))
+                self._progress(0, len(chunk.plaintext or b""))
                 yield chunk
 
     def nodes(
@@ -207,13 +210,13 @@ class Transfers:
             batch.chunks.append(packed)
             batch.size += len(packed.stored)
             batch.plain_size += packed.size
-            if batch.is_full():
+            if batch.is_full(self._batch_size()):
                 yield batch
                 batch = _Batch()
         for encoded in nodes:
             batch.nodes.append(encoded)
             batch.size += len(encoded)
-            if batch.is_full():
+            if batch.is_full(self._batch_size()):
                 yield batch
                 batch = _Batch()
         if batch.chunks or batch.nodes:
@@ -236,12 +239,12 @@ class Transfers:
                 future.cancel()
 
 
-def _grouped(wanted: Iterable[WantedChunk]) -> Iterator[list[WantedChunk]]:
-    """Yield what one request asks for: as much as one answer holds."""
+def _grouped(wanted: Iterable[WantedChunk], batch_size: int) -> Iterator[list[WantedChunk]]:
+    """Yield what one request asks for: at most as much as one answer holds."""
     group: list[WantedChunk] = []
     size = 0
     for chunk in wanted:
-        if group and (size + chunk.length > wire.BATCH_SIZE or len(group) >= _PARTS_AT_ONCE):
+        if group and (size + chunk.length > batch_size or len(group) >= _PARTS_AT_ONCE):
             yield group
             group, size = [], 0
         group.append(chunk)

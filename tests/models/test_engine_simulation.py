@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar
 
 import pytest
 
 from cas import wire
+from syncd.disk.items import Item
 from syncd.engine import Engine, Manner, Turn
 from syncd.following import last_node
 from syncd.names import is_conflict_name
 from syncd.plan import Notice
-from syncd.ports import Download, OutdatedError, Upload
+from syncd.ports import Ahead, Download, OutdatedError, Upload
 from syncd.remote.errors import UnreachableError
 from syncd.trees import FOLDER, NodeIds, find, is_inside
 from tests.support.baton import Baton
@@ -128,6 +129,23 @@ class Device:
             else:
                 self.world.server.contents[file.item.content] = file.item.content
         return failed
+
+    def is_large(self, item: Item) -> bool:
+        return self.world.chance.random() < 0.3
+
+    def done(self, item: Item) -> int:
+        return 0
+
+    def send_ahead(self, files: Sequence[Upload]) -> Ahead:
+        return self._ahead(len(files))
+
+    def fetch_ahead(self, files: Sequence[Download], kept: Collection[bytes]) -> Ahead:
+        return self._ahead(len(files))
+
+    def _ahead(self, count: int) -> Ahead:
+        """Some are on their way still, as chance has it."""
+        coming = {number for number in range(count) if self.world.chance.random() < 0.5}
+        return Ahead(coming, is_outdated=bool(coming) and self.world.chance.random() < 0.1)
 
     def prepare(self, files: Sequence[Download]) -> None:
         pass

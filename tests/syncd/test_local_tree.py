@@ -14,6 +14,7 @@ from syncd.disk.local_tree import LocalTree
 from syncd.disk.name_map import NameMap
 from syncd.disk.observing import Observer
 from syncd.disk.probing import ABLE
+from syncd.disk.reading_ahead import Reader
 from syncd.ports import Observed
 from syncd.trees import ROOT, NodeIds, Overlay, below, find, path_of
 
@@ -32,7 +33,14 @@ class Local:
         self.dirty = Dirty()
         observer = Observer(linked.folder, self.base, names, lambda *_: False)
         self.tree = LocalTree(
-            linked.folder, self.base, observer, names, NodeIds(), KEYS, ABLE, self.dirty
+            linked.folder,
+            self.base,
+            observer,
+            names,
+            NodeIds(),
+            Reader(linked.folder, KEYS),
+            ABLE,
+            self.dirty,
         )
 
     def look(self, *paths: str) -> Observed:
