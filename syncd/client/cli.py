@@ -15,6 +15,7 @@ from syncd.client.linking import link, unlink
 from syncd.client.listing import conflicts, ignored, log, problems
 from syncd.client.running import limit, pause, resume, run, start, stop
 from syncd.client.showing import status
+from syncd.client.versions import restore, versions
 
 _CODES: Final = "\n".join(["\b", "Exit codes:", *(f"{code:5}  {MEANINGS[code]}" for code in Exit)])
 
@@ -43,6 +44,8 @@ for _command in (
     ignored,
     limit,
     log,
+    versions,
+    restore,
 ):
     syncd.add_command(_command)
 

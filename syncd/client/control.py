@@ -15,13 +15,14 @@ import msgspec
 
 from syncd.client.exits import Exit, Failure
 from syncd.client.status import LinkStatus
+from syncd.remote.errors import RemoteError
 
 _LINE_LIMIT: Final = 1 << 20
 _ANSWER_SECONDS: Final = 60.0
 
 
 class Question(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What the daemon is asked: `status`, `reload`, `pause`, `resume`, `limit`, `stop`.
+    """What the daemon is asked: `status`, `reload`, `pause`, `resume`, `limit`, `token`, `stop`.
 
     `link` is the id of the link meant, empty for all. `accepts_deletes` goes with `resume`,
     `up` and `down`, in bytes per second, with `limit`.
@@ -35,9 +36,10 @@ class Question(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Reply(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What it answers: the state of the links, or what went wrong."""
+    """What it answers: the state of the links, an access token, or what went wrong."""
 
     links: list[LinkStatus] = []
+    token: str = ""
     failure: str = ""
 
 
@@ -92,7 +94,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 def _answer(line: bytes, handle: Handler) -> bytes:
     try:
         reply = handle(msgspec.json.decode(line, type=Question))
-    except (msgspec.DecodeError, Failure, OSError) as error:
+    except (msgspec.DecodeError, Failure, RemoteError, OSError) as error:
         reply = Reply(failure=str(error))
     return msgspec.json.encode(reply)
 

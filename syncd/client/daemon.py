@@ -42,6 +42,9 @@ class Worker(Protocol):
     def status(self) -> LinkStatus:
         """Return what it is doing."""
 
+    def token(self) -> str:
+        """Return an access token for the server. Raises RemoteError where there is none."""
+
 
 MakeWorker = Callable[[Link, TokenBucket, TokenBucket], Worker]
 """Makes the worker of a link, given the limits for what goes up and down."""
@@ -81,6 +84,8 @@ class Supervisor:
         Raises:
             Failure: it asks for something unknown.
         """
+        if question.do == "token":
+            return Reply(token=self._token(question.link))  # It may take time: not in the lock.
         with self._lock:
             chosen = [one for one in self._running.values() if question.link in {"", one.link.id}]
             match question.do:
@@ -99,6 +104,13 @@ class Supervisor:
                 case _:
                     raise Failure(f"the daemon does not know {question.do!r}")
             return Reply(links=[running.status() for running in chosen])
+
+    def _token(self, link_id: str) -> str:
+        with self._lock:
+            running = self._running.get(link_id)
+        if running is None:
+            raise Failure("the daemon does not know this link")
+        return running.worker.token()
 
     def end(self) -> None:
         """End all workers."""

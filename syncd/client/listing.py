@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from syncd.disk.ignoring import IGNORE_NAME, Ignored, parse_lines
 from syncd.disk.state import LinkState, Noted
 from syncd.disk.walk import Kind, walk
 
+_NO_TIME = "-" * len("2026-01-01T00:00:00Z")
 _folder = click.argument("folder", required=False)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, a list of objects.")
 
@@ -28,13 +30,17 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, a list
 @_json
 @click.pass_context
 def problems(context: click.Context, folder: str | None, as_json: bool) -> None:  # noqa: FBT001 - as click calls it
-    """List what cannot be synced, with the reason, and names that this disk holds otherwise."""
+    """List what cannot be synced, with the reason, and names that this disk holds otherwise.
+
+    Another name is no failure: what has one is in sync, and has its own everywhere else.
+    """
     link, state = _open(folder)
     try:
         found = state.problems()
+        otherwise = state.other_names()
     finally:
         state.close()
-    _print(found, link, "reason", as_json=as_json)
+    _print([*found, *otherwise], link, "reason", as_json=as_json)
     context.exit(Exit.PROBLEMS if found else Exit.OK)
 
 
@@ -86,7 +92,8 @@ def ignored(folder: str | None, as_json: bool) -> None:  # noqa: FBT001 - as cli
                 elif path in link.skipped:
                     found.append({"path": path, "why": "not wanted on this device"})
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        shown = [{**one, "path": _shown(one["path"])} for one in found]
+        click.echo(msgspec.json.encode(shown).decode())
     else:
         for one in found:
             click.echo(f"{one['path']}  ({one['why']})")
@@ -109,14 +116,21 @@ def _open(folder: str | None) -> tuple[Link, LinkState]:
 def _print(found: Iterable[Noted], link: Link, word: str, *, as_json: bool) -> None:
     if as_json:
         lines = [
-            {"path": one.path, word: one.text, "at": _time(one.at_ns), "root": link.root}
+            {"path": _shown(one.path), word: one.text, "at": _time(one.at_ns), "root": link.root}
             for one in found
         ]
         click.echo(msgspec.json.encode(lines).decode())
         return
     for one in found:
-        click.echo(f"{_time(one.at_ns)}  {one.path}  {one.text}")
+        click.echo(f"{_time(one.at_ns) or _NO_TIME}  {one.path}  {one.text}")
 
 
-def _time(at_ns: int) -> str:
+def _shown(path: str) -> str:
+    """Return a path as JSON can hold it: bytes that are no UTF-8 escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _time(at_ns: int | None) -> str | None:
+    if at_ns is None:
+        return None
     return datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).isoformat().replace("+00:00", "Z")

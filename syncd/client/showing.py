@@ -103,14 +103,14 @@ def _what_is_left(link: LinkStatus) -> list[str]:
         ("down", link.to_download, link.download_rate),
     ):
         if left:
-            speed = f" ({_size(rate)}/s)" if rate else ""
-            parts.append(f"{_size(left)} {word}{speed}")
+            speed = f" ({size_words(rate)}/s)" if rate else ""
+            parts.append(f"{size_words(left)} {word}{speed}")
     if link.seconds_left and (link.upload_rate or link.download_rate):
         parts.append(f"{timedelta(seconds=link.seconds_left)} left")
     return parts
 
 
-def _size(count: float) -> str:
+def size_words(count: float) -> str:
     """Return bytes as people read them."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < _UNIT:

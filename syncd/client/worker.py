@@ -93,6 +93,10 @@ class LinkWorker:
         """See `Worker`."""
         return self._report.status()
 
+    def token(self) -> str:
+        """See `Worker`."""
+        return self._remote.connection.token()
+
     def pause(self) -> None:
         """See `Worker`."""
         with self._gate:

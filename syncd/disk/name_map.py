@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from syncd.disk.base import Base
 from syncd.disk.database import Database
 from syncd.disk.local_names import folded, local_name
-from syncd.disk.probing import Abilities
+from syncd.disk.probing import ABLE, Abilities
 from syncd.trees import ROOT, Tree
 
 
@@ -93,6 +93,21 @@ class NameMap:
     def all(self) -> list[tuple[int, str]]:
         """Return the nodes that have another name here, each with that name."""
         return sorted(self._local.items())
+
+
+def true_path(database: Database, base: Base, disk_path: str) -> str:
+    """Return which path of the volume something has that is at a path on the disk.
+
+    What is not in the base has the same name there.
+    """
+    names = NameMap(database, base, ABLE)
+    node: int | None = ROOT
+    true: list[str] = []
+    for local in disk_path.split("/") if disk_path else ():
+        name = names.true_names(node, [local]).get(local, local) if node is not None else local
+        node = base.child(node, name) if node is not None else None
+        true.append(name)
+    return "/".join(true)
 
 
 def _form(name: str) -> str:

@@ -12,16 +12,19 @@ from typing import NamedTuple
 
 from syncd.disk.base import Base
 from syncd.disk.database import Database
+from syncd.trees import path_of
 
 _LOG_KEPT = 10_000
 
 
 class Noted(NamedTuple):
-    """A line of a list: a path, what is said of it, and since when (nanoseconds since 1970)."""
+    """A line of a list: a path, what is said of it, and since when (nanoseconds since 1970), None
+    where nobody has looked.
+    """  # noqa: D205 - one sentence
 
     path: str
     text: str
-    at_ns: int
+    at_ns: int | None
 
 
 class LinkState:
@@ -72,6 +75,18 @@ class LinkState:
     def problems(self) -> list[Noted]:
         """Return what cannot be synced, with the reason."""
         return self._listed("SELECT path, reason, since_ns FROM problems ORDER BY path")
+
+    def other_names(self) -> list[Noted]:
+        """Return what has another name on this disk, because it cannot hold the true one."""
+        with self.database.reading() as connection:
+            rows = connection.execute(
+                "SELECT node, local FROM names JOIN base ON base.id = names.node"
+            ).fetchall()
+        named = [
+            Noted(path_of(self._base, node), f"its name here is {os.fsdecode(local)!r}", None)
+            for node, local in rows
+        ]
+        return sorted(named)
 
     def add_conflicts(self, conflicts: Iterable[tuple[str, str]]) -> None:
         """Write down conflict copies, each with the path that it is a copy of."""

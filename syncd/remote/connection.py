@@ -35,6 +35,7 @@ ATTEMPTS: Final = 6
 _CONNECT_SECONDS: Final = 10.0
 _READ_SECONDS: Final = 60.0
 _PIECE: Final = 64 * 1024
+_JSON: Final = "application/json"
 _LONGEST_RETRY_SECONDS: Final = 3600.0
 _BUSY: Final = frozenset({429, 502, 503, 504})
 _Message = TypeVar("_Message")
@@ -128,13 +129,22 @@ class Connection:
             RemoteError: there is no answer, or a refusal.
         """
         encoded = msgspec.json.encode(body)
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": _JSON}
         status, answer, retry_s = self._send("POST", path, encoded, headers, 0.0)
         if status in _BUSY:
             raise UnreachableError(f"the server is busy ({status})", retry_s)
         if status >= 400:  # noqa: PLR2004 - where errors begin in HTTP
             raise _refusal(status, answer)
         return _decoded_json(answer, expected)
+
+    def ask_json(self, method: str, path: str, body: object, expected: type[_Message]) -> _Message:
+        """Send a JSON document, or none, in this account's name, and return the one that answers.
+
+        Raises:
+            RemoteError: there is none.
+        """
+        encoded = None if body is None else msgspec.json.encode(body)
+        return _decoded_json(self._ask(method, path, encoded, 0.0, _JSON), expected)
 
     def get_json(self, path: str, expected: type[_Message]) -> _Message:
         """Return a JSON document that needs no token.
@@ -178,7 +188,14 @@ class Connection:
         self._closed.set()
         self._pool.clear()
 
-    def _ask(self, method: str, path: str, body: bytes | None, wait_seconds: float) -> bytes:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        wait_seconds: float,
+        content_type: str = wire.MEDIA_TYPE,
+    ) -> bytes:
         backoff = Backoff()
         last = UnreachableError("the server was not asked")
         is_renewed = False
@@ -186,7 +203,7 @@ class Connection:
             if attempt:
                 self.pause(backoff.pause(last.retry_s))
             access = self._tokens.access(self.renew)
-            headers = {"Authorization": f"Bearer {access}", "Content-Type": wire.MEDIA_TYPE}
+            headers = {"Authorization": f"Bearer {access}", "Content-Type": content_type}
             try:
                 status, answer, retry_s = self._send(method, path, body, headers, wait_seconds)
             except UnreachableError as error:

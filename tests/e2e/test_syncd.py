@@ -119,10 +119,13 @@ def test_pause_ignore_and_unlink(pair: tuple[Device, Device]) -> None:
     laptop, desk = pair
     (laptop.root / ".syncignore").write_bytes(b"*.o\n")
     (laptop.root / "main.o").write_bytes(b"ignored")
+    (laptop.root / os.fsdecode(b"\xff.o")).write_bytes(b"ignored")
     (laptop.root / "main.c").write_bytes(b"kept")
     wait_until(lambda: "main.c" in desk.tree(), "the file")
     assert "main.o" not in desk.tree()
     assert "main.o" in laptop.command("ignored").stdout
+    listed = json.loads(laptop.command("ignored", "--json").stdout)
+    assert sorted(one["path"] for one in listed) == ["\\xff.o", "main.o"]
     laptop.command("pause")
     assert laptop.command("status", check=False).returncode == 4
     (desk.root / "later").write_bytes(b"later")
