@@ -258,6 +258,11 @@ def _items(page: wire.TreePage) -> Iterator[tuple[str, Item]]:
             yield os.fsdecode(one.path), item
 
 
+def forget_remote(state: State) -> None:
+    """Have the remote tree listed anew: what is to be seen of it is another now."""
+    state.write(_KEY, b"")
+
+
 def last_node(base: Base, state: State) -> int:
     """Return the greatest number that any node has that is written down."""
     encoded = state.read(_KEY)

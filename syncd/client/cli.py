@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 import click
 
+from syncd.client.choosing import skip, unskip
 from syncd.client.exits import EXPECTED, MEANINGS, Exit, exit_code
 from syncd.client.linking import link, unlink
 from syncd.client.listing import conflicts, ignored, log, problems
@@ -46,6 +47,8 @@ for _command in (
     log,
     versions,
     restore,
+    skip,
+    unskip,
 ):
     syncd.add_command(_command)
 

@@ -96,7 +96,7 @@ def link(
         raise
     settings.links.append(new)
     links.save(settings)
-    _reload()
+    reload_daemon()
     click.echo(f"{folder} is linked with {new.place} on {new.server}")
 
 
@@ -141,7 +141,7 @@ def _sign_in(new: Link, password: str) -> Link:
     return msgspec.structs.replace(new, volume_id=found.id.hex())
 
 
-def _reload() -> None:
+def reload_daemon() -> None:
     """Have a running daemon take what has changed."""
     with suppress(Failure):
         ask(places.control_socket(), Question(do="reload"))
@@ -155,7 +155,7 @@ def unlink(folder: str | None) -> None:
     found = links.find(settings, folder)
     settings.links = [link for link in settings.links if link.id != found.id]
     links.save(settings)
-    _reload()
+    reload_daemon()
     tokens_of(found).forget()
     shutil.rmtree(places.state_file(found.id).parent, ignore_errors=True)
     state = Path(found.root) / STATE_NAME

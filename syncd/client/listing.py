@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from syncd.client import links
+from syncd.client.choosing import skipped_now
 from syncd.client.exits import Exit
 from syncd.client.links import Link
 from syncd.client.places import state_file
@@ -78,18 +79,19 @@ def ignored(folder: str | None, as_json: bool) -> None:  # noqa: FBT001 - as cli
     """List what `.syncignore` and the built-in rules leave out, the topmost of each."""
     link = links.find(links.load(), folder)
     rules = Ignored(_lines(link))
+    skipped = skipped_now(link)
     found: list[dict[str, Any]] = []
     with Folder(Path(link.root)) as opened:
 
         def is_wanted(path: str) -> bool:
-            return not rules.matches(path, is_folder=True) and path not in link.skipped
+            return not rules.matches(path, is_folder=True) and path not in skipped
 
         for listing in walk(opened, "", is_wanted):
             for name, seen in sorted(listing.names.items()):
                 path = f"{listing.path}/{name}" if listing.path else name
                 if rules.matches(path, is_folder=seen.kind is Kind.FOLDER):
                     found.append({"path": path, "why": "ignored"})
-                elif path in link.skipped:
+                elif path in skipped:
                     found.append({"path": path, "why": "not wanted on this device"})
     if as_json:
         shown = [{**one, "path": _shown(one["path"])} for one in found]

@@ -16,11 +16,12 @@ from syncd.client.places import state_file
 from syncd.client.reporting import LinkReport, is_in, is_like
 from syncd.client.status import LinkStatus, Phase
 from syncd.client.tokens import tokens_of
-from syncd.disk.linked import open_linked
+from syncd.disk.linked import Linked, open_linked
 from syncd.disk.linked_disk import LinkedDisk
 from syncd.disk.state import LinkState
+from syncd.disk.unwanted import remove_unwanted
 from syncd.engine import Engine, Manner, Turn
-from syncd.following import last_node
+from syncd.following import forget_remote, last_node
 from syncd.names import conflict_name
 from syncd.ports import StoppedError
 from syncd.reasons import is_full, words
@@ -30,6 +31,7 @@ from syncd.remote.credentials import Credentials
 from syncd.remote.errors import NoRoomError, RemoteError, SignedOutError
 from syncd.remote.feed import Listener
 from syncd.remote.pace import Backoff, PatientBucket, TokenBucket
+from syncd.skipping import Skipped, SkippingServer
 from syncd.transfers import LinkTransfers
 from syncd.trees import NodeIds
 
@@ -219,7 +221,8 @@ class LinkWorker:
             bytes.fromhex(link.volume_id), link.path.encode("utf-8", "surrogateescape")
         )
         ids = NodeIds(last_node(self._state.base, self._state))
-        disk = LinkedDisk(linked, link.id, welcome.keys, ids, link.skipped)
+        skipped = self._choose(linked)
+        disk = LinkedDisk(linked, link.id, welcome.keys, ids, lambda: skipped.paths)
         opened.callback(disk.close)
         disk.start()
         transfers = LinkTransfers(
@@ -238,7 +241,7 @@ class LinkWorker:
             manner,
             self._state,
             disk,
-            self._remote,
+            SkippingServer(self._remote, skipped),
             transfers,
             self._report,
             SystemTime(),
@@ -253,6 +256,18 @@ class LinkWorker:
         listener.start()
         opened.callback(listener.close)
         return _Open(engine, disk, transfers)
+
+    def _choose(self, linked: Linked) -> Skipped:
+        """Take what the user has chosen not to have here, and remove what that is new for."""
+        skipped = Skipped(self._state)
+        said = sorted(self._link.skipped)
+        if skipped.said != said:
+            for path in said:
+                remove_unwanted(linked, path)
+            with self._state.transaction():
+                skipped.set(said)
+                forget_remote(self._state)
+        return skipped
 
     def _copy_name(self, path: str, number: int) -> str:
         folder, slash, name = path.rpartition("/")

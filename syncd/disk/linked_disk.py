@@ -49,7 +49,7 @@ class LinkedDisk:
         link_id: what its marker holds.
         keys: of content ids.
         ids: numbers for what is new.
-        skipped: folders that are not wanted on this device.
+        skipped: returns the folders that are not wanted on this device.
         device_rules: patterns of this device alone.
     """
 
@@ -59,12 +59,12 @@ class LinkedDisk:
         link_id: str,
         keys: cas.ContentKeys,
         ids: NodeIds,
-        skipped: Iterable[str] = (),
+        skipped: Callable[[], Iterable[str]] = tuple,
         device_rules: Iterable[str] = (),
     ) -> None:
         self._linked = linked
         self._link_id = link_id
-        self._skipped = frozenset(skipped)
+        self._skipped = skipped
         self._device_rules = list(device_rules)
         self._base = linked.state.base
         self._dirty = Dirty()
@@ -129,11 +129,13 @@ class LinkedDisk:
         self._notify()
 
     def _is_watched(self, path: str) -> bool:
-        return path not in self._skipped and not self._linked.ignored.matches(path, is_folder=True)
+        return path not in self._skipped() and not self._linked.ignored.matches(
+            path, is_folder=True
+        )
 
     def is_left_out(self, path: str, is_folder: bool) -> bool:  # noqa: FBT001 - as it is called
         """Tell whether a path that is not in the base is ignored, or not wanted here."""
-        if path in self._skipped:
+        if path in self._skipped():
             return True
         if self._linked.ignored.matches(path, is_folder=is_folder):
             return True

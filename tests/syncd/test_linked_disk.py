@@ -35,7 +35,7 @@ class World:
         self.state = state
         self.ids = NodeIds(state.base.last_node())
         linked = open_linked(root, "me", state, copy_name, 0o644)
-        self.disk = LinkedDisk(linked, "me", KEYS, self.ids, ["skipped"])
+        self.disk = LinkedDisk(linked, "me", KEYS, self.ids, lambda: ["skipped"])
         self.contents: dict[bytes, bytes] = {}
         self.disk.start()
 
