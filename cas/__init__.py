@@ -92,7 +92,16 @@ from cas.maintenance.reindex import RebuildSource, RebuiltIndex, look_at_source,
 from cas.maintenance.repair import RepairedPack, RepairReport, repair_repository
 from cas.maintenance.replication import ReplicationReport, replicate
 from cas.maintenance.sampling import Reading, Scrub, Share
-from cas.maintenance.statistics import Growth, Kept, StoredSums, growth, sum_kept, sum_states
+from cas.maintenance.statistics import (
+    Growth,
+    Kept,
+    PackSums,
+    StoredSums,
+    growth,
+    sum_kept,
+    sum_packs,
+    sum_states,
+)
 from cas.maintenance.takeover import Takeover, take_over
 from cas.maintenance.undeleting import DeletedVolume, deleted_volumes, undelete_volume
 from cas.maintenance.upgrading import Upgrade, upgrade
@@ -181,6 +190,7 @@ __all__ = [
     "NotFoundError",
     "NotKeptError",
     "ObjectId",
+    "PackSums",
     "Passphrase",
     "PreconditionError",
     "PurgeReport",
@@ -251,6 +261,7 @@ __all__ = [
     "snapshot_name",
     "stored_version",
     "sum_kept",
+    "sum_packs",
     "sum_states",
     "take_over",
     "undelete_volume",

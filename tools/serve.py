@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 
 import click
 
 import cas
 from dav import accounts
-from dav.server import Server
+from dav.server import Server, ServerSettings
 from dav.workers import WorkerJob, WorkerStartError, serve_workers
 from tools import settings
 from tools.banner import banner, base_url, first_admin, ready_message
@@ -18,7 +23,7 @@ from tools.framework import Command
 from tools.init import new_key, quickstart_encrypts
 from tools.names import printable
 from tools.output import Output
-from tools.serving import ServeJob, open_served, server_settings
+from tools.serving import ServeJob, metrics_plan, open_served, server_settings
 from tools.session import Session, author, pass_session
 
 QUICKSTART_STORE = "casdav-data"
@@ -32,6 +37,7 @@ QUICKSTART_STORE = "casdav-data"
     casdav serve --port 9000 --workers 2
     casdav serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
     casdav serve --host 0.0.0.0 --behind-proxy --log-format json
+    casdav serve --metrics 9464
     """,
 )
 @click.option("--host", help="The address to listen on; 0.0.0.0 is all. Default: 127.0.0.1.")
@@ -47,6 +53,11 @@ QUICKSTART_STORE = "casdav-data"
 )
 @click.option(
     "--insecure", is_flag=True, default=None, help="Let passwords cross the network in the clear."
+)
+@click.option(
+    "--metrics",
+    metavar="[HOST:]PORT",
+    help="Where Prometheus finds figures, at /metrics; on 127.0.0.1 without a host.",
 )
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="Default: text.")
 @click.option(
@@ -90,10 +101,17 @@ def serve(session: Session, /, *, quickstart: bool, **flags: object) -> None:
         effective.api,
         effective.server.threads,
     )
+    with ExitStack() as stack:
+        temporary = partial(tempfile.TemporaryDirectory, prefix="casdav-metrics-")
+        metrics = metrics_plan(effective.server, lambda: stack.enter_context(temporary()))
+        _run(replace(job, metrics=metrics), http, effective.server.workers, ready)
+
+
+def _run(job: ServeJob, http: ServerSettings, workers: int, ready: Callable[[int], None]) -> None:
     try:
-        if effective.server.workers > 1:
+        if workers > 1:
             task = WorkerJob("tools.serving:open_served", job, http)
-            serve_workers(task, effective.server.workers, ready)
+            serve_workers(task, workers, ready)
         else:
             served = open_served(job)
             try:

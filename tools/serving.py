@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import cas
 from dav import collector, scheduler, transfers
 from dav.api.settings import ApiSettings
 from dav.app import make_app
 from dav.collector import CollectionPlan
-from dav.server import ServerSettings
+from dav.http.listener import open_listeners
+from dav.server import AccessRecord, ServerSettings
 from dav.settings import DriveSettings
 from dav.upkeep import Upkeep
 from dav.workers import ServedApplication
@@ -20,12 +24,28 @@ from tools import settings
 from tools.exits import Exit, Failure
 from tools.logs import log_access, start_logging
 
+if TYPE_CHECKING:
+    from dav.metrics import Metrics
+
+LOOPBACK: Final = "127.0.0.1"
+"""Where figures are told unless an address is given."""
+
+
+@dataclass(frozen=True)
+class MetricsPlan:
+    """Where a serving process tells its figures: with all others', by a shared directory."""
+
+    host: str
+    port: int
+    shared: str = ""
+
 
 @dataclass(frozen=True)
 class ServeJob:
     """All that a serving process has to know; it crosses to workers by pickle.
 
-    Without a plan, it collects no garbage. `key` opens a repository that is encrypted.
+    Without a plan, it collects no garbage, and tells no figures. `key` opens a repository that is
+    encrypted.
     """
 
     location: str
@@ -36,6 +56,7 @@ class ServeJob:
     key: cas.RepositoryKey | None = None
     api: ApiSettings = field(default_factory=ApiSettings)
     threads: int = 64
+    metrics: MetricsPlan | None = None
 
 
 def open_served(job: object) -> ServedApplication:
@@ -55,16 +76,64 @@ def open_served(job: object) -> ServedApplication:
     ]
     if job.collection is not None:
         jobs.append(collector.upkeep(repository, job.collection))
-    upkeep = Upkeep(*jobs)
+    metrics = None if job.metrics is None else _open_metrics(repository, job.metrics)
+    upkeep = Upkeep(*jobs, watch=None if metrics is None else metrics.count_job)
 
     app = make_app(repository, job.drive, api_settings=job.api, threads=job.threads)
 
     def close() -> None:
         app.close()
         upkeep.close()
+        if metrics is not None:
+            metrics.close()
         repository.close()
 
-    return ServedApplication(app, log_access, close, app.stop_waiting, app.open_feed)
+    def log(record: AccessRecord) -> None:
+        log_access(record)
+        if metrics is not None:
+            metrics.count_request(record)
+
+    access_log = log_access if metrics is None else log
+    return ServedApplication(app, access_log, close, app.stop_waiting, app.open_feed)
+
+
+def _open_metrics(repository: cas.Repository, plan: MetricsPlan) -> Metrics:
+    if plan.shared:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = plan.shared
+    from dav.metrics import Metrics  # noqa: PLC0415 - after that, and rarely wanted
+
+    is_shared = bool(plan.shared)
+    settings = ServerSettings(plan.host, plan.port, threads=2, reuse_port=is_shared)
+    try:
+        return Metrics(repository, settings)
+    except BaseException:
+        repository.close()
+        raise
+
+
+def metrics_plan(wanted: settings.ServerSettings, shared: Callable[[], str]) -> MetricsPlan | None:
+    """Return where figures are told, None for nowhere; `shared` makes the directory for workers.
+
+    Raises:
+        Failure: it is not `[HOST:]PORT`.
+        ListenError: workers cannot have that address.
+    """
+    if not wanted.metrics:
+        return None
+    host, _, port = wanted.metrics.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004 - all ports
+        raise Failure(
+            f"{wanted.metrics!r} is no address for --metrics: give a port, as in 9464, or "
+            "0.0.0.0:9464",
+            Exit.USAGE,
+        )
+    host = host.removeprefix("[").removesuffix("]") or LOOPBACK
+    if wanted.workers == 1:
+        return MetricsPlan(host, int(port))
+    # The workers share the port with whoever asks for that: see that nobody else has it.
+    for listener in open_listeners(ServerSettings(host, int(port))):
+        listener.close()
+    return MetricsPlan(host, int(port), shared())
 
 
 def server_settings(wanted: settings.ServerSettings) -> ServerSettings:

@@ -37,7 +37,8 @@ Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where and how the drive is served; see `dav.http.settings.ServerSettings`.
 
-    `insecure` lets passwords cross the network unencrypted.
+    `insecure` lets passwords cross the network unencrypted. `metrics` is where Prometheus finds
+    figures, `[HOST:]PORT`; empty for nowhere.
     """
 
     host: str = "127.0.0.1"
@@ -49,6 +50,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     behind_proxy: bool = False
     trusted_proxies: tuple[str, ...] = ServerDefaults().trusted_proxies
     insecure: bool = False
+    metrics: str = ""
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
