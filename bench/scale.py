@@ -35,6 +35,8 @@ class Scale:
     """The same in a repository, which takes minutes to fill with a million."""
     stored: tuple[int, int]
     """Files of the stores that are opened again: few and many."""
+    packs: int
+    """Packs of a bucket that a gateway with an empty disk begins with."""
     synced_files: int
     """Small files of a folder that is kept in sync."""
     synced_file: int
@@ -60,6 +62,7 @@ SCALES: Final = {
             directories=(50, 10_000, 1_000_000),
             committed=(50, 10_000, 100_000),
             stored=(1_000, 100_000),
+            packs=1_000,
             synced_files=2_000,
             synced_file=128 * MIB,
             watched_files=10_000,
@@ -78,6 +81,7 @@ SCALES: Final = {
             directories=(50, 10_000, 1_000_000),
             committed=(50, 10_000, 1_000_000),
             stored=(1_000, 1_000_000),
+            packs=10_000,
             synced_files=10_000,
             synced_file=1 * GIB,
             watched_files=100_000,
