@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-
 from bench import processes
 from bench.figures import Figure, Table, compete
 from bench.scale import Scale

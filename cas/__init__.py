@@ -77,6 +77,7 @@ from cas.log import LogItem
 from cas.maintenance.check import check_repository
 from cas.maintenance.collection import CollectionReport, collect_garbage
 from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind
+from cas.maintenance.fitness import require_fit_for_gateways
 from cas.maintenance.keyring import (
     KeyInfo,
     Rotation,
@@ -256,6 +257,7 @@ __all__ = [
     "remove_key",
     "repair_repository",
     "replicate",
+    "require_fit_for_gateways",
     "retain",
     "rotate_key",
     "snapshot_name",

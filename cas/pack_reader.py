@@ -138,6 +138,8 @@ class PackReader:
         self._files: OrderedDict[int, PackFile] = OrderedDict()
         self._expected: dict[int, PackRow] = {}
         self._seals: dict[int, PackSeal] = {}
+        self._elsewhere: dict[int, str] = {}
+        """Names of packs that no file of this machine holds, and never will again."""
 
     def expect(self, ordinal: int, pack: PackRow) -> None:
         """Learn of an open pack of this process before the catalog does."""
@@ -151,12 +153,13 @@ class PackReader:
             IntegrityError: the pack is missing or shorter than that.
             StoreError: the disk failed.
         """
-        file = self._cached(ordinal)
+        name = self._elsewhere.get(ordinal)
+        file = self._cached(ordinal) if name is None else None
         if file is not None:
             with StoreErrors():
                 found = os.pread(file.descriptor, size, offset)
         else:
-            found = self._read_remote(ordinal, offset, size)
+            found = self._read_remote(ordinal, name, offset, size)
         if len(found) < size:
             message = f"pack {self._name(ordinal)} ends before byte {offset + size}"
             raise IntegrityError(message)
@@ -240,11 +243,16 @@ class PackReader:
             return None
         return self._open_directory / open_pack_name(pack.process, pack.id)
 
-    def _read_remote(self, ordinal: int, offset: int, size: int) -> bytes:
-        name = pack_blob_name(self._row(ordinal).id)
+    def _read_remote(self, ordinal: int, name: str | None, offset: int, size: int) -> bytes:
+        if name is None:
+            name = pack_blob_name(self._row(ordinal).id)
+            if len(self._elsewhere) >= _SEALS:
+                self._elsewhere.clear()
+            self._elsewhere[ordinal] = name
         try:
             return self._store.get(name, ByteRange(offset, offset + size))
         except NotFoundError as error:
+            self._elsewhere.pop(ordinal, None)
             message = f"pack {name} is missing"
             raise MissingPackError(message) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -11,7 +11,7 @@ from cas.errors import ConflictError, IntegrityError, NotFoundError
 from cas.files import FileReader
 from cas.ids import Kind
 from cas.nodes import ReadNodes
-from cas.objects import Content, Entry, decode_properties
+from cas.objects import Content, Entry, EntryKind, decode_properties
 from cas.paths import Names, join_names, split_path
 from cas.processes import Process
 from cas.reliance import Pin
@@ -125,6 +125,21 @@ class View:
         self.nodes.check_readable(entry)
         content = Content(entry.kind, entry.size, entry.content)
         return FileReader(self._chunks, self.nodes, self._workers, content, name, self.epoch)
+
+    def read_small(self, entries: Sequence[Entry]) -> Iterator[bytes | memoryview]:
+        """Yield the bytes of files of one chunk each, in order; what lies together is read at once.
+
+        Raises:
+            IntegrityError, PurgedError: a file, and perhaps others that were not yielded yet,
+                cannot be read: `open` says of each what is the matter.
+        """
+        for entry in entries:
+            self.nodes.check_readable(entry)
+        pieces = self._chunks.get_chunks([entry.content for entry in entries])
+        for entry, piece in zip(entries, pieces, strict=True):
+            if entry.kind is not EntryKind.CHUNK_FILE or len(piece) != entry.size:
+                raise IntegrityError("a file has another size than its entry says")
+            yield piece
 
     def properties(self, entry: Entry) -> dict[str, str]:
         """Return an entry's dead properties: values by name."""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.encrypted import encrypted_environment, is_asked
+from tests.support.places import repositories_in_buckets
 from tests.support.seaweed import (
     CREDENTIALS,
     Bucket,
@@ -39,8 +40,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption(
         "--in-bucket",
-        action="store_true",
-        help="Tests of the engine that do not look at its files have their repository in a bucket.",
+        choices=("local", "remote"),
+        metavar="DURABILITY",
+        help="Tests of the engine that do not look at its files, and those of the drive's protocol,"
+        " have their repository in a bucket: for one gateway (local), or for several (remote).",
     )
     parser.addoption(
         "--seeds",
@@ -58,11 +61,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, on encrypted repositories, what looks at bytes that are others there."""
-    if is_asked():
-        plain = [item for item in items if item.get_closest_marker("plain")]
-        config.hook.pytest_deselected(items=plain)
-        items[:] = [item for item in items if item not in plain]
+    """Leave out what the repositories of this run are not made for: encrypted, in a bucket."""
+    left_out = {None: set[str](), "local": {"on_disk"}, "remote": {"on_disk", "one_gateway"}}
+    names = left_out[config.getoption("--in-bucket")] | ({"plain"} if is_asked() else set())
+    others = [item for item in items if names & {mark.name for mark in item.iter_markers()}]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -78,13 +82,30 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the settings of the person who runs the tests from the program under test."""
     for name in list(os.environ):
         if name.startswith(_FOREIGN_PREFIXES):
             monkeypatch.delenv(name)
     for name, value in encrypted_environment().items():
         monkeypatch.setenv(name, value)
+    if request.config.getoption("--in-bucket"):
+        for name, value in CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _in_bucket(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With `--in-bucket`, let tests that ask where to have a repository have it in a bucket."""
+    durability = request.config.getoption("--in-bucket")
+    if durability is None:
+        yield
+        return
+    server = request.getfixturevalue("seaweed")
+    with pytest.MonkeyPatch.context() as patch, repositories_in_buckets(server, durability):
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import cas
 from tools.entries import link_target
 from tools.exits import explain
+from tools.export_steps import Action, Bytes, Step, export_steps
 from tools.output import Progress
 from tools.target_tree import TargetTree, check_name, concerns_all, finish_directory
 
@@ -43,15 +45,6 @@ class Written:
         return asdict(self)
 
 
-class _Folder(NamedTuple):
-    """A folder on the way down, open on this machine."""
-
-    descriptor: int
-    path: str
-    entry: cas.Entry
-    names: Iterator[tuple[str, cas.Entry]]
-
-
 class Exporter:
     """One export out of one view. Used by one thread, once."""
 
@@ -71,24 +64,21 @@ class Exporter:
             OSError: the disk is full or fails.
             cas.CasError: the store fails; damage of single files is reported instead.
         """
-        stack = [_Folder(descriptor, path, entry, self._view.list(path))]
+        opened: list[int | None] = [descriptor]  # None: it could not be made
         try:
-            while stack:
-                folder = stack[-1]
-                try:
-                    found = next(folder.names, None)
-                except cas.IntegrityError as error:
-                    self._problem(folder.path, error)
-                    found = None
-                if found is None:
-                    self._leave(stack.pop())
-                    continue
-                below = self._write(folder, *found)
-                if below is not None:
-                    stack.append(below)
+            with closing(export_steps(self._view, path, entry)) as steps:
+                for step in steps:
+                    parent = opened[-1]
+                    if step.action is Action.LEAVE:
+                        self._leave(opened.pop(), step)
+                    elif step.action is Action.ENTER:
+                        opened.append(None if parent is None else self._enter(parent, step))
+                    elif parent is not None:
+                        self._write(parent, step)
         finally:
-            for folder in stack:
-                os.close(folder.descriptor)
+            for each in opened:
+                if each is not None:
+                    os.close(each)
 
     def export_file(self, path: str, entry: cas.Entry, destination: Path) -> None:
         """Write one file or symlink of the volume to a path of this machine."""
@@ -98,51 +88,66 @@ class Exporter:
         finally:
             os.close(parent)
 
-    def _leave(self, folder: _Folder) -> None:
+    def _leave(self, descriptor: int | None, step: Step) -> None:
+        if descriptor is None:
+            return
         try:
-            finish_directory(folder.descriptor, folder.entry.mtime_ns, folder.entry.mode)
+            finish_directory(descriptor, step.entry.mtime_ns, step.entry.mode)
         except OSError as error:
-            self._problem(folder.path, error)
+            self._problem(step.path, error)
         finally:
-            os.close(folder.descriptor)
+            os.close(descriptor)
 
-    def _write(self, folder: _Folder, name: str, entry: cas.Entry) -> _Folder | None:
-        """Write one name; return the folder to go down into, if it is one."""
-        path = f"{folder.path}/{name}" if folder.path else name
+    def _enter(self, parent: int, step: Step) -> int | None:
+        """Make a folder and return it open; None if that cannot be, which is reported."""
+        descriptor = None
+        with self._reporting(step.path):
+            check_name(step.name)
+            descriptor = self._target.make_directory(parent, step.name)
+            self.written.folders += 1
+        return descriptor
+
+    def _write(self, parent: int, step: Step) -> None:
+        with self._reporting(step.path):
+            if step.damage is not None:
+                raise step.damage
+            check_name(step.name)
+            self._write_leaf(parent, step.name, step.path, step.entry, step.content)
+
+    @contextmanager
+    def _reporting(self, path: str) -> Iterator[None]:
+        """Report what concerns this path alone; the rest goes on."""
         try:
-            check_name(name)
-            if not entry.is_directory:
-                self._write_leaf(folder.descriptor, name, path, entry)
-                return None
-            names = self._view.list(path)
-            descriptor = self._target.make_directory(folder.descriptor, name)
+            yield
         except (cas.IntegrityError, cas.PurgedError) as error:
             self._problem(path, error)
-            return None
         except OSError as error:
             if isinstance(error, cas.CasError) or concerns_all(error):
                 raise
             self._problem(path, error)
-            return None
-        self.written.folders += 1
-        return _Folder(descriptor, path, entry, names)
 
-    def _write_leaf(self, parent: int, name: str, path: str, entry: cas.Entry) -> None:
+    def _write_leaf(
+        self, parent: int, name: str, path: str, entry: cas.Entry, content: Bytes | None = None
+    ) -> None:
         if entry.kind is cas.EntryKind.SYMLINK:
             self._target.write_symlink(parent, name, link_target(entry), entry.mtime_ns)
             self.written.symlinks += 1
         elif entry.is_file:
-            with self._view.open(entry, path) as reader:
-                pieces = self._counted(reader)
-                self._target.write_file(parent, name, pieces, entry.mtime_ns, entry.mode)
+            pieces = self._pieces(path, entry) if content is None else iter([content])
+            counted = self._counted(pieces)
+            self._target.write_file(parent, name, counted, entry.mtime_ns, entry.mode)
             self.written.files += 1
         else:
             raise cas.IntegrityError("it is neither file, folder nor symlink")
         self._reporter.action("write", path)
         self._progress.advance(1, 0)
 
-    def _counted(self, reader: cas.FileReader) -> Iterator[bytes | memoryview]:
-        for piece in reader.chunks():
+    def _pieces(self, path: str, entry: cas.Entry) -> Iterator[Bytes]:
+        with self._view.open(entry, path) as reader:
+            yield from reader.chunks()
+
+    def _counted(self, pieces: Iterator[Bytes]) -> Iterator[Bytes]:
+        for piece in pieces:
             yield piece
             self.written.bytes += len(piece)
             self._progress.advance(0, len(piece))

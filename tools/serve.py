@@ -101,6 +101,8 @@ def serve(session: Session, /, *, quickstart: bool, **flags: object) -> None:
         effective.api,
         effective.server.threads,
     )
+    if cas.require_fit_for_gateways(location):
+        session.output.detail("the bucket is fit for several gateways")
     with ExitStack() as stack:
         temporary = partial(tempfile.TemporaryDirectory, prefix="casdav-metrics-")
         metrics = metrics_plan(effective.server, lambda: stack.enter_context(temporary()))

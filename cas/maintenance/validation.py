@@ -21,12 +21,22 @@ from cas.stores.base import ByteRange, Token
 from cas.stores.bucket import BucketStore
 from cas.stores.bucket_location import parse_bucket_location
 
-_RIVALS: Final = 16
-_ROUNDS: Final = 4
-_COUNTS_EACH: Final = 2
 _LISTED: Final = 40
 _CLOCK_SECONDS: Final = 60.0
 _CONTENT: Final = bytes(range(256)) * 1024
+
+
+class Effort(NamedTuple):
+    """How hard a bucket is tried: rivals of a race, races, changes of each rival."""
+
+    rivals: int
+    rounds: int
+    changes: int
+
+
+THOROUGH: Final = Effort(16, 4, 2)
+QUICK: Final = Effort(4, 1, 1)
+"""For each start of a gateway: a few seconds where a server is slow under contention."""
 
 
 class Need(Enum):
@@ -46,8 +56,10 @@ class Finding(NamedTuple):
     detail: str
 
 
-def validate_bucket(location: str) -> Iterator[Finding]:
+def validate_bucket(location: str, effort: Effort = THOROUGH) -> Iterator[Finding]:
     """Yield what a bucket can do, check by check; about half a minute in all.
+
+    With little `effort` only what several gateways need is looked at.
 
     Raises:
         InvalidError: the location is no bucket's.
@@ -56,11 +68,13 @@ def validate_bucket(location: str) -> Iterator[Finding]:
     where = parse_bucket_location(location)
     prefix = f"{where.prefix}/validate/" if where.prefix else "validate/"
     store = BucketStore(dataclasses.replace(where, prefix=prefix + secrets.token_hex(8)))
-    validation = _Validation(store)
+    validation = _Validation(store, effort)
     with suppress(NotFoundError):
         store.read("config")  # there is a bucket, and it answers
     try:
         for name, need, check in validation.checks():
+            if effort is QUICK and need is Need.ADVICE:
+                continue
             yield _attempt(name, need, check)
     finally:
         validation.clean_up()
@@ -77,18 +91,20 @@ def _attempt(name: str, need: Need, check: Callable[[], str]) -> Finding:
 class _Validation:
     """The checks: each returns what it saw, or raises what is wrong as a CasError."""
 
-    def __init__(self, store: BucketStore) -> None:
+    def __init__(self, store: BucketStore, effort: Effort) -> None:
         self._store = store
+        self._effort = effort
 
     def checks(self) -> list[tuple[str, Need, Callable[[], str]]]:
+        rivals = self._effort.rivals
         return [
             ("what is written is read", Need.ALWAYS, self._write_and_read),
             ("ranges", Need.ALWAYS, self._ranges),
             ("a name is written once", Need.ALWAYS, self._write_once),
             ("lists after writes", Need.ALWAYS, self._lists),
             ("reads after overwrites", Need.GATEWAYS, self._overwrites),
-            (f"{_RIVALS} rivals create one object", Need.GATEWAYS, self._race_to_create),
-            (f"{_RIVALS} rivals change one object", Need.GATEWAYS, self._race_to_change),
+            (f"{rivals} rivals create one object", Need.GATEWAYS, self._race_to_create),
+            (f"{rivals} rivals change one object", Need.GATEWAYS, self._race_to_change),
             ("wrong checksums are refused", Need.ADVICE, self._checksums),
             ("clocks agree", Need.ADVICE, self._clock),
         ]
@@ -142,14 +158,16 @@ class _Validation:
 
     def _race_to_create(self) -> str:
         began = time.monotonic()
-        for number in range(_ROUNDS):
+        for number in range(self._effort.rounds):
             name = f"refs/aa{number:02x}"
             tries: list[tuple[bytes, bool]] = self._race(lambda own, n=name: self._win(n, own))  # type: ignore[misc]
             winners = [own for own, has_won in tries if has_won]
             if [self._store.read(name)[0]] != winners:
-                message = f"{len(winners)} of {_RIVALS} were told that they had made one object"
+                rivals = self._effort.rivals
+                message = f"{len(winners)} of {rivals} were told that they had made one object"
                 raise IntegrityError(message)
-        return f"one won, {_ROUNDS} times, {_ms((time.monotonic() - began) / _ROUNDS)} each"
+        rounds = self._effort.rounds
+        return f"one won, {rounds} times, {_ms((time.monotonic() - began) / rounds)} each"
 
     def _race_to_change(self) -> str:
         began = time.monotonic()
@@ -157,7 +175,7 @@ class _Validation:
         self._race(self._count)
         found, wanted = (
             int(self._store.read("refs/bb")[0].partition(b" ")[0]),
-            _RIVALS * _COUNTS_EACH,
+            self._effort.rivals * self._effort.changes,
         )
         if found != wanted:
             raise IntegrityError(f"{wanted - found} of {wanted} changes were lost")
@@ -165,15 +183,15 @@ class _Validation:
 
     def _race(self, act: Callable[[bytes], bool]) -> list[tuple[bytes, bool]]:
         """Let all rivals begin at one moment; return what each wrote, and whether it won."""
-        barrier = threading.Barrier(_RIVALS)
+        barrier = threading.Barrier(self._effort.rivals)
 
         def run(_: int) -> tuple[bytes, bool]:
             own = secrets.token_hex(8).encode()
             barrier.wait()
             return own, act(own)
 
-        with ThreadPoolExecutor(_RIVALS) as pool:
-            return list(pool.map(run, range(_RIVALS)))
+        with ThreadPoolExecutor(self._effort.rivals) as pool:
+            return list(pool.map(run, range(self._effort.rivals)))
 
     def _win(self, name: str, own: bytes) -> bool:
         try:
@@ -184,7 +202,7 @@ class _Validation:
 
     def _count(self, own: bytes) -> bool:
         done = 0
-        while done < _COUNTS_EACH:
+        while done < self._effort.changes:
             content, token = self._store.read("refs/bb")
             number = int(content.partition(b" ")[0]) + 1
             done += self._has_changed(b"%d %s" % (number, own), token)

@@ -8,6 +8,7 @@ import pytest
 
 import cas
 from cas.clock import Clock, SystemClock
+from tests.support.places import location_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,14 +22,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def repository(
-    tmp_path: Path, clock: Clock, request: pytest.FixtureRequest
-) -> Iterator[cas.Repository]:
+def repository(tmp_path: Path, clock: Clock) -> Iterator[cas.Repository]:
     """An empty repository, in the directory `store`; with `--in-bucket`, in a real bucket."""
-    location = str(tmp_path / "store")
-    if request.config.getoption("--in-bucket"):
-        location = request.getfixturevalue("bucket").url(local=location)
-    with cas.create(location, clock=clock) as made:
+    with cas.create(location_of(tmp_path / "store"), clock=clock) as made:
         yield made
 
 

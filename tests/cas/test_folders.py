@@ -77,6 +77,7 @@ def test_is_one_change(volume: cas.Volume) -> None:
     assert [(done.path, done.created) for done in edit.outcome] == [("f", True)]
 
 
+@pytest.mark.on_disk
 def test_a_second_one_writes_no_node(repository: cas.Repository, volume: cas.Volume) -> None:
     put_aside(volume, "one")
     repository.checkpoint()

@@ -329,6 +329,7 @@ def test_trees_that_are_not_kept_hide_what_only_they_tell_and_nothing_else(
     assert told(volume, "e") == [("e", None, 1), ("d", None, 0)]
 
 
+@pytest.mark.one_gateway
 def test_the_newest_changes_cost_the_same_however_long_the_history(
     repository: cas.Repository, volume: cas.Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ def test_all_that_is_kept_is_told_with_history(repository: cas.Repository) -> No
     assert kept.metadata.stored > 0
 
 
+@pytest.mark.one_gateway
 def test_growth_is_as_the_commits_have_it(repository: cas.Repository, clock: FakeClock) -> None:
     volume = repository.create_volume("v")
     assert cas.growth(repository, volume.id, 10) == []

@@ -22,6 +22,7 @@ from dav.gate import Gate
 from dav.identity import Role, Scope
 from dav.server import Server, ServerSettings
 from dav.settings import DriveSettings
+from tests.support.places import location_of
 
 DAV = "{DAV:}"
 
@@ -177,7 +178,7 @@ def running_drive(
     directory: Path, settings: DriveSettings | None = None, api: ApiSettings | None = None
 ) -> Iterator[Drive]:
     """Serve a new repository in this process until the end."""
-    with cas.create(directory / "store") as repository:
+    with cas.create(location_of(directory / "store")) as repository:
         create_user(repository, "alice", role=Role.ADMIN)
         create_user(repository, "bob")
         settings_of_server = ServerSettings(port=0, threads=8)

@@ -41,7 +41,7 @@ def casdav_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]
 
 def run_casdav(
     *arguments: str | Path,
-    store: Path | None = None,
+    store: Path | str | None = None,
     stdin: str = "",
     environment: Mapping[str, str] | None = None,
     timeout_seconds: float = 120.0,

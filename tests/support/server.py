@@ -33,6 +33,8 @@ class Server:
     user: str = USER
     password: str = PASSWORD
     process: subprocess.Popen[bytes] | None = None
+    location: str = ""
+    """Where the repository is, if it is not in the directory `store`."""
 
     @property
     def url(self) -> str:
@@ -55,7 +57,7 @@ class Server:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, *self.arguments],
-                env=casdav_environment({"CASDAV_STORE": str(self.store)}),
+                env=casdav_environment({"CASDAV_STORE": self.location or str(self.store)}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -119,22 +121,24 @@ class Server:
 
 
 @contextmanager
-def running_server(store: Path, *arguments: str) -> Iterator[Server]:
+def running_server(store: Path, *arguments: str, location: str = "") -> Iterator[Server]:
     """Serve the repository in `store`, made with an admin user if there is none, until the end.
 
     Args:
         store: directory of the repository.
         *arguments: more words for `casdav serve`, such as `"--workers", "2"`.
+        location: of a new repository that is elsewhere, such as in a bucket.
 
     The server may be killed and started again inside. Whatever still runs is killed at the end,
     its whole process group with it; if the test failed, the server's output is part of the report.
     """
     if not store.exists():
-        run_casdav("init", store)
-        run_casdav("user", "add", USER, "--admin", "--password-stdin", store=store, stdin=PASSWORD)
+        where = location or store
+        run_casdav("init", where)
+        run_casdav("user", "add", USER, "--admin", "--password-stdin", store=where, stdin=PASSWORD)
     log_path = store.with_name(f"{store.name}.log")
     log_path.touch()
-    server = Server(store, free_port(), arguments, log_path)
+    server = Server(store, free_port(), arguments, log_path, location=location)
     try:
         server.start()
         yield server

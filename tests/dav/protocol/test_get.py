@@ -153,6 +153,7 @@ def test_the_lists_have_pages_too(alice: Client) -> None:
     assert b"bob" not in alice("GET", "/dav/").body
 
 
+@pytest.mark.on_disk
 def test_damage_is_an_error_that_names_the_file_and_serves_nothing(tmp_path: Path) -> None:
     content = random.Random(1).randbytes(1_000_000)
     with running_drive(tmp_path) as drive:

@@ -277,6 +277,7 @@ def test_a_symbolic_link_is_hidden_and_not_replaced(
     assert entry.kind is cas.EntryKind.SYMLINK
 
 
+@pytest.mark.one_gateway
 def test_a_small_put_takes_few_transactions(
     alice: Client, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
