@@ -74,6 +74,7 @@ from cas.journal import Action, Change
 from cas.keys import KEY_FILE_SIZE, Credential, KeyFile, NewKey, Passphrase, RepositoryKey, Unlock
 from cas.locks import ConflictingLocksError, Lock, LockTable, LockView
 from cas.log import LogItem
+from cas.maintenance.chains import Chain, follow_chains
 from cas.maintenance.check import check_repository
 from cas.maintenance.collection import CollectionReport, collect_garbage
 from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind
@@ -140,6 +141,7 @@ __all__ = [
     "Applied",
     "CalendarSpan",
     "CasError",
+    "Chain",
     "Change",
     "CheckSummary",
     "ChunkParameters",
@@ -241,6 +243,7 @@ __all__ = [
     "deleted_volumes",
     "diff",
     "export_config",
+    "follow_chains",
     "growth",
     "identify_file",
     "is_stored",

@@ -26,6 +26,7 @@ import cas
 from dav import access_tokens, app_passwords
 from dav.access_tokens import AccessTokens, TokenRefusedError
 from dav.app_passwords import LastUse
+from dav.audit import AuditLog
 from dav.challenge import Challenge, Reason
 from dav.credentials import Basic, Bearer, parse_authorization, parse_cookies
 from dav.devices import Devices, standing_user
@@ -45,11 +46,17 @@ SECURE_SESSION_COOKIE: Final = "__Host-casdav-session"
 class Authenticator:
     """Authenticates requests to one repository. One per process, shared by its threads.
 
-    `clock` returns nanoseconds since the epoch.
+    `clock` returns nanoseconds since the epoch; `audit` notes who comes in and who does not.
     """
 
-    def __init__(self, repository: cas.Repository, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        repository: cas.Repository,
+        clock: Callable[[], int] = time.time_ns,
+        audit: AuditLog | None = None,
+    ) -> None:
         scratch = repository.scratch
+        self._audit = audit
         self.registry = Registry(repository)
         self.rights = Rights(self.registry)
         self.sessions = Sessions(scratch, repository.secret("sessions"), clock)
@@ -70,7 +77,9 @@ class Authenticator:
             case None:
                 return Challenge(Reason.REFUSED)
             case bearer:
-                return self._by_token(bearer.token)
+                outcome = self._by_token(bearer.token)
+                self._note(outcome, "", environ.get("REMOTE_ADDR", ""), Method.JWT)
+                return outcome
 
     def by_bearer(self, header: str) -> Principal | None:
         """Return who an Authorization header with a bearer token stands for, None for nobody."""
@@ -95,12 +104,30 @@ class Authenticator:
 
         `address` is where the attempt comes from, for the throttle.
         """
-        state = self.registry.state()
         name = login_name(typed)
         exact = app_passwords.parse(password)
         if exact is not None:
-            return self._by_app_password(state, name, exact)
-        user = state.users.get(name)
+            outcome = self._by_app_password(self.registry.state(), name, exact)
+        else:
+            outcome = self._by_own_password(name, typed, password, address)
+        method = Method.PASSWORD if exact is None else Method.APP_PASSWORD
+        self._note(outcome, name, address, method)
+        return outcome
+
+    def _note(
+        self, outcome: Principal | Challenge, name: str, address: str, method: Method
+    ) -> None:
+        if self._audit is None:
+            return
+        if isinstance(outcome, Principal):
+            self._audit.enter(outcome.name, address, outcome.method, outcome.token_id)
+        else:
+            self._audit.refuse(name, address, method.value, outcome.reason)
+
+    def _by_own_password(
+        self, name: str, typed: str, password: str, address: str
+    ) -> Principal | Challenge:
+        user = self.registry.state().users.get(name)
         # A name that can be nobody's is counted as it was typed, like one that could.
         challenge = self._own_passwords.check(user, name or typed, password, address)
         if challenge is not None or user is None:

@@ -1,8 +1,8 @@
 """What the registry keeps for the server: people, their rights, schedules, as MessagePack arrays.
 
 Paths in the registry: `users/<name>`, `tokens/<id>`, `grants/<volume id, hex>/<user>`,
-`schedules/<volume id, hex>`, `devices/<id>`. A field may be added at the end with a default; none
-is ever removed, reordered or given another meaning.
+`schedules/<volume id, hex>`, `devices/<id>`, `audit/<number / 1000>/<number>`. A field may be added
+at the end with a default; none is ever removed, reordered or given another meaning.
 
 A name can come back after its user was deleted. So every user has a random id, and what belongs
 to a user names that id too: an old token or grant never serves a new user of the same name.
@@ -22,6 +22,7 @@ TOKENS: Final = "tokens"
 GRANTS: Final = "grants"
 SCHEDULES: Final = "schedules"
 DEVICES: Final = "devices"
+AUDIT: Final = "audit"
 
 
 class User(msgspec.Struct, array_like=True, frozen=True):
@@ -111,11 +112,36 @@ class Device(msgspec.Struct, array_like=True, frozen=True):
         return f"Device(id={self.id!r}, user={self.user!r}, name={self.name!r})"
 
 
+class Attempt(msgspec.Struct, array_like=True, frozen=True):
+    """Somebody came in, or was refused `count` times; the time is that of the first, in ns.
+
+    `user` is empty where what was typed can be nobody's name, or where there are too many to tell
+    apart; `way` is how they tried, `reason` is empty for who came in. `credential` is the id of an
+    app password or device.
+    """
+
+    time_ns: int
+    user: str
+    address: str
+    way: str
+    reason: str = ""
+    credential: str = ""
+    count: int = 1
+
+
+class AuditRecord(msgspec.Struct, array_like=True, frozen=True):
+    """Attempts in the order of their times, and the BLAKE3 hash of the record before."""
+
+    number: int
+    before: bytes
+    attempts: list[Attempt]
+
+
 _encoder = msgspec.msgpack.Encoder()
-_Record = TypeVar("_Record", User, AppPassword, Grant, Schedule, Device)
+_Record = TypeVar("_Record", User, AppPassword, Grant, Schedule, Device, AuditRecord)
 
 
-def encode(record: User | AppPassword | Grant | Schedule | Device) -> bytes:
+def encode(record: User | AppPassword | Grant | Schedule | Device | AuditRecord) -> bytes:
     """Return the bytes that the registry keeps for the record."""
     return _encoder.encode(record)
 

@@ -38,6 +38,7 @@ COMMANDS: Final[dict[str, Place]] = {
     "user": Place("tools.users", "user", "Users: add, list, password, quota, delete."),
     "token": Place("tools.tokens", "token", "App passwords and tokens: create, list, revoke."),
     "lock": Place("tools.locks", "lock", "WebDAV locks: list, break."),
+    "audit": Place("tools.audit", "audit", "Who came in and who changed what: list, verify."),
     "key": Place("tools.key", "key", "Keys of an encrypted repository: add, remove, rotate."),
     "store": Place("tools.store", "store", "The bucket: what it can do, which gateway writes."),
     "replicate": Place("tools.replicate", "replicate", "Copy the repository to a second store."),

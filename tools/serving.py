@@ -14,6 +14,8 @@ import cas
 from dav import collector, scheduler, transfers
 from dav.api.settings import ApiSettings
 from dav.app import make_app
+from dav.audit import AuditLog
+from dav.auth import Authenticator
 from dav.collector import CollectionPlan
 from dav.http.listener import open_listeners
 from dav.server import AccessRecord, ServerSettings
@@ -79,10 +81,13 @@ def open_served(job: object) -> ServedApplication:
     metrics = None if job.metrics is None else _open_metrics(repository, job.metrics)
     upkeep = Upkeep(*jobs, watch=None if metrics is None else metrics.count_job)
 
-    app = make_app(repository, job.drive, api_settings=job.api, threads=job.threads)
+    audit = AuditLog(repository)
+    authenticator = Authenticator(repository, audit=audit)
+    app = make_app(repository, job.drive, authenticator, job.api, job.threads)
 
     def close() -> None:
         app.close()
+        audit.close()
         upkeep.close()
         if metrics is not None:
             metrics.close()
