@@ -42,6 +42,8 @@ from syncd.remote.errors import ConflictError, NoRoomError
 from syncd.setbacks import Setbacks
 from syncd.trees import FOLDER, NodeIds, Overlay, below
 
+PATIENCE_S: Final = 1.0
+"""How long a turn lasts before news of the server breaks it off: planning has its cost too."""
 VANISHED_FILES: Final = 100
 """With more files gone at once than this, and more than half of all, the user is asked."""
 
@@ -109,6 +111,7 @@ class Engine:
         self._contents = Contents(transfers, self._remote, self._setbacks)
         self._has_news = True
         self._may_delete = False
+        self._began_s = 0.0
 
     @property
     def sequence(self) -> int:
@@ -154,6 +157,7 @@ class Engine:
                 self._has_news = True
                 raise
         self._contents.begin()
+        self._began_s = self._clock.monotonic()
         observed = self._disk.look()
         self._require_sanity(observed)
         plan = self._plan(observed)
@@ -214,7 +218,9 @@ class Engine:
     def _settle_equal(self, plan: Plan, observed: Observed) -> None:
         """Let the base have what is the same on both sides already."""
         nodes = {*observed.tree.changed(), *self._remote.tree.changed()}
-        self._agree(nodes, plan.merge.local, observed.signatures)
+        with self._state.transaction():
+            self._agree(nodes, plan.merge.local, observed.signatures)
+            self._remote.save()  # Planning may have given nodes other numbers.
 
     def _agree(
         self, nodes: Iterable[int], local: Overlay, signatures: dict[int, Signature]
@@ -226,7 +232,7 @@ class Engine:
             rest = self._agreement.agree(nodes, local, self._remote.tree, signatures)
             for node in nodes - rest:
                 self._remote.tree.settle(node)
-            self._remote.save()
+        # What is written down of the server says the same over this base, in more words.
 
     def _carry_out(self, plan: Plan, observed: Observed) -> bool:
         """Do what can be done; return whether nothing but what failed is left."""
@@ -252,9 +258,13 @@ class Engine:
         for batch in batches(steps):
             safe = [step for step in batch if not self._holds_what_stays(step, plan)]
             is_current = self._do_batch_here(safe, plan, observed)
-            if not is_current or len(safe) < len(batch) or self._has_news:
+            if not is_current or len(safe) < len(batch) or self._is_late():
                 return False
         return True
+
+    def _is_late(self) -> bool:
+        """Whether there is news, and the turn has lasted long enough."""
+        return self._has_news and self._clock.monotonic() - self._began_s >= PATIENCE_S
 
     def _holds_what_stays(self, step: Step, plan: Plan) -> bool:
         """Whether a folder that is to go has something in it that could not be moved out."""
@@ -341,6 +351,7 @@ class Engine:
                 carry_out(self._remote.tree, step)
                 self._setbacks.remove(step.path)
             self._agree((step.node for step in steps), plan.merge.local, observed.signatures)
+            self._remote.save()
             self._outbox.forget()
 
     def _meet_conflict(self, error: ConflictError, steps: list[Step]) -> bool:

@@ -193,6 +193,8 @@ class LinkWorker:
                 self._rest(_PAUSE_SECONDS)  # Nothing needs so many: something goes in a circle.
             return
         self._turns_in_a_row = 0
+        if turn is Turn.IN_SYNC:
+            disk.nodes.tidy()
         phase, detail = Phase.IN_SYNC, ""
         if turn is Turn.FULL:
             phase, detail = Phase.FULL, engine.lack_of_room()

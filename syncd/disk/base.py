@@ -64,6 +64,7 @@ class Base:
     def __init__(self, database: Database) -> None:
         self.database = database
         self._folders: dict[int, Node] = {}
+        self._folder_names: dict[tuple[int, str], int] = {}
         self._rollbacks = 0
         self._last = self._greatest()
 
@@ -73,11 +74,18 @@ class Base:
             return _ROOT_NODE
         if node > self._last:
             return None  # as most are that are asked for when much is new
-        if self._rollbacks != self.database.rollbacks:
-            self._rollbacks = self.database.rollbacks
-            self._folders.clear()
+        self._forget_after_rollback()
         found = self._folders.get(node)
         return found or self._load(node)
+
+    def _forget_after_rollback(self) -> None:
+        if self._rollbacks != self.database.rollbacks:
+            self._rollbacks = self.database.rollbacks
+            self._forget_folders()
+
+    def _forget_folders(self) -> None:
+        self._folders.clear()
+        self._folder_names.clear()
 
     def _load(self, node: int) -> Node | None:
         with self.database.reading() as connection:
@@ -92,12 +100,17 @@ class Base:
         found = Node(parent, os.fsdecode(name), item)
         if found.is_folder and len(self._folders) < _FOLDERS_HELD:
             self._folders[node] = found
+            self._folder_names[found.place] = node
         return found
 
     def child(self, parent: int, name: str) -> int | None:
         """Return which node has a name in a folder."""
         if parent > self._last:
             return None
+        self._forget_after_rollback()
+        node = self._folder_names.get((parent, name))
+        if node is not None:
+            return node
         with self.database.reading() as connection:
             row = connection.execute(
                 "SELECT id FROM base WHERE parent = ? AND name = ?", (parent, os.fsencode(name))
@@ -147,7 +160,7 @@ class Base:
         """Remember nodes; among them some may change places."""
         rows = [_row(*node) for node in nodes]
         for row in rows:
-            self._folders.pop(row[0], None)
+            self._forget_folder(row[0])
             self._last = max(self._last, row[0])
         with self.database.transaction() as connection:
             # Out of the way first: for a moment two would have one place.
@@ -156,6 +169,11 @@ class Base:
                 ((row[0],) for row in rows),
             )
             connection.executemany("REPLACE INTO base VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def _forget_folder(self, node: int) -> None:
+        old = self._folders.pop(node, None)
+        if old is not None:
+            self._folder_names.pop(old.place, None)
 
     def agree(self, node: int, new: Node | None, signature: Signature | None = None) -> None:
         """Both sides have a node now as `new`, or no more.
@@ -184,7 +202,7 @@ class Base:
 
     def remove(self, node: int) -> None:
         """Forget a node and all below it."""
-        self._folders.clear()
+        self._forget_folders()
         with self.database.transaction() as connection:
             connection.execute(f"{_BELOW} DELETE FROM base WHERE id IN inside", (node,))  # noqa: S608
             connection.execute("DELETE FROM base WHERE id = ?", (node,))
