@@ -21,7 +21,8 @@ from syncd.committing import (
 )
 from syncd.contents import Contents, is_content
 from syncd.disk.signatures import Signature
-from syncd.following import RemoteTree, last_node
+from syncd.following import RemoteTree
+from syncd.numbering import last_node
 from syncd.outbox import Outbox, RefusedStepsError
 from syncd.plan import Action, Plan, Rules, Step
 from syncd.ports import (
@@ -185,7 +186,7 @@ class Engine:
             self._has_news = True
 
     def _follow(self) -> None:
-        mine = self._remote.update(self._server, self._outbox.is_mine)
+        mine = self._remote.update(self._server, self._outbox.nodes_of)
         with self._state.transaction():
             # What this device has committed was on its disk then, whatever is there by now.
             self._agreement.agree_as(mine, self._remote.tree)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 import cas
 from cas import wire
 from syncd.disk.items import Item
-from syncd.ports import Base, Server, State
+from syncd.ports import Server, State
 from syncd.trees import FOLDER, ROOT, Node, NodeIds, Overlay, below, find, is_inside
 
 _KEY: Final = "remote tree"
@@ -131,13 +131,18 @@ class RemoteTree:
     # News.
 
     def update(
-        self, server: Server, is_mine: Callable[[str], bool]
+        self, server: Server, nodes_of: Callable[[str], Mapping[bytes, int] | None]
     ) -> list[tuple[int, Node | None]]:
         """Bring the tree up to the newest state.
 
+        Args:
+            server: tells the changes.
+            nodes_of: returns which nodes this device made at which paths with the commit of a key,
+                so that they are the same nodes here as on the disk; None if it is not its own.
+
         Returns:
-            of the changes whose commit's key `is_mine`, in their order, the node that was changed
-            and what it was after that, whatever it has become since.
+            of this device's own changes, in their order, the node that was changed and what it was
+            after that, whatever it has become since.
 
         Raises:
             RemoteError: the server cannot be had.
@@ -149,8 +154,9 @@ class RemoteTree:
                 break
             try:
                 for change in delta.changes:
-                    node = self._apply(change, server)
-                    if node is not None and is_mine(change.key):
+                    made = nodes_of(change.key)
+                    node = self._apply(change, server, made or {})
+                    if node is not None and made is not None:
                         mine.append((node, self.tree.get(node)))
             except (OutOfStepError, ValueError, KeyError):
                 break
@@ -173,8 +179,8 @@ class RemoteTree:
                 tree.remove(node)
         self.tree = tree
 
-    def _place_item(self, tree: Overlay, path: str, item: Item) -> int:
-        """Make a path an item; a node of another kind gives way."""
+    def _place_item(self, tree: Overlay, path: str, item: Item, new: int | None = None) -> int:
+        """Make a path an item; a node of another kind gives way. `new` is its node if it is new."""
         folder, _, name = path.rpartition("/")
         parent = find(tree, folder)
         if parent is None:
@@ -187,11 +193,15 @@ class RemoteTree:
                     tree.edit(node, item)
                 return node
             tree.remove(node)
-        node = self._ids.new()
+        node = new if new is not None and tree.get(new) is None else self._ids.new()
         tree.put(node, Node(parent, name, item))
+        for _, inner in list(tree.children(node)):
+            tree.remove(inner)  # It is empty, whatever it held before it was removed.
         return node
 
-    def _apply(self, change: wire.RemoteChange, server: Server) -> int | None:
+    def _apply(
+        self, change: wire.RemoteChange, server: Server, made: Mapping[bytes, int]
+    ) -> int | None:
         path = os.fsdecode(change.path)
         if not path:
             raise OutOfStepError(path)
@@ -205,7 +215,7 @@ class RemoteTree:
             return self._move(os.fsdecode(change.source), path)
         if item == FOLDER and change.action not in _OF_ONE_PATH:
             return self._take_folder(change, path, server)
-        return self._place_item(self.tree, path, item)
+        return self._place_item(self.tree, path, item, made.get(change.path))
 
     def _move(self, source: str, path: str) -> int:
         node, other = find(self.tree, source), find(self.tree, path)
@@ -263,8 +273,9 @@ def forget_remote(state: State) -> None:
     state.write(_KEY, b"")
 
 
-def last_node(base: Base, state: State) -> int:
-    """Return the greatest number that any node has that is written down."""
+def kept_nodes(state: State) -> list[int]:
+    """Return the nodes of which the remote tree has something to say."""
     encoded = state.read(_KEY)
-    nodes = msgspec.msgpack.decode(encoded, type=_Kept).nodes if encoded else []
-    return max([base.last_node(), *(one.node for one in nodes)])
+    return (
+        [one.node for one in msgspec.msgpack.decode(encoded, type=_Kept).nodes] if encoded else []
+    )

@@ -6,9 +6,12 @@ knows what it has committed, and never takes its own change for somebody else's.
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
+
+import msgspec
 
 from cas import wire
 from syncd.committing import operations
@@ -25,6 +28,14 @@ from syncd.remote.errors import (
 )
 
 _KEY: Final = "commit"
+_NODES_KEY: Final = "nodes of the commit"
+_MAKES: Final = frozenset({Action.MAKE_FOLDER, Action.PUT})
+
+
+def nodes_on_their_way(state: State) -> dict[bytes, int]:
+    """Return the nodes that the commit on its way makes, by path."""
+    encoded = state.read(_NODES_KEY)
+    return msgspec.msgpack.decode(encoded, type=dict[bytes, int]) if encoded else {}
 
 
 class RefusedStepsError(Exception):
@@ -75,6 +86,7 @@ class Outbox:
         self._new_key = new_key
         encoded = state.read(_KEY)
         self._waiting = wire.decode_message(encoded, wire.CommitRequest) if encoded else None
+        self._nodes = nodes_on_their_way(state)
         self.is_careful = False
 
     @property
@@ -82,9 +94,13 @@ class Outbox:
         """Whether a commit was sent of which it is not known what came of it."""
         return self._waiting is not None
 
-    def is_mine(self, key: str) -> bool:
-        """Whether a change was made by the commit that was sent last."""
-        return self._waiting is not None and self._waiting.key == key
+    def nodes_of(self, key: str) -> Mapping[bytes, int] | None:
+        """Return which nodes the commit with a key has made at which paths.
+
+        None where it is not the commit that was sent last.
+        """
+        is_mine = self._waiting is not None and self._waiting.key == key
+        return self._nodes if is_mine else None
 
     def commit(
         self, steps: Sequence[Step], bases: Sequence[Sequence[bytes]], remote: RemoteTree
@@ -107,9 +123,11 @@ class Outbox:
             operations(steps, bases),
             device=self._device,
         )
+        nodes = {os.fsencode(step.path): step.node for step in steps if step.action in _MAKES}
         with self._state.transaction():
             self._state.write(_KEY, wire.encode_message(request))
-        self._waiting = request
+            self._state.write(_NODES_KEY, msgspec.msgpack.encode(nodes))
+        self._waiting, self._nodes = request, nodes
         committed = self._send(len(steps))
         if committed.is_repeated or committed.before != remote.sequence:
             return False
@@ -145,4 +163,5 @@ class Outbox:
         if self._waiting is not None:
             with self._state.transaction():
                 self._state.write(_KEY, b"")
-            self._waiting = None
+                self._state.write(_NODES_KEY, b"")
+            self._waiting, self._nodes = None, {}

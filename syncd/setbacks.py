@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from syncd.committing import is_at_or_below
-from syncd.plan import Step
+from syncd.plan import Action, Step
 from syncd.reasons import is_no_room
 
 FIRST_S: Final = 1.0
@@ -61,7 +61,18 @@ class Setbacks:
         return {path for path, setback in self._by_path.items() if setback.until_s > now_s}
 
     def possible(self, steps: Sequence[Step], waiting: set[int]) -> list[Step]:
-        """Return the steps that wait for nothing that failed lately, and for none of some nodes."""
+        """Return the steps that wait for nothing that failed lately, and for none of some nodes.
+
+        What would be parked and could not go on from there stays where it is.
+        """
+        while True:
+            possible = self._possible(steps, waiting)
+            stuck = _parked_at_end(possible)
+            if not stuck:
+                return possible
+            waiting = waiting | stuck
+
+    def _possible(self, steps: Sequence[Step], waiting: set[int]) -> list[Step]:
         possible: list[Step] = []
         blocked = self.paths()
         for step in steps:
@@ -79,3 +90,13 @@ class Setbacks:
     def next_s(self) -> float | None:
         """Return when the next path is to be tried again, None where none is."""
         return min((setback.until_s for setback in self._by_path.values()), default=None)
+
+
+def _parked_at_end(steps: Sequence[Step]) -> set[int]:
+    parked: set[int] = set()
+    for step in steps:
+        if step.is_parked:
+            parked.add(step.node)
+        elif step.action in {Action.MOVE, Action.REMOVE}:
+            parked.discard(step.node)
+    return parked

@@ -21,8 +21,9 @@ from syncd.disk.linked_disk import LinkedDisk
 from syncd.disk.state import LinkState
 from syncd.disk.unwanted import remove_unwanted
 from syncd.engine import Engine, Manner, Turn
-from syncd.following import forget_remote, last_node
+from syncd.following import forget_remote
 from syncd.names import conflict_name
+from syncd.numbering import last_node
 from syncd.ports import StoppedError
 from syncd.reasons import is_full, words
 from syncd.remote.client import Remote

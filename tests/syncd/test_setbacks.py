@@ -1,0 +1,25 @@
+"""What goes on while something else has to wait."""
+
+from __future__ import annotations
+
+from syncd.plan import Action, Step
+from syncd.setbacks import Setbacks
+from tests.support.drawn_trees import text
+
+
+def test_nothing_is_parked_that_cannot_go_on() -> None:
+    park = Step(Action.MOVE, 1, "parked", text("1"), "a", is_parked=True)
+    other = Step(Action.MOVE, 2, "a", text("2"), "b")
+    leave = Step(Action.MOVE, 1, "b", text("1"), "parked")
+    away = Step(Action.PUT, 3, "c", text("3"))
+    steps = [park, other, leave, away]
+    setbacks = Setbacks(lambda: 0.0)
+    assert setbacks.possible(steps, set()) == steps
+    assert setbacks.possible(steps, {2}) == [away]
+
+
+def test_what_is_removed_at_the_end_may_be_parked() -> None:
+    park = Step(Action.MOVE, 1, "parked", text("1"), "a", is_parked=True)
+    remove = Step(Action.REMOVE, 1, "parked", text("1"))
+    setbacks = Setbacks(lambda: 0.0)
+    assert setbacks.possible([park, remove], set()) == [park, remove]
