@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cas.errors import AlreadyExistsError, CasError, ConflictError, IntegrityError, NotFoundError
 from cas.stores.base import ByteRange, Token
-from cas.stores.bucket import BucketStore
 from cas.stores.bucket_location import parse_bucket_location
+
+if TYPE_CHECKING:
+    from cas.stores.bucket import BucketStore
 
 _LISTED: Final = 40
 _CLOCK_SECONDS: Final = 60.0
@@ -65,6 +67,8 @@ def validate_bucket(location: str, effort: Effort = THOROUGH) -> Iterator[Findin
         InvalidError: the location is no bucket's.
         StoreError: it cannot be reached, or the credentials do not do.
     """
+    from cas.stores.bucket import BucketStore  # noqa: PLC0415 - boto3 takes long to import
+
     where = parse_bucket_location(location)
     prefix = f"{where.prefix}/validate/" if where.prefix else "validate/"
     store = BucketStore(dataclasses.replace(where, prefix=prefix + secrets.token_hex(8)))

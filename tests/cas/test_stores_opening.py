@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,9 @@ def test_what_is_not_understood_is_refused_and_said_why(location: str, reason: s
 def test_a_name_with_a_colon_can_be_written_as_a_path(tmp_path: Path) -> None:
     location = f"{tmp_path}/backup:2026"
     assert open_store(location, create=True).location == location
+
+
+def test_who_has_no_bucket_does_not_wait_for_its_library() -> None:
+    code = "import cas, sys; print([name for name in sys.modules if 'boto' in name])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
