@@ -55,6 +55,8 @@ class Agreement:
         """
         waiting = {node for node in nodes if node != ROOT and local.get(node) == remote.get(node)}
         rest = {node for node in nodes if node != ROOT} - waiting
+        for node in rest:
+            self._agree_on_item(node, local, remote, signatures.get(node))
         headway = True
         while waiting and headway:
             headway = False
@@ -100,6 +102,17 @@ class Agreement:
         if old != new or signature is not None:
             self._base.agree(node, new, signature)
         return True
+
+    def _agree_on_item(
+        self, node: int, local: Tree, remote: Tree, signature: Signature | None
+    ) -> None:
+        """Let the base know what a node is where both sides only have it at different places."""
+        mine, theirs, old = local.get(node), remote.get(node), self._base.get(node)
+        if mine is None or theirs is None or mine.item != theirs.item or signature is None:
+            return
+        new = theirs if old is None else old._replace(item=mine.item)
+        if new != old and self._has_room(node, new):
+            self._base.agree(node, new, signature)
 
     def _has_room(self, node: int, new: Node) -> bool:
         is_free = self._base.child(*new.place) in {None, node}

@@ -49,6 +49,14 @@ def is_conflict_name(name: str) -> bool:
     return _MARK.search(name) is not None
 
 
+def without_mark(name: str) -> str | None:
+    """Return the name of what there is a conflict copy of; None of any other name.
+
+    The stem of a long name was cut, and is cut here.
+    """
+    return _MARK.sub("", name) if is_conflict_name(name) else None
+
+
 def parking_name(name: str, number: int) -> str:
     """Return the name that something has for a moment while its own is taken."""
     mark = f" (syncd is moving this {number})"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from syncd.disk.items import Item
+from syncd.names import without_mark
 from syncd.trees import Node, Overlay, Tree, below
 
 
@@ -21,11 +22,12 @@ def content_of(item: Item) -> tuple[bool, int, bytes]:
 
 def pair(base: Tree, local: Overlay, remote: Overlay) -> None:
     """Give nodes that are the same the same number, in both trees."""
-    for side in (local, remote):
+    for side, other in ((local, remote), (remote, local)):
         side.purge()
         keep_names(base, side)
-        find_moves(base, side)
+        find_moves(base, side, other)
     pair_new(base, local, remote)
+    pair_copies(base, local, remote)
 
 
 def keep_names(base: Tree, side: Overlay) -> None:
@@ -54,24 +56,29 @@ def keep_names(base: Tree, side: Overlay) -> None:
             side.swap(node, other)
 
 
-def find_moves(base: Tree, side: Overlay) -> None:
-    """Take for moved what vanished at one place and is new at one other, with equal content."""
-    came = _unique(
-        (content_of(now.item), node)
-        for node in side.changed()
-        if base.get(node) is None and (now := side.get(node)) is not None and _has_content(now)
-    )
-    if not came:
-        return
-    went = _unique(
-        (content_of(before.item), node)
-        for node in _vanished(base, side)
-        if (before := base.get(node)) is not None and _has_content(before)
-    )
-    for content, node in went.items():
-        new = came.get(content)
-        if new is not None:
-            side.take_over(new, node)
+def find_moves(base: Tree, side: Overlay, other: Tree) -> None:
+    """Take for moved what vanished at one place and is new at one other, with equal content.
+
+    Its content may also be what the other side has made of it: that was brought here, under a name
+    that is of this side, and nobody was left to write it down.
+    """
+    for known in (base, other):
+        came = _unique(
+            (content_of(now.item), node)
+            for node in side.changed()
+            if base.get(node) is None and (now := side.get(node)) is not None and _has_content(now)
+        )
+        if not came:
+            return
+        went = _unique(
+            (content_of(before.item), node)
+            for node in _vanished(base, side)
+            if (before := known.get(node)) is not None and _has_content(before)
+        )
+        for content, node in went.items():
+            new = came.get(content)
+            if new is not None:
+                side.take_over(new, node)
 
 
 def _has_content(node: Node) -> bool:
@@ -121,3 +128,21 @@ def pair_new(base: Tree, local: Overlay, remote: Overlay) -> None:
         if now.is_folder or content_of(found.item) == content_of(now.item):
             remote.take_over(node, mine)
             pending.extend(child for _, child in remote.children(mine))
+
+
+def pair_copies(base: Tree, local: Overlay, remote: Overlay) -> None:
+    """Make one node of a new file and what was to become its conflict copy, with equal content.
+
+    It came under that name, and nobody was left to write it down, or to rename it on the server.
+    """
+    for mine in local.changed():
+        copy = local.get(mine)
+        name = without_mark(copy.name) if copy is not None else None
+        if copy is None or name is None or any(tree.get(mine) for tree in (base, remote)):
+            continue
+        node = remote.child(copy.parent, name)
+        found = remote.get(node) if node is not None else None
+        if node is None or found is None or any(tree.get(node) for tree in (base, local)):
+            continue
+        if not found.is_folder and content_of(found.item) == content_of(copy.item):
+            remote.take_over(node, mine)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,10 +75,15 @@ class Setbacks:
     def _possible(self, steps: Sequence[Step], waiting: set[int]) -> list[Step]:
         possible: list[Step] = []
         blocked = self.paths()
+        holding = {above for path in blocked for above in _folders_above(path)}
         for step in steps:
             is_blocked = is_at_or_below(step.path, blocked) or is_at_or_below(step.source, blocked)
-            if is_blocked or step.node in waiting:
-                blocked |= {step.path, step.source} - {""}
+            # A folder is not removed while something waits for its move out of there.
+            is_holding = step.action is Action.REMOVE and step.path in holding
+            if is_blocked or is_holding or step.node in waiting:
+                for path in {step.path, step.source} - {""}:
+                    blocked.add(path)
+                    holding.update(_folders_above(path))
             else:
                 possible.append(step)
         return possible
@@ -100,3 +105,9 @@ def _parked_at_end(steps: Sequence[Step]) -> set[int]:
         elif step.action in {Action.MOVE, Action.REMOVE}:
             parked.discard(step.node)
     return parked
+
+
+def _folders_above(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from syncd.plan import Action, Step
 from syncd.setbacks import Setbacks
+from syncd.trees import FOLDER
 from tests.support.drawn_trees import text
 
 
@@ -23,3 +24,12 @@ def test_what_is_removed_at_the_end_may_be_parked() -> None:
     remove = Step(Action.REMOVE, 1, "parked", text("1"))
     setbacks = Setbacks(lambda: 0.0)
     assert setbacks.possible([park, remove], set()) == [park, remove]
+
+
+def test_a_folder_is_not_removed_before_what_waits_in_it_has_left() -> None:
+    move = Step(Action.MOVE, 1, "new/inner/a", text("1"), "old/inner/a")
+    remove = Step(Action.REMOVE, 2, "old", FOLDER)
+    other = Step(Action.REMOVE, 3, "other", FOLDER)
+    setbacks = Setbacks(lambda: 0.0)
+    assert setbacks.possible([move, remove, other], set()) == [move, remove, other]
+    assert setbacks.possible([move, remove, other], {1}) == [other]
