@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Final, NamedTuple
 
 from cas import wire
 from syncd.client.links import Link, Mode
+from syncd.client.memory import give_back
 from syncd.client.places import state_file
 from syncd.client.reporting import LinkReport, is_in, is_like
 from syncd.client.status import LinkStatus, Phase
@@ -42,6 +44,7 @@ _MANY_TURNS: Final = 50
 _PAUSE_SECONDS: Final = 1.0
 _SIGNED_OUT_SECONDS: Final = 60.0
 _FULL_SECONDS: Final = 10.0
+_LONG_SECONDS: Final = 5.0
 
 
 class SystemTime:
@@ -88,6 +91,7 @@ class LinkWorker:
         self._is_paused = link.is_paused
         self._accepts_deletes = False
         self._turns_in_a_row = 0
+        self._busy_since_s = math.inf
         self._wake: Callable[[], None] = lambda: None
 
     # Called by any thread.
@@ -184,6 +188,7 @@ class LinkWorker:
             if self._accepts_deletes:
                 engine.accept_deletions()
                 self._accepts_deletes = False
+        self._busy_since_s = min(self._busy_since_s, time.monotonic())
         if self._report.status().phase not in {Phase.IN_SYNC, Phase.FULL}:
             self._report.enter(Phase.SYNCING, sequence=engine.sequence)
         turn = engine.turn()
@@ -195,7 +200,7 @@ class LinkWorker:
             return
         self._turns_in_a_row = 0
         if turn is Turn.IN_SYNC:
-            disk.nodes.tidy()
+            self._come_to_rest(disk)
         phase, detail = Phase.IN_SYNC, ""
         if turn is Turn.FULL:
             phase, detail = Phase.FULL, engine.lack_of_room()
@@ -207,6 +212,13 @@ class LinkWorker:
         disk.wait(max(min(seconds, _ASK_SECONDS), 0.0))
         if seconds >= _ASK_SECONDS:
             engine.ask_server()
+
+    def _come_to_rest(self, disk: LinkedDisk) -> None:
+        """Tidy up after work: what is kept is bounded, and a long sync's memory is given back."""
+        disk.nodes.tidy()
+        busy_s, self._busy_since_s = time.monotonic() - self._busy_since_s, math.inf
+        if busy_s > _LONG_SECONDS:
+            give_back()
 
     def _wait_while_paused(self) -> None:
         with self._gate:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,25 +15,14 @@ from syncd.disk.name_map import NameMap
 from syncd.disk.probing import probe
 from syncd.disk.steps import ChangedError, Install, MakeFolder, Move, RemoveFile, RemoveFolder
 from syncd.trees import ROOT, Node
+from tests.support.disks import EXFAT, NTFS, carried_disk
 from tests.support.linked import Linked
-from tests.support.programs import as_root, can_be_root, needs
+from tests.support.programs import needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SIZE = 64 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Disk:
-    name: str
-    format: tuple[str, ...]
-    mount: tuple[str, ...]
-
-
-EXFAT = Disk("exfat", ("mkfs.exfat",), ("mount.exfat-fuse",))
-NTFS = Disk("ntfs", ("mkntfs", "-F", "-q"), ("ntfs-3g", "-o", "windows_names"))
 
 pytestmark = pytest.mark.debian
 
@@ -47,32 +34,12 @@ pytestmark = pytest.mark.debian
     ]
 )
 def carried(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Linked]:
-    disk: Disk = request.param
-    if not can_be_root():
-        pytest.skip("mounting needs root")
-    image, place = tmp_path / "image", tmp_path / "mounted"
-    image.write_bytes(b"")
-    with image.open("r+b") as file:
-        file.truncate(SIZE)
-    place.mkdir()
-    subprocess.run([*disk.format, image], check=True, capture_output=True)
-    loop = subprocess.run(
-        as_root("losetup", "--find", "--show", image), check=False, capture_output=True, text=True
-    )
-    if loop.returncode:
-        pytest.skip("there is no loop device")
-    device = loop.stdout.strip()
-    try:
-        subprocess.run(as_root(*disk.mount, device, place), check=True, capture_output=True)
-    except subprocess.CalledProcessError:
-        subprocess.run(as_root("losetup", "--detach", device), check=True)
-        pytest.skip(f"{disk.name} cannot be mounted here")
-    try:
-        with Folder(place) as folder, Database(tmp_path / "state") as database:
-            yield Linked(folder, database)
-    finally:
-        subprocess.run(as_root("umount", place), check=True)
-        subprocess.run(as_root("losetup", "--detach", device), check=True)
+    with (
+        carried_disk(request.param, tmp_path, "mounted") as place,
+        Folder(place) as folder,
+        Database(tmp_path / "state") as database,
+    ):
+        yield Linked(folder, database)
 
 
 def test_the_steps_are_as_safe_as_elsewhere(carried: Linked) -> None:
