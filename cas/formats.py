@@ -53,6 +53,8 @@ FILE_NODE_LIMIT: Final = 512
 
 COLLECTION_LOCK: Final = "collection.lock"
 """File in the local part that is locked by whoever collects, and while packs must stay."""
+REPLICATION_LOCK: Final = "replication.lock"
+"""File in the local part that is locked by whoever replicates."""
 DAMAGE_MARK: Final = "damage.found"
 """File in the local part that is there when the last check found something missing or damaged."""
 REGISTRY_ID: Final = bytes(16)

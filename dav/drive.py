@@ -116,7 +116,9 @@ def _answer(request: Request) -> Answer:
     except cas.CasError as problem:
         found = to_http(problem)
         if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            _logger.exception("%s %s failed", request.method, "/".join(request.target.names))
+            is_fault = not isinstance(problem, cas.ExpiredError)  # that is a collection at work
+            words = request.method, "/".join(request.target.names), problem
+            _logger.log(logging.ERROR, "%s %s failed: %s", *words, exc_info=is_fault)
         return answers.error(_with_allow(found, request))
 
 

@@ -11,7 +11,7 @@ signs its clients in by itself. Clients get
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -19,6 +19,7 @@ import cas
 from dav.auth import Authenticator
 from dav.challenge import Challenge, Reason
 from dav.health import health
+from dav.http.errors import AnswerCutError
 from dav.http.settings import ServerSettings
 from dav.identity import Method, Principal
 from dav.markup import Response
@@ -73,6 +74,10 @@ class Gate:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or pass it on with its principal."""
+        body = self._respond(environ, start_response)
+        return body if isinstance(body, list | tuple) else _Body(body)
+
+    def _respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if self._api is not None and self._api.has(environ["PATH_INFO"]):
             return self._api(environ, start_response)
         try:
@@ -134,6 +139,28 @@ class Gate:
         text = ("Content-Type", "text/plain; charset=utf-8")
         body = f"{challenge.status.partition(' ')[2]}\n".encode()
         return Response(challenge.status, [text, *challenge.headers], body)
+
+
+class _Body:
+    """A body that is read from the store while it is sent.
+
+    What it is read from may be deleted and collected meanwhile, which is nobody's fault: then it
+    ends with AnswerCutError.
+    """
+
+    def __init__(self, body: Iterable[bytes]) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._body
+        except cas.ExpiredError as error:
+            raise AnswerCutError(str(error)) from error
+
+    def close(self) -> None:
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()
 
 
 def _wants_page(environ: WSGIEnvironment) -> bool:

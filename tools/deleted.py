@@ -56,11 +56,13 @@ def list_deleted(
     volume = repository.volume(place.volume)
     rows = []
     passing: list[cas.LogItem] = []
+    purged = cas.PurgedVersions(repository)
     for item, entry in deleted(
         volume, place.path, newer_ns=newer_ns, passing=None if each else passing
     ):
         when = f"#{item.sequence - 1}"
-        is_kept = cas.is_stored(repository, entry)
+        is_purged = purged.has(item.volume_id, item.sequence - 1, entry)
+        is_kept = not is_purged and cas.is_stored(repository, entry)
         found = Location(place.volume, item.path, when)
         members = {
             **json_name("volume", place.volume),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from contextlib import ExitStack
 
 import click
 
@@ -38,15 +39,24 @@ def purge(session: Session, place: Location, *, dry_run: bool, yes: bool) -> Non
     What is at the path now has to be removed first. Replicas follow with their next `replicate`
     and a `gc` of their own.
     """
-    with session.open() as repository:
-        volume = repository.volume(place.volume)
-        with session.output.progress("purge", counted="steps", has_sizes=False) as progress:
-            watcher = StagePrinter(session.output, progress)
-            found = cas.purge_path(repository, volume, place.path, is_dry_run=True, watcher=watcher)
-        if not dry_run:
+    with session.open() as repository, ExitStack() as shown:
+        bar = session.output.progress("purge", counted="steps", has_sizes=False)
+        watcher = StagePrinter(session.output, shown.enter_context(bar))
+
+        def confirm(found: cas.PurgeReport) -> None:
+            shown.close()  # a question is asked below a bar that has ended
             question = f"Purge {printable(str(place))} for good: {_summary(found)}?"
             session.output.confirm(question, yes=yes)
-            found = cas.purge_path(repository, volume, place.path, author=author())
+
+        found = cas.purge_path(
+            repository,
+            repository.volume(place.volume),
+            place.path,
+            author=author(),
+            is_dry_run=dry_run,
+            confirm=confirm,
+            watcher=watcher,
+        )
     session.output.document(_members(place, found))
     verb = "would purge" if dry_run else "purged"
     session.output.done(f"{verb} {printable(str(place))}: {_summary(found)}")

@@ -27,7 +27,7 @@ class StagePrinter(cas.Watcher):
     def waiting(self, processes: list[int]) -> None:
         """Say who is waited for."""
         pids = ", ".join(map(str, processes))
-        self._output.warn(f"waiting for uploads in process {pids}; to stop now does no harm")
+        self._output.warn(f"waiting for process {pids}; to stop now does no harm")
 
     def queued(self) -> None:
         """Say that this has to wait for its turn."""

@@ -176,7 +176,7 @@ class _Check:
         try:
             read = future.result()
         except NotFoundError:
-            if not self._packs.is_gone(pack):
+            if not self._packs.is_gone(pack.ordinal):
                 raise
             return
         finally:

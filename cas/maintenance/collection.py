@@ -31,7 +31,7 @@ from cas.maintenance.keeping import Keeping, commit_marks
 from cas.maintenance.marking import Marking
 from cas.maintenance.packing import PackUse, packs_to_empty
 from cas.maintenance.policy import DEFAULT_POLICY, VersionPolicy, decide
-from cas.maintenance.watching import Watcher
+from cas.maintenance.watching import Patience, Watcher
 from cas.objects import decode
 from cas.pack_reader import pack_blob_name
 from cas.paths import join_names
@@ -40,8 +40,6 @@ from cas.repository import Repository
 
 GRACE_SECONDS: Final = 3600.0
 """Age up to which a pack is left alone: what is in it may belong to an upload that goes on."""
-_POLL_SECONDS: Final = 0.05
-_PATIENCE_SECONDS: Final = 3.0
 _PACKS_AT_ONCE: Final = 8
 
 
@@ -225,15 +223,11 @@ class _Collection:
             self._dropping.drop(transaction)
         self._dropping.finish()
         self._watcher.stage("waiting for writes that began before", None)
-        begun, has_told = time.monotonic(), False
+        patience = Patience(self._watcher)
         while behind := self._behind(epoch):
             if self._is_late():
                 return False
-            if not has_told and time.monotonic() - begun > _PATIENCE_SECONDS:
-                self._watcher.waiting(behind)
-                has_told = True
-            self._watcher.advance(0)
-            time.sleep(_POLL_SECONDS)
+            patience.wait_for(behind)
         self._marking.resolve_young()
         self._mark("looking at what has come meanwhile")
         return True

@@ -18,7 +18,18 @@ def exclusive(engine: Engine, watcher: Watcher) -> Iterator[None]:
     Raises:
         StoreError: the disk failed.
     """
-    path = engine.local / COLLECTION_LOCK
+    with one_at_a_time(engine, COLLECTION_LOCK, watcher):
+        yield
+
+
+@contextmanager
+def one_at_a_time(engine: Engine, lock: str, watcher: Watcher) -> Iterator[None]:
+    """Hold the lock of this name; who has it is waited for, and the watcher is told so.
+
+    Raises:
+        StoreError: the disk failed.
+    """
+    path = engine.local / lock
     with file_lock(path, wait=False) as is_mine:
         if is_mine:
             yield

@@ -61,9 +61,9 @@ class PackTable:
         """Return the packs that were looked at."""
         return set(self._seen)
 
-    def is_gone(self, pack: CheckedPack) -> bool:
-        """Return whether the pack was removed since it was looked at."""
-        row = self._row(pack.ordinal)
+    def is_gone(self, ordinal: int) -> bool:
+        """Return whether a pack was removed since it was looked at."""
+        row = self._row(ordinal)
         return row is None or row.state is PackState.REMOVED
 
     def forget_gone(self) -> None:

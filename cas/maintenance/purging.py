@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -48,9 +48,12 @@ def purge_path(
     *,
     author: str = "",
     is_dry_run: bool = False,
+    confirm: Callable[[PurgeReport], None] | None = None,
     watcher: Watcher | None = None,
 ) -> PurgeReport:
     """Take the content of all that was ever at a path, and below it, from the volume's past.
+
+    `confirm` is told what would go, before it goes; what it raises ends the purge.
 
     It cannot be read from older states any more as soon as this returns, and its bytes are
     deleted by the next collection. Names, sizes and times stay in the history. So does content
@@ -63,29 +66,16 @@ def purge_path(
         InvalidError: this cannot be a path.
         IntegrityError: the history is damaged.
     """
-    watcher = watcher or Watcher()
-    purging = _Purging(repository, volume, path, watcher)
-    purging.refuse_present()
-    purging.look_back()
-    snapshots = purging.snapshots()
-    if not purging.found and purging.is_met:
-        message = f"what was at {path!r} in {volume.name!r} had no content: nothing is to be purged"
-        raise NotFoundError(message)
-    if not purging.found:
-        message = f"nothing was ever at {path!r} in {volume.name!r}, or it is not kept any more"
-        raise NotFoundError(message)
-    shared, shared_at = purging.shared()
-    report = PurgeReport(
-        sorted(map(join_names, purging.paths)),
-        len(purging.found),
-        sum(purging.found.values()),
-        shared,
-        shared_at,
-        snapshots,
-        is_dry_run,
-    )
-    if not is_dry_run:
-        purging.write_down(author)
+    purging = _Purging(repository, volume, path, watcher or Watcher())
+    report = purging.look(is_dry_run=is_dry_run)
+    if is_dry_run:
+        return report
+    if confirm is not None:
+        confirm(report)
+        if not purging.is_of_present():  # people take their time to answer
+            purging = _Purging(repository, volume, path, watcher or Watcher())
+            report = purging.look(is_dry_run=False)
+    purging.write_down(author)
     return report
 
 
@@ -101,19 +91,51 @@ class _Purging:
         self._nodes = ReadNodes(repository.engine.nodes)
         self._seen: set[bytes] = set()
         self._met: set[tuple[Names, int]] = set()
+        self._sequence = 0
         self.paths: set[Names] = {split_path(path)}
         self.found: dict[bytes, int] = {}
         self.is_met = False
         """Whether anything was ever there, were it without content."""
 
-    def refuse_present(self) -> None:
+    def look(self, *, is_dry_run: bool) -> PurgeReport:
+        """Find all that goes, and where it is."""
+        self._refuse_present()
+        self._look_back()
+        snapshots = self._having()
+        if not self.found:
+            raise NotFoundError(self._why_nothing())
+        shared, shared_at = self._shared()
+        return PurgeReport(
+            sorted(map(join_names, self.paths)),
+            len(self.found),
+            sum(self.found.values()),
+            shared,
+            shared_at,
+            snapshots,
+            is_dry_run,
+        )
+
+    def is_of_present(self) -> bool:
+        """Return whether nothing has happened to the volume since it was looked at."""
+        with self._engine.catalog.read() as transaction:
+            return head_of(transaction, self._volume.id).sequence == self._sequence
+
+    def _why_nothing(self) -> str:
+        if self.is_met:
+            what = f"what was at {self._path!r} in {self._volume.name!r} had no content"
+            return f"{what}: nothing is to be purged"
+        where = f"at {self._path!r} in {self._volume.name!r}"
+        return f"nothing was ever {where}, or it is not kept any more"
+
+    def _refuse_present(self) -> None:
         """Raise where there is something at the path."""
         with self._volume.view() as view:
+            self._sequence = view.sequence
             if not self._path or view.get(self._path) is not None:
                 message = f"{self._path or '/'!r} exists: remove it first"
                 raise ConflictError(message)
 
-    def look_back(self) -> None:
+    def _look_back(self) -> None:
         """Find what was there: by the changes, and by the states that are kept."""
         self._watcher.stage("looking back", None)
         self._engine.checkpointer.checkpoint(wait=True)  # what is looked at is in packs
@@ -153,7 +175,7 @@ class _Purging:
             elif item.old is None:
                 return  # what it was copied from is another file, and keeps its past
 
-    def snapshots(self) -> list[str]:
+    def _having(self) -> list[str]:
         """Return the names of the snapshots that have it, and find what they have.
 
         Raises:
@@ -203,7 +225,7 @@ class _Purging:
         with self._engine.catalog.read() as transaction:
             return purged_from(self._engine.nodes, transaction, self._volume.id)
 
-    def shared(self) -> tuple[int, list[tuple[str, str]]]:
+    def _shared(self) -> tuple[int, list[tuple[str, str]]]:
         """Return how many of the contents the present has elsewhere, and some of the places."""
         self._watcher.stage("looking at what is there at present", None)
         shared: set[bytes] = set()

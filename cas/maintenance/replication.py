@@ -3,20 +3,22 @@
 A replica is a repository like any other, and opens by itself. What makes it is incremental, runs
 beside writers, and leaves a replica that opens whenever it is cut off:
 
-1. A checkpoint; the refs of that moment are what the replica will hold.
-2. All processes seal their open packs: so all that the refs name lies in sealed packs.
-3. The replica is told to take no journal records from packs: those beyond the refs may be there
+1. The replica is told to take no journal records from packs: those beyond the refs may be there
    with gaps.
-4. Packs that it lacks are read, checked in full, and copied; nothing damaged is copied.
-5. Its refs move, the registry's last. Packs and refs that are gone here are deleted there.
+2. Packs that it lacks are read, checked in full, and copied; nothing damaged is copied. That takes
+   hours where there is much, so collections go on meanwhile: what they take away is passed over.
+3. From here on no collection is at work. A checkpoint; the refs of that moment are what the replica
+   will hold.
+4. All processes seal their open packs: so all that the refs name lies in sealed packs.
+5. What has come meanwhile is copied, as in 1 and 2.
+6. Its refs move, the registry's last. Packs and refs that are gone here are deleted there.
 """
 
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from cas.catalog import PackRow, PackState
 from cas.disk import StoreErrors
@@ -29,14 +31,14 @@ from cas.errors import (
     LockedError,
     NotFoundError,
 )
-from cas.formats import REGISTRY_ID, decode_stamp
+from cas.formats import REGISTRY_ID, REPLICATION_LOCK, decode_stamp
 from cas.ids import Kind, ObjectId
 from cas.journal import JournalRecord
 from cas.maintenance.damage import Damage
-from cas.maintenance.exclusive import exclusive
+from cas.maintenance.exclusive import exclusive, one_at_a_time
 from cas.maintenance.pack_table import PackTable
 from cas.maintenance.reading import read_pack
-from cas.maintenance.watching import Watcher
+from cas.maintenance.watching import Patience, Watcher
 from cas.objects import decode
 from cas.pack_reader import StoredPack, pack_blob_name
 from cas.packfile import RECORD_OVERHEAD, read_footer
@@ -49,8 +51,6 @@ from cas.repository import Repository
 from cas.stores.base import BlobStore
 from cas.stores.names import CONFIG_NAME
 from cas.stores.opening import open_store
-
-_POLL_SECONDS: Final = 0.05
 
 
 class ReplicationReport(NamedTuple):
@@ -88,9 +88,13 @@ def replicate(
     target = open_store(location, create=not is_dry_run)
     watcher = watcher or Watcher()
     replication = _Replication(repository, target, watcher)
-    # No collection deletes what is about to be copied.
-    with exclusive(repository.engine, watcher):
-        return replication.run(is_dry_run=is_dry_run)
+    with one_at_a_time(repository.engine, REPLICATION_LOCK, watcher):
+        replication.accept_target()
+        if not is_dry_run:
+            replication.copy_ahead()
+        # No collection deletes what is about to be copied.
+        with exclusive(repository.engine, watcher):
+            return replication.run(is_dry_run=is_dry_run)
 
 
 class _Replication:
@@ -102,9 +106,19 @@ class _Replication:
         self._target = target
         self._watcher = watcher
         self._damages: list[Damage] = []
+        self._old_refs: list[Ref] = []
+        self._journal: tuple[int, bytes] = (0, b"")
+        self._copied: dict[bytes, int] = {}
+
+    def copy_ahead(self) -> None:
+        """Copy what is sealed already; collections may be at work."""
+        self._repository.catch_up()
+        missing, _ = self._compare(self._sealed_packs())
+        self._silence_journal([], missing)
+        self._copy("copying packs", missing)
 
     def run(self, *, is_dry_run: bool) -> ReplicationReport:
-        old_refs = self._accept_target()
+        """Make the replica what is here; no collection is at work."""
         self._repository.catch_up()
         self._engine.checkpointer.checkpoint(wait=True)
         refs = read_refs(self._source, self._identifier)
@@ -112,28 +126,27 @@ class _Replication:
         self._watcher.stage("waiting until all open packs are sealed")
         self._seal_everywhere()
         packs = self._sealed_packs()
-        there = {name for name, _ in self._target.list("packs")}
-        missing = [each for each in packs if pack_blob_name(each[1].id) not in there]
-        extra = there - {pack_blob_name(row.id) for _, row in packs}
+        missing, extra = self._compare(packs)
         damaged: list[str] = []
-        if not is_dry_run:
-            journal = self._journal_end(refs, old_refs, missing)
-            self._set_refs([ref for ref in old_refs if ref.volume_id == REGISTRY_ID], journal)
-            damaged = self._copy(missing)
-            self._publish(refs, old_refs, journal, set() if damaged else extra)
+        if is_dry_run:
+            self._copied = {row.id: row.size for _, row in missing}
+        else:
+            journal = self._silence_journal(refs, missing)
+            damaged = self._copy("copying what has come meanwhile", missing)
+            self._publish(refs, journal, set() if damaged else extra)
         return ReplicationReport(
             len(packs),
             sum(row.size for _, row in packs),
-            len(missing) - len(damaged),
-            sum(row.size for _, row in missing if row.id.hex() not in damaged),
+            len(self._copied),
+            sum(self._copied.values()),
             0 if damaged else len(extra),
             len(refs) - 1 if refs else 0,
             damaged,
             is_dry_run,
         )
 
-    def _accept_target(self) -> list[Ref]:
-        """Return the replica's refs, if it is one of this repository.
+    def accept_target(self) -> None:
+        """Read the replica's refs, if it is one of this repository.
 
         Raises:
             InvalidError: it is none.
@@ -147,7 +160,7 @@ class _Replication:
         except NotFoundError:
             if read_refs(self._target, self._identifier):
                 raise InvalidError(f"{self._target.location} holds other files") from None
-            return []
+            return
         # That of an encrypted repository changes with its keys.
         if decode_stamp(config).identity != self._repository.identity:
             message = f"{self._target.location} holds another repository: name an empty place"
@@ -161,7 +174,7 @@ class _Replication:
                 if transaction.location(ref.commit) is None and ref.volume_id not in dropped
             ]
         self._forget_catalog(is_changed=bool(strange))
-        return refs
+        self._old_refs = refs
 
     def _forget_catalog(self, *, is_changed: bool) -> None:
         """Remove what opening the replica has left; it would hide what comes now."""
@@ -200,16 +213,17 @@ class _Replication:
         with catalog.write() as transaction:
             number = transaction.ask_for_sealing()
         self._repository.upkeep.seal_if_asked()
+        patience = Patience(self._watcher)
         while True:
             with catalog.read() as transaction:
                 rows = transaction.processes()
-            behind = [key for key, row in rows if row.sealing < number]
+            behind = {key: row.pid for key, row in rows if row.sealing < number}
             if not behind:
                 return
             if not all(process.is_alive(key) for key in behind):
                 self._repository.upkeep.adopt_dead()
             else:
-                time.sleep(_POLL_SECONDS)
+                patience.wait_for(list(behind.values()))
 
     def _sealed_packs(self) -> list[tuple[int, PackRow]]:
         with self._engine.catalog.read() as transaction:
@@ -217,15 +231,27 @@ class _Replication:
         kept = {PackState.SEALED, PackState.CONDEMNED}
         return [(ordinal, row) for ordinal, row in packs if row.state in kept]
 
-    def _journal_end(
-        self, refs: list[Ref], old_refs: list[Ref], packs: list[tuple[int, PackRow]]
+    def _compare(
+        self, packs: list[tuple[int, PackRow]]
+    ) -> tuple[list[tuple[int, PackRow]], set[str]]:
+        """Return the packs that the replica lacks, and the names of those that only it has."""
+        there = {name for name, _ in self._target.list("packs")}
+        missing = [each for each in packs if pack_blob_name(each[1].id) not in there]
+        return missing, there - {pack_blob_name(row.id) for _, row in packs}
+
+    def _silence_journal(
+        self, refs: list[Ref], packs: list[tuple[int, PackRow]]
     ) -> tuple[int, bytes]:
-        """Return number and id of the newest journal record that the replica will hold."""
-        newest = max(
-            ((ref.journal, ref.journal_id) for ref in (*refs, *old_refs)), default=(0, b"")
-        )
+        """Say in the replica that it holds no journal beyond what these packs bring.
+
+        Return number and id of the newest journal record that it will hold.
+        """
+        known = (*refs, *self._old_refs)
+        newest = max((self._journal, *((ref.journal, ref.journal_id) for ref in known)))
         for ordinal, row in packs:
             newest = max(newest, self._journal_end_of(ordinal, row, newest[0]))
+        self._journal = newest
+        self._set_refs([ref for ref in self._old_refs if ref.volume_id == REGISTRY_ID], newest)
         return newest
 
     def _journal_end_of(self, ordinal: int, row: PackRow, after: int) -> tuple[int, bytes]:
@@ -233,7 +259,7 @@ class _Replication:
         seal = self._engine.chunks.reader.seal(ordinal)
         try:
             footer = read_footer(pack.read_at, row.size, seal)
-        except IntegrityError:
+        except (IntegrityError, NotFoundError):
             return (0, b"")  # it will not be copied
         if footer.last_journal <= after:
             return (0, b"")
@@ -265,31 +291,44 @@ class _Replication:
         if old != config:
             self._target.replace(CONFIG_NAME, config, token)
 
-    def _copy(self, packs: list[tuple[int, PackRow]]) -> list[str]:
-        """Copy packs, the content of each record checked; return those that are damaged."""
-        self._watcher.stage("copying packs", len(packs))
+    def _copy(self, stage: str, packs: list[tuple[int, PackRow]]) -> list[str]:
+        """Copy packs, the content of each record checked; return those that are damaged.
+
+        Those that a collection takes away meanwhile are none of both.
+        """
+        self._watcher.stage(stage, len(packs))
         table = PackTable(self._engine, self._damages.append)
         damaged = []
         for ordinal, row in packs:
-            told = len(self._damages)
-            checked = table.check(ordinal)
-            is_sound = checked is not None and not read_pack(checked, self._identifier).bad
-            if is_sound and len(self._damages) == told:
-                name = pack_blob_name(row.id)
-                self._target.put(name, self._source.get(name))
-            else:
+            try:
+                is_copied = self._copy_sound(table, ordinal, row)
+            except NotFoundError:
+                is_copied = False
+            if is_copied:
+                self._copied[row.id] = row.size
+            elif not table.is_gone(ordinal):
                 damaged.append(row.id.hex())
             self._watcher.advance(1)
         return damaged
 
-    def _publish(
-        self, refs: list[Ref], old_refs: list[Ref], journal: tuple[int, bytes], extra: set[str]
-    ) -> None:
+    def _copy_sound(self, table: PackTable, ordinal: int, row: PackRow) -> bool:
+        """Copy a pack and return True, if nothing is wrong with it."""
+        told = len(self._damages)
+        checked = table.check(ordinal)
+        if checked is None or read_pack(checked, self._identifier).bad:
+            return False
+        if len(self._damages) > told:
+            return False
+        name = pack_blob_name(row.id)
+        self._target.put(name, self._source.get(name))
+        return True
+
+    def _publish(self, refs: list[Ref], journal: tuple[int, bytes], extra: set[str]) -> None:
         """Move the replica's refs, which makes it what is here; then remove what is gone here."""
         self._set_refs(refs, journal)
         self._copy_config()
         kept = {ref.volume_id for ref in refs}
-        for ref in old_refs:
+        for ref in self._old_refs:
             if ref.volume_id not in kept:
                 delete_ref(self._target, self._identifier, ref.volume_id)
         for name in extra:

@@ -5,7 +5,13 @@ Called by one thread, and now and then, not for every record.
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
 from cas.maintenance.damage import Affected, Damage
+
+_POLL_SECONDS: Final = 0.05
+_PATIENCE_SECONDS: Final = 3.0
 
 
 class Watcher:
@@ -18,13 +24,30 @@ class Watcher:
         """A stage begins, of so many steps if that is known."""
 
     def waiting(self, processes: list[int]) -> None:
-        """Writes of processes, by the system's ids, are waited for; told once, if it takes long."""
+        """Processes, by the system's ids, are waited for; told once, if it takes long."""
 
     def queued(self) -> None:
         """Another collection, check, repair or replication is at work, and is waited for."""
 
     def advance(self, steps: int) -> None:
         """So many steps have been done."""
+
+
+class Patience:
+    """Waits for processes in short turns; after a while the watcher is told of them, once."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._begun = time.monotonic()
+        self._has_told = False
+
+    def wait_for(self, processes: list[int]) -> None:
+        """Wait one turn for processes, by the system's ids."""
+        if not self._has_told and time.monotonic() - self._begun > _PATIENCE_SECONDS:
+            self._watcher.waiting(processes)
+            self._has_told = True
+        self._watcher.advance(0)
+        time.sleep(_POLL_SECONDS)
 
 
 class DamageWatcher(Watcher):

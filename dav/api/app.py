@@ -136,7 +136,9 @@ class Api:
         except cas.CasError as error:
             found = refusal_of(error)
             if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                _logger.exception("%s %s failed", environ["REQUEST_METHOD"], environ["PATH_INFO"])
+                is_fault = not isinstance(error, cas.ExpiredError)  # that is a collection at work
+                words = environ["REQUEST_METHOD"], environ["PATH_INFO"], error
+                _logger.log(logging.ERROR, "%s %s failed: %s", *words, exc_info=is_fault)
             answer = encode_refusal(found, as_message=_speaks_messages(route))
         return _send(environ, start_response, answer)
 

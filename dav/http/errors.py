@@ -8,6 +8,7 @@
     ├── BodyMalformedError           the chunked coding is wrong
     └── BodyTooLargeError            more than the server takes
     ResponseError                    the application's answer cannot be sent as it is
+    AnswerCutError                   the rest of an answer cannot be had any more
     ClientGoneError (OSError)        the client left, or stopped reading the answer
 
 None of them is the engine's: this package knows nothing of the store.
@@ -63,6 +64,13 @@ class BodyTooLargeError(BodyError):
 
 class ResponseError(Exception):
     """The application's answer breaks HTTP or WSGI, so it was not sent as it is."""
+
+
+class AnswerCutError(Exception):
+    """The rest of an answer cannot be had any more, for a reason that one line in the log tells.
+
+    An answer that was begun is broken off, so that no client takes it for whole.
+    """
 
 
 class ClientGoneError(OSError):

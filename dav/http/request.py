@@ -9,7 +9,13 @@ from cheroot.server import HTTPRequest
 
 from dav.http.access import AccessRecord
 from dav.http.body import BodyFraming, ChunkedFraming, LengthFraming, RequestBody
-from dav.http.errors import BodyError, BodyIncompleteError, ClientGoneError, ResponseError
+from dav.http.errors import (
+    AnswerCutError,
+    BodyError,
+    BodyIncompleteError,
+    ClientGoneError,
+    ResponseError,
+)
 from dav.http.head import Framing, RequestHead
 from dav.http.proxy import Peer
 from dav.http.response import (
@@ -75,6 +81,9 @@ class Request(HTTPRequest):
         except ClientGoneError:
             self.broken = True
             self.close_connection = True
+        except AnswerCutError as error:
+            self.server.error_log(f"{self.head.method} {self._raw_path()} was cut off: {error}")
+            self._fail("503 Service Unavailable", str(error), alarm=False)
         except Exception:  # noqa: BLE001 - whatever an application raises must not end the thread
             self._fail("500 Internal Server Error", "The server failed.", alarm=True)
         finally:

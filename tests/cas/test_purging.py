@@ -313,3 +313,29 @@ def test_many_contents_fill_several_records(repository: cas.Repository, volume: 
     assert cas.purge_path(repository, volume, "folder").contents == 700
     collect(repository)
     assert_sound(repository)
+
+
+def test_who_confirms_is_told_what_goes_and_new_versions_go_along(
+    repository: cas.Repository, volume: cas.Volume
+) -> None:
+    first = put(volume, "secret", seeded_bytes(1, SIZE))
+    remove(volume, "secret")
+
+    def refuse(report: cas.PurgeReport) -> None:
+        assert report.contents == 1
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cas.purge_path(repository, volume, "secret", confirm=refuse)
+    with volume.at_sequence(first) as past:
+        assert read(past, "secret") == seeded_bytes(1, SIZE)
+
+    def take_time(report: cas.PurgeReport) -> None:
+        assert report.contents == 1
+        put(volume, "secret", seeded_bytes(2, SIZE))
+        remove(volume, "secret")
+
+    assert cas.purge_path(repository, volume, "secret", confirm=take_time).contents == 2
+    for sequence in (first, first + 2):
+        with volume.at_sequence(sequence) as past, pytest.raises(cas.PurgedError):
+            past.open("secret")

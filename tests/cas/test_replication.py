@@ -146,6 +146,52 @@ def test_damage_is_not_passed_on(
             read(replica.volume("v"), "damaged")
 
 
+class Collecting(cas.Watcher):
+    """Collects at each step while packs are copied."""
+
+    def __init__(self, repository: cas.Repository) -> None:
+        self._repository = repository
+        self._stage = ""
+        self.removed = 0
+        self.refused = 0
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        del total
+        self._stage = name
+
+    def advance(self, steps: int) -> None:
+        if not steps:
+            return
+        policy = cas.VersionPolicy(versions=1, states=cas.Retention())
+        try:
+            report = cas.collect_garbage(self._repository, policy, grace_seconds=0)
+            self.removed += report.removed_packs
+        except cas.LockedError:
+            assert self._stage == "copying what has come meanwhile"
+            self.refused += 1
+
+
+def test_collections_go_on_while_packs_are_copied(
+    repository: cas.Repository, volume: cas.Volume, target: Path
+) -> None:
+    for number in range(3):
+        put(volume, "kept", seeded_bytes(number, SIZE))
+        put(volume, "gone", seeded_bytes(10 + number, SIZE))
+        repository.checkpoint()
+        repository.engine.chunks.open_packs.seal_current()
+    remove(volume, "gone")
+    watcher = Collecting(repository)
+    report = cas.replicate(repository, target, watcher=watcher)
+    assert watcher.removed
+    assert watcher.refused
+    assert not report.damaged_packs
+    with cas.open(target) as replica:
+        assert_sound(replica)
+        assert read(replica.volume("v"), "kept") == seeded_bytes(2, SIZE)
+    size = sum(path.stat().st_size for path in (target / "packs").glob("*/*"))
+    assert size < 2 * SIZE
+
+
 def test_it_runs_beside_writers_and_another_process(
     repository: cas.Repository, volume: cas.Volume, target: Path
 ) -> None:

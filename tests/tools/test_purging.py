@@ -100,3 +100,11 @@ def test_log_marks_what_was_purged_at_once_and_not_what_came_after(gone: Casdav)
     assert printed[0]["new"]["kept"]
     assert not any(each["new"]["kept"] for each in printed[1:] if each["new"])
     assert not any(each["old"]["kept"] for each in printed if each["old"])
+
+
+def test_what_was_purged_is_not_kept_in_the_list_of_what_was_deleted(gone: Casdav) -> None:
+    (before,) = gone("undelete", "v:/", "--list", "--all", "--json").lines
+    gone("purge", "v:/secret", "--yes")
+    (after,) = gone("undelete", "v:/", "--list", "--all", "--json").lines
+    assert (before["path"], before["kept"]) == ("secret", True)
+    assert (after["path"], after["kept"]) == ("secret", False)
