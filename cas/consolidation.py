@@ -17,8 +17,8 @@ from cas.pack_index import PackIndex
 
 UNINDEXED_PACKS: Final = 256
 """Packs that no index object tells of, from which on a new one is written."""
-_ROWS_LIMIT: Final = 1 << 19
-"""Rows of an object (some 28 MB) from which on it is left as it is."""
+_ROWS_LIMIT: Final = 1 << 18
+"""Rows of an object (some 14 MB) from which on it is left as it is."""
 _PACKS_LIMIT: Final = 1 << 14
 _MERGED: Final = 2
 """An object is merged with what is new if it has no more than so many times as many packs."""
