@@ -72,7 +72,7 @@ from cas.history import Recorded
 from cas.ids import ObjectId
 from cas.journal import Action, Change
 from cas.keys import KEY_FILE_SIZE, Credential, KeyFile, NewKey, Passphrase, RepositoryKey, Unlock
-from cas.locks import ConflictingLocksError, Lock, LockTable, LockView
+from cas.locks import ConflictingLocksError, HeldLocks, Lock, Locks
 from cas.log import LogItem
 from cas.maintenance.chains import Chain, follow_chains
 from cas.maintenance.check import check_repository
@@ -176,15 +176,15 @@ __all__ = [
     "FormatError",
     "FoundPiece",
     "Growth",
+    "HeldLocks",
     "IntegrityError",
     "InvalidError",
     "Kept",
     "KeyFile",
     "KeyInfo",
     "Lock",
-    "LockTable",
-    "LockView",
     "LockedError",
+    "Locks",
     "LogItem",
     "Move",
     "Need",

@@ -19,7 +19,7 @@ from cas.errors import (
 )
 from cas.ids import Identifier, Kind
 from cas.journal import Action, Change
-from cas.locks import ConflictingLocksError, Lock, LockView, blocking
+from cas.locks import ConflictingLocksError, HeldLocks, Lock, blocking
 from cas.objects import (
     DIRECTORY_MODE,
     FILE_MODE,
@@ -73,7 +73,7 @@ class Applier:
         author: str,
         device: str,
         time_ns: int,
-        locks: LockView,
+        locks: HeldLocks,
         lock_tokens: frozenset[str],
         key: str = "",
     ) -> None:

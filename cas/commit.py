@@ -21,7 +21,7 @@ from cas.formats import PLAIN_SIZE_LIMIT
 from cas.group import ChangedVolume, DirectEffects, GroupApplier, Request
 from cas.group_queue import GroupQueue
 from cas.journal import Batch, JournalRecord
-from cas.locks import LockTable
+from cas.locks import Locks
 from cas.nodes import CommitNodes, NodeStore
 from cas.objects import encode
 from cas.processes import Process
@@ -45,7 +45,7 @@ class Committer:
         chunks: ChunkStore,
         nodes: NodeStore,
         shape: TreeShape,
-        locks: LockTable,
+        locks: Locks,
         registry: Registry,
         process: Process,
         clock: Clock,

@@ -14,7 +14,7 @@ from cas.commit import Committer
 from cas.gateway import Freshen, Gateway
 from cas.group_queue import Commits
 from cas.history import HistoryIndex
-from cas.locks import LockTable
+from cas.locks import Locks
 from cas.nodes import NodeStore
 from cas.past import Past
 from cas.processes import Process
@@ -56,7 +56,7 @@ def make_committer(
     chunks: ChunkStore,
     nodes: NodeStore,
     shape: TreeShape,
-    locks: LockTable,
+    locks: Locks,
     registry: Registry,
     process: Process,
     clock: Clock,

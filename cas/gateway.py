@@ -77,6 +77,8 @@ class Gateway:
         self._known: dict[bytes, KnownRef] = {}
         self._asking: dict[bytes, _Asking] = {}
         self._turns: dict[bytes, threading.Lock] = {}
+        self.tell: Callable[[bytes], None] = lambda _: None
+        """Tells other gateways that a volume has a newer state, where they can be told."""
 
     def freshen(self, volume_id: bytes) -> None:
         """Let the catalog have what was acknowledged by anybody before this was called.

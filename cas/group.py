@@ -17,7 +17,7 @@ from cas.clock import Clock
 from cas.done import find_done, note_done
 from cas.errors import ExpiredError, NotFoundError, QuotaError, StoreError
 from cas.journal import Change
-from cas.locks import LockTable, LockView
+from cas.locks import HeldLocks, Locks
 from cas.objects import Entry
 from cas.operations import Applied, Attach, Operation, Put, PutFolder, ReplaceRoot
 from cas.paths import Names, join_names, split_path
@@ -31,7 +31,7 @@ from cas.working_tree import WorkingTree
 class TreeState:
     """A volume as an edit finds it inside the commit; what an edit's checks look at."""
 
-    def __init__(self, tree: WorkingTree, locks: LockView) -> None:
+    def __init__(self, tree: WorkingTree, locks: HeldLocks) -> None:
         self._tree = tree
         self.locks = locks
 
@@ -90,7 +90,7 @@ class ChangedVolume:
     head: Head
     tree: WorkingTree
     snapshots: WorkingTree
-    locks: LockView
+    locks: HeldLocks
     info: VolumeInfo | None
     changes: list[Change] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
@@ -112,7 +112,7 @@ class Effects(Protocol):
 class DirectEffects:
     """Effects that take place at once, in the transaction that moves the heads."""
 
-    def __init__(self, transaction: WriteTransaction, locks: LockTable) -> None:
+    def __init__(self, transaction: WriteTransaction, locks: Locks) -> None:
         self._transaction = transaction
         self._locks = locks
 
@@ -137,7 +137,7 @@ class GroupApplier:
         self,
         chunks: ChunkStore,
         shape: TreeShape,
-        locks: LockTable,
+        locks: Locks,
         registry: Registry,
         clock: Clock,
         has_content: Callable[[bytes, ReadTransaction], bool],

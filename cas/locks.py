@@ -8,7 +8,7 @@ client stands in `dav`; here is what must be atomic: conflicts, look-up and enfo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from blake3 import blake3
@@ -49,6 +49,63 @@ class ConflictingLocksError(LockedError):
         holders = ", ".join(sorted({lock.principal for lock in locks}))
         super().__init__(f"{locks[0].path or 'the volume'} is locked by {holders}")
         self.locks = locks
+
+
+class HeldLocks(Protocol):
+    """The locks of one volume as they are at one moment."""
+
+    def covering(self, path: str) -> list[Lock]:
+        """Return the locks that protect the path: its own and those inherited from above."""
+
+    def covering_names(self, names: Names) -> list[Lock]:
+        """Like `covering`, for a path that is split already."""
+
+    def below_names(self, names: Names) -> list[Lock]:
+        """Return the locks on the path and everywhere below it."""
+
+
+class Locks(Protocol):
+    """A table of write locks: in the catalog (`LockTable`), or of several gateways.
+
+    Where it is not in the catalog, each method may raise a StoreError, and none may be called
+    within a transaction that writes.
+    """
+
+    def acquire(self, lock: Lock) -> None:
+        """Take the lock; raise ConflictingLocksError where others stand in the way."""
+
+    def refresh(self, token: str, expires_ns: int, timeout_seconds: int) -> Lock:
+        """Let the lock last until `expires_ns`; return it, or raise NotFoundError."""
+
+    def release(self, token: str) -> Lock:
+        """Give the lock up; return what it was, or raise NotFoundError."""
+
+    def get(self, token: str) -> Lock | None:
+        """Return the lock with this token, or None."""
+
+    def all(self) -> list[Lock]:
+        """Return all locks that have not expired."""
+
+    def covering(self, volume_id: bytes, *paths: str) -> list[Lock]:
+        """Return the locks that protect the paths: their own and those inherited from above."""
+
+    def below(self, volume_id: bytes, path: str) -> list[Lock]:
+        """Return the locks on the path and everywhere below it."""
+
+    def remove_expired(self) -> int:
+        """Forget the locks that have expired; return how many."""
+
+    def view(self, transaction: ReadTransaction, volume_id: bytes) -> HeldLocks:
+        """Return the volume's locks, as a transaction sees them if they are in the catalog."""
+
+    def is_current(self, view: HeldLocks) -> bool:
+        """Whether a volume's locks are still those of a view, where that is to be asked."""
+
+    def drop(self, volume_id: bytes, paths: Iterable[Names]) -> None:
+        """Forget the locks at the paths and below: what they protected is gone."""
+
+    def drop_below(self, transaction: WriteTransaction, volume_id: bytes, names: Names) -> None:
+        """Forget the locks at a path and below with what a transaction does."""
 
 
 class LockView:
@@ -96,7 +153,7 @@ class LockView:
         """Yield the keys at and below the path, each with its locks there."""
         path = join_names(names)
         for key, record in self._transaction.locks(self._keys.key(self._volume_id, names)):
-            yield key, [lock for lock in self._alive(record) if _is_within(lock.path, path)]
+            yield key, [lock for lock in self._alive(record) if is_within(lock.path, path)]
 
     def _at(self, key: bytes) -> list[Lock]:
         record = self._transaction.lock(key)
@@ -138,13 +195,7 @@ class LockTable:
         names = split_path(lock.path)
         lock = msgspec.structs.replace(lock, path=join_names(names))
         with self._catalog.write() as transaction:
-            held = self.view(transaction, lock.volume_id)
-            others = held.covering_names(names)
-            if lock.infinite:
-                others += [other for other in held.below_names(names) if other not in others]
-            conflicts = [other for other in others if not (other.shared and lock.shared)]
-            if conflicts:
-                raise ConflictingLocksError(conflicts)
+            refuse_conflicts(self.view(transaction, lock.volume_id), lock, names)
             self._put(transaction, lock)
 
     def refresh(self, token: str, expires_ns: int, timeout_seconds: int) -> Lock:
@@ -215,6 +266,19 @@ class LockTable:
         """Return the volume's locks as the transaction sees them."""
         return LockView(transaction, self._keys, volume_id, self._clock.now_ns())
 
+    def is_current(self, view: HeldLocks) -> bool:
+        """Whether locks are still as they were seen: on one machine none is asked for."""
+        return True
+
+    def drop(self, volume_id: bytes, paths: Iterable[Names]) -> None:
+        """Forget the locks at the paths and below: what they protected is gone."""
+        with self._catalog.read() as reading:
+            if not reading.has_locks():
+                return
+        with self._catalog.write() as transaction:
+            for names in paths:
+                self.drop_below(transaction, volume_id, names)
+
     def drop_below(self, transaction: WriteTransaction, volume_id: bytes, names: Names) -> None:
         """Forget the locks at the path and below: what they protected is gone."""
         view = self.view(transaction, volume_id)
@@ -259,6 +323,20 @@ class LockTable:
         return lock
 
 
+def refuse_conflicts(held: HeldLocks, lock: Lock, names: Names) -> None:
+    """Raise if a lock cannot be taken beside those that are held; `names` are its path's.
+
+    Raises:
+        ConflictingLocksError: an exclusive lock is there, or any where this is exclusive.
+    """
+    others = held.covering_names(names)
+    if lock.infinite:
+        others += [other for other in held.below_names(names) if other not in others]
+    conflicts = [other for other in others if not (other.shared and lock.shared)]
+    if conflicts:
+        raise ConflictingLocksError(conflicts)
+
+
 def blocking(locks: Iterable[Lock], tokens: frozenset[str]) -> list[Lock]:
     """Return the locks that forbid a change to who submits these tokens.
 
@@ -275,7 +353,8 @@ def blocking(locks: Iterable[Lock], tokens: frozenset[str]) -> list[Lock]:
     ]
 
 
-def _is_within(path: str, ancestor: str) -> bool:
+def is_within(path: str, ancestor: str) -> bool:
+    """Whether a path is another one, or below it."""
     return not ancestor or path == ancestor or path.startswith(ancestor + "/")
 
 

@@ -59,17 +59,25 @@ def create_in(
 
 
 def open_repository(
-    location: str | Path, *, clock: Clock | None = None, unlock: Unlock | None = None
+    location: str | Path,
+    *,
+    clock: Clock | None = None,
+    unlock: Unlock | None = None,
+    locks: str = "",
 ) -> Repository:
     """Open the repository at a location; `unlock` is asked for its key if it is encrypted.
+
+    `locks` is the URL of the Redis or Valkey that has the locks of several gateways.
 
     Raises:
         NotFoundError: there is none.
         WrongKeyError: it is encrypted, and does not open with what `unlock` returned.
         FormatError: it was made by a newer program.
-        StoreError: it cannot be read or written.
+        InvalidError: the location or URL is not understood, or `locks` is not for this repository.
+        StoreError: it cannot be read or written, or Redis refuses the user or password.
     """
-    return Repository(open_working_store(location), clock or SystemClock(), unlock=unlock)
+    store = open_working_store(location)
+    return Repository(store, clock or SystemClock(), unlock=unlock, locks=locks)
 
 
 def _refuse_other_files(store: BlobStore) -> None:

@@ -7,6 +7,7 @@ when the process ends, however it ends.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import secrets
 import threading
@@ -17,12 +18,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from cas.catalog import Catalog, ProcessRow, ReadTransaction, WriteTransaction
+from cas.catalog import Catalog, ProcessRow, ReadTransaction, WriteTransaction, compact
 from cas.clock import Clock
 from cas.disk import StoreErrors
+from cas.errors import CasError
 from cas.reliance import Lease, Pin
 
 _Seen = TypeVar("_Seen")
+_logger = logging.getLogger(__name__)
 
 
 class Process:
@@ -209,3 +212,13 @@ def opening(local: Path, *, alone: bool = False) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def compact_if_alone(local: Path) -> None:
+    """Give the room back that the catalog does not need, if no other process has it open."""
+    try:
+        with opening(local, alone=True):
+            if not live_processes(local / "processes"):
+                compact(local / "catalog")
+    except CasError:
+        _logger.warning("the catalog could not be made smaller", exc_info=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import shutil
 from collections.abc import Callable
@@ -13,15 +12,15 @@ from typing import Self
 
 from blake3 import blake3
 
-from cas.catalog import Catalog, compact
+from cas.catalog import Catalog
 from cas.checkpoint import Checkpointer
 from cas.chunkstore import ChunkStore
 from cas.clock import Clock
 from cas.contents import ContentKeys
-from cas.disk import StoreErrors, sync_directory
 from cas.edits import Edit
 from cas.engine import Engine, make_committer
-from cas.errors import CasError, NotFoundError
+from cas.errors import NotFoundError
+from cas.following import Follower
 from cas.formats import DAMAGE_MARK, REGISTRY_ID, SHARED, RepositoryConfig
 from cas.gateway import Gateway
 from cas.history import HistoryIndex, HistoryKeys
@@ -29,14 +28,20 @@ from cas.ids import Kind
 from cas.index_upkeep import IndexUpkeep
 from cas.journal_replay import Loss
 from cas.keys import RepositoryKey, Unlock
-from cas.locks import LockKeys, LockTable
+from cas.locks import Locks
 from cas.nodes import NodeStore
 from cas.operations import ABSENT
 from cas.pack_index import PackIndex
 from cas.past import Past
 from cas.paths import join_names
-from cas.preparing import local_directory, read_keys, refuse_other_durability
-from cas.processes import Process, live_processes, opening
+from cas.preparing import (
+    local_directory,
+    make_open_directory,
+    open_exchange,
+    read_keys,
+    refuse_other_durability,
+)
+from cas.processes import Process, compact_if_alone, opening
 from cas.rebuild import rebuild_if_needed
 from cas.recovery import Recovery
 from cas.registry import (
@@ -51,6 +56,7 @@ from cas.registry import (
 )
 from cas.scratch import Scratch
 from cas.seen import SeenStates
+from cas.shared_locks import make_locks
 from cas.shared_recovery import SharedRecovery
 from cas.stores.base import BlobStore
 from cas.stores.staged import StagedStore, Waiting
@@ -58,8 +64,6 @@ from cas.trees import TreeShape
 from cas.upkeep import Upkeep
 from cas.volume import Volume
 from cas.workers import Workers
-
-_logger = logging.getLogger(__name__)
 
 
 class Repository:
@@ -75,7 +79,10 @@ class Repository:
         clock: Clock,
         losses: list[Loss] | None = None,
         unlock: Unlock | None = None,
+        locks: str = "",
     ) -> None:
+        self._locks_url = locks
+        self._follower: Follower | None = None
         self._keys = read_keys(store, unlock)
         self._gateway: Gateway | None = None
         with ExitStack() as parts:
@@ -90,15 +97,13 @@ class Repository:
         refuse_other_durability(store, is_shared=is_shared)
         store.begin()
         parts.callback(store.close)
+        identity = self.config.identity
+        self._exchange = open_exchange(self._locks_url, identity, parts, is_shared=is_shared)
         self.location = store.location
         self._store = store
         self._clock = clock
         self._local, self._is_temporary = local_directory(store)
-        open_directory = self._local / "open"
-        with StoreErrors():
-            open_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for directory in (self._local, self._local.parent):
-                sync_directory(directory)  # or a power cut takes the open packs' directory
+        open_directory = make_open_directory(self._local)
         identifier = self._keys.identifier
         self._seen = SeenStates(self._local, identifier.sealing)
         ring = self._keys.ring
@@ -125,6 +130,8 @@ class Repository:
         )
         if index is not None:
             self._gateway = Gateway(self._catalog, store, chunks, index, clock.now_ns())
+            following = (self._gateway, store, identifier, self._volume_ids, self._exchange)
+            self._follower = Follower(*following)
         self._chunks = chunks
         self._nodes = NodeStore(self._catalog, chunks)
         self._registry = Registry(self._nodes)
@@ -155,7 +162,7 @@ class Repository:
 
     def _assemble(self, chunks: ChunkStore, shape: TreeShape, recovery: Recovery) -> None:
         """Put together what works on a repository that has been made good."""
-        self.locks = LockTable(self._catalog, LockKeys(self.config.secret), self._clock)
+        self.locks: Locks = make_locks(self._catalog, self._keys, self._clock, self._exchange)
         self.scratch = Scratch(self._catalog, self._clock)
         self._committer = make_committer(
             self._catalog,
@@ -204,6 +211,10 @@ class Repository:
         """Let the catalog have what other gateways have done to a volume."""
         if self._gateway is not None:
             self._gateway.freshen(volume_id)
+
+    def _volume_ids(self) -> list[bytes]:
+        with self._catalog.read() as transaction:
+            return [info.id for info in self._registry.volumes(transaction).values()]
 
     @property
     def identity(self) -> bytes:
@@ -336,7 +347,12 @@ class Repository:
             self._gateway.catch_up()
 
     def last_transaction(self) -> int:
-        """Return a number that grows with every change by any process: a cheap sign of news."""
+        """Return a number that grows with every change by any process: a cheap sign of news.
+
+        Who asks is taken to wait: for some seconds what other gateways do is followed, too.
+        """
+        if self._follower is not None:
+            self._follower.want()
         return self._catalog.last_transaction()
 
     def close(self) -> None:
@@ -348,11 +364,13 @@ class Repository:
         """
         if not self.upkeep.stop():
             return
+        if self._follower is not None:
+            self._follower.close()
         self._workers.close()
         with ExitStack() as steps:  # from the last one up, each whether or not another fails
             if self._is_temporary:
                 steps.callback(shutil.rmtree, self._local)
-            steps.callback(self._compact_catalog)
+            steps.callback(compact_if_alone, self._local)
             steps.callback(self._store.close)
             steps.callback(self._process.let_go)
             steps.callback(self._catalog.close)
@@ -375,15 +393,6 @@ class Repository:
     ) -> None:
         """Close the repository."""
         self.close()
-
-    def _compact_catalog(self) -> None:
-        """Give the room back that the catalog does not need, if no other process has it open."""
-        try:
-            with opening(self._local, alone=True):
-                if not live_processes(self._local / "processes"):
-                    compact(self._local / "catalog")
-        except CasError:
-            _logger.warning("the catalog could not be made smaller", exc_info=True)
 
     def _sign_off(self) -> None:
         self._process.close(leaves_packs=self._chunks.open_packs.leaves_packs)

@@ -32,7 +32,7 @@ from cas.group import ChangedVolume, GroupApplier, Request
 from cas.group_queue import GroupQueue
 from cas.ids import Kind, ObjectId
 from cas.journal import Commit
-from cas.locks import LockTable
+from cas.locks import Locks
 from cas.nodes import MemoryNodes, NodeStore
 from cas.objects import encode
 from cas.pack_index import NamedPack
@@ -75,17 +75,25 @@ class LateEffects:
         """End the locks at a path and below it."""
         self._unlocked.append((volume_id, names))
 
-    def write(
-        self, transaction: WriteTransaction, volume_id: bytes, locks: LockTable, now_ns: int
-    ) -> None:
-        """Carry out what one volume's edits led to."""
+    def write(self, transaction: WriteTransaction, volume_id: bytes, now_ns: int) -> None:
+        """Remember which of one volume's edits were carried out."""
         for (done_in, author, key), request in self._done.items():
             if done_in == volume_id:
                 done = request.sequence_before, request.sequence
                 note_done(transaction, volume_id, author, key, done, now_ns)
-        for locked_in, names in self._unlocked:
-            if locked_in == volume_id:
-                locks.drop_below(transaction, volume_id, names)
+
+    def unlock(self, volume_id: bytes, locks: Locks) -> None:
+        """End the locks that one volume's edits have ended.
+
+        The edits are there whatever comes of it: a lock that stays ends with its time.
+        """
+        gone = [names for locked_in, names in self._unlocked if locked_in == volume_id]
+        if not gone:
+            return
+        try:
+            locks.drop(volume_id, gone)
+        except StoreError as error:
+            _logger.warning("locks on what is gone stay until their time is up: %s", error)
 
 
 class _Made(NamedTuple):
@@ -107,7 +115,7 @@ class SharedCommitter:
         chunks: ChunkStore,
         nodes: NodeStore,
         shape: TreeShape,
-        locks: LockTable,
+        locks: Locks,
         registry: Registry,
         process: Process,
         clock: Clock,
@@ -215,7 +223,8 @@ class SharedCommitter:
         self._packs.store(packs)
         lost: list[Request] = []
         for each in made:
-            if self._move(each, packs):
+            # Who took a lock meanwhile must not see this edit come behind it.
+            if self._locks.is_current(each.volume.locks) and self._move(each, packs):
                 self._enter(each, effects)
             else:
                 lost += each.volume.requests
@@ -272,11 +281,13 @@ class SharedCommitter:
         volume_id = made.commit.volume_id
         now_ns = self._clock.now_ns()
         with self._catalog.write(reserve=COMMIT_RESERVE) as transaction:
-            effects.write(transaction, volume_id, self._locks, now_ns)
+            effects.write(transaction, volume_id, now_ns)
             head = transaction.head(volume_id)
             if head is None or head.commit_sequence < made.commit.last_sequence:
                 set_head(transaction, made.commit_id, made.commit)
             self._process.advance(transaction)
+        effects.unlock(volume_id, self._locks)
+        self._gateway.tell(volume_id)
 
 
 def _reset(request: Request) -> None:

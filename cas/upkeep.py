@@ -11,7 +11,7 @@ from cas.engine import Engine
 from cas.errors import StoreFullError
 from cas.formats import MiB
 from cas.index_upkeep import IndexUpkeep
-from cas.locks import LockTable
+from cas.locks import Locks
 from cas.recovery import Recovery
 from cas.scratch import Scratch
 
@@ -30,7 +30,7 @@ class Upkeep:
         engine: Engine,
         recovery: Recovery,
         scratch: Scratch,
-        locks: LockTable,
+        locks: Locks,
         index: IndexUpkeep | None = None,
     ) -> None:
         """`index` is where several gateways share the blob store."""

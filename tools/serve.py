@@ -38,6 +38,7 @@ QUICKSTART_STORE = "casdav-data"
     casdav serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
     casdav serve --host 0.0.0.0 --behind-proxy --log-format json
     casdav serve --metrics 9464
+    casdav --store s3://bucket/drive serve --locks redis://redis:6379/0
     """,
 )
 @click.option("--host", help="The address to listen on; 0.0.0.0 is all. Default: 127.0.0.1.")
@@ -58,6 +59,11 @@ QUICKSTART_STORE = "casdav-data"
     "--metrics",
     metavar="[HOST:]PORT",
     help="Where Prometheus finds figures, at /metrics; on 127.0.0.1 without a host.",
+)
+@click.option(
+    "--locks",
+    metavar="URL",
+    help="The Redis or Valkey that keeps the locks of several gateways: redis://HOST:6379/0.",
 )
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="Default: text.")
 @click.option(
@@ -80,6 +86,7 @@ def serve(session: Session, /, *, quickstart: bool, **flags: object) -> None:
     http = server_settings(effective.server)
     collection = collection_plan(effective.gc)
     location = effective.store or (QUICKSTART_STORE if quickstart else session.location())
+    session.locks_url = effective.server.locks
     admin = _prepare(session, location, loaded, quickstart=quickstart)
     if admin is not None and not session.output.json:
         _print(session.output, first_admin(*admin))
@@ -100,6 +107,7 @@ def serve(session: Session, /, *, quickstart: bool, **flags: object) -> None:
         session.key,
         effective.api,
         effective.server.threads,
+        locks=effective.server.locks,
     )
     if cas.require_fit_for_gateways(location):
         session.output.detail("the bucket is fit for several gateways")
@@ -141,10 +149,12 @@ def _prepare(
     """See that there is a repository with a user; return the new admin and app password, if any."""
     if not quickstart:
         with session.open(location) as repository:
+            _warn_of_lone_locks(session, repository)
             if not accounts.list_users(repository):
                 session.output.warn("there is no user yet: casdav user add NAME --admin")
         return None
     with _open_or_create(location, session) as repository:
+        _warn_of_lone_locks(session, repository)
         admin = accounts.ensure_admin(repository, author())
         password = loaded.settings.quickstart.admin_password
         if admin is not None and password:
@@ -152,9 +162,17 @@ def _prepare(
         return admin
 
 
+def _warn_of_lone_locks(session: Session, repository: cas.Repository) -> None:
+    if repository.is_shared and not session.locks():
+        session.output.warn(
+            "WebDAV locks hold on this gateway alone: if there are several, give all of them "
+            "--locks redis://HOST:6379/0"
+        )
+
+
 def _open_or_create(location: str, session: Session) -> cas.Repository:
     try:
-        return session.adopt(cas.open(location, unlock=session.unlock))
+        return session.adopt(cas.open(location, unlock=session.unlock, locks=session.locks()))
     except cas.NotFoundError:
         key = new_key(session) if quickstart_encrypts(location) else None
         repository = session.adopt(cas.create(location, key=key))

@@ -59,6 +59,7 @@ class ServeJob:
     api: ApiSettings = field(default_factory=ApiSettings)
     threads: int = 64
     metrics: MetricsPlan | None = None
+    locks: str = ""
 
 
 def open_served(job: object) -> ServedApplication:
@@ -71,7 +72,8 @@ def open_served(job: object) -> ServedApplication:
     start_logging(job.log_format, job.verbosity)
     cas.make_structs_ready()
     key = job.key
-    repository = cas.open(job.location, unlock=None if key is None else lambda: key)
+    unlock = None if key is None else lambda: key
+    repository = cas.open(job.location, unlock=unlock, locks=job.locks)
     jobs = [
         transfers.upkeep(repository, job.drive.transfer_seconds),
         scheduler.upkeep(repository),

@@ -24,6 +24,7 @@ class Session:
         self.store: str | None = None
         self.config: Path | None = None
         self.output = Output()
+        self.locks_url: str | None = None
         self.keys = KeySources()
         self._key: cas.RepositoryKey | None = None
         self._credential: cas.NewKey | None = None
@@ -40,6 +41,12 @@ class Session:
         """Return which repository is meant: `--store`, the environment, the file, the default."""
         return self.settings().settings.store or str(settings.default_store())
 
+    def locks(self) -> str:
+        """Return the URL of the locks of several gateways; empty where there are none."""
+        if self.locks_url is None:
+            self.locks_url = self.settings().settings.server.locks
+        return self.locks_url
+
     def open(self, location: str | None = None) -> cas.Repository:
         """Open the repository; close it, or use it as a context manager.
 
@@ -49,7 +56,7 @@ class Session:
         """
         place = location or self.location()
         with repository_expected(place):
-            return self.adopt(cas.open(place, unlock=self.unlock))
+            return self.adopt(cas.open(place, unlock=self.unlock, locks=self.locks()))
 
     def adopt(self, repository: cas.Repository) -> cas.Repository:
         """Return the repository, and remember what opens it."""

@@ -38,7 +38,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where and how the drive is served; see `dav.http.settings.ServerSettings`.
 
     `insecure` lets passwords cross the network unencrypted. `metrics` is where Prometheus finds
-    figures, `[HOST:]PORT`; empty for nowhere.
+    figures, `[HOST:]PORT`; empty for nowhere. `locks` is the Redis or Valkey of several gateways;
+    every command that opens the repository minds the locks there.
     """
 
     host: str = "127.0.0.1"
@@ -51,6 +52,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trusted_proxies: tuple[str, ...] = ServerDefaults().trusted_proxies
     insecure: bool = False
     metrics: str = ""
+    locks: str = ""
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,7 +97,7 @@ _SECTIONS: Final = {
     field.name: field.default for field in msgspec.structs.fields(Settings) if field.name != "store"
 }
 
-SECRETS: Final[frozenset[Key]] = frozenset({("quickstart", "admin_password")})
+SECRETS: Final[frozenset[Key]] = frozenset({("quickstart", "admin_password"), ("server", "locks")})
 """What `config show` masks and a `..._FILE` variable may carry."""
 
 

@@ -193,9 +193,7 @@ def _context(request: Request, resource: Resource, *, has_members: bool) -> Cont
             free_bytes=lambda: None,
             is_past=True,
         )
-    table, volume_id = request.repository.locks, resource.info.id
-    covering = table.covering(volume_id, resource.path)
-    below = table.below(volume_id, resource.path) if has_members else []
+    covering, below = _locks(request, resource, has_members=has_members)
     roots = {lock.path: lock_root(request, resource.location, lock) for lock in (*covering, *below)}
     return Context(
         resource.volume,
@@ -204,3 +202,21 @@ def _context(request: Request, resource: Resource, *, has_members: bool) -> Cont
         can_write=resource.right >= Right.WRITE,
         free_bytes=lambda: free_bytes(request.repository),
     )
+
+
+def _locks(
+    request: Request, resource: Resource, *, has_members: bool
+) -> tuple[list[cas.Lock], list[cas.Lock]]:
+    """Return the locks that cover a resource, and those below it.
+
+    None where the server that keeps them does not answer, which is in the log: who only reads is
+    not to wait for it, and who writes is told.
+    """
+    table, volume_id = request.repository.locks, resource.info.id
+    try:
+        covering = table.covering(volume_id, resource.path)
+        return covering, table.below(volume_id, resource.path) if has_members else []
+    except cas.StoreError as error:
+        if not error.transient:
+            raise
+        return [], []

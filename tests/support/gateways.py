@@ -121,11 +121,14 @@ class Gateways:
         name: str,
         *,
         unlock: Unlock | None = None,
+        locks: str = "",
         wrap: Wrap = lambda store: store,
     ) -> cas.Repository:
         """Open the repository as the gateway of this name."""
         store = self.stores[name] = MachineStore(self.bucket, self._directory / name)
-        return self._open.enter_context(Repository(wrap(store), self.clock, unlock=unlock))
+        return self._open.enter_context(
+            Repository(wrap(store), self.clock, unlock=unlock, locks=locks)
+        )
 
     def close(self) -> None:
         self._open.close()
