@@ -290,6 +290,7 @@ class Engine:
             nonlocal is_current
             for one in done:
                 is_current = self._record(one, plan.merge.local, observed) and is_current
+            self._report.did(len(done))
             nodes = [one.step.node for one in done]
             self._agree(nodes, plan.merge.local, observed.signatures)
 
@@ -347,6 +348,7 @@ class Engine:
         return True
 
     def _committed(self, steps: list[Step], plan: Plan, observed: Observed) -> None:
+        self._report.did(len(steps))
         with self._state.transaction():
             for step in steps:
                 carry_out(self._remote.tree, step)

@@ -244,6 +244,9 @@ class Report(Protocol):
     def left(self, files: int, upload: int, download: int, /) -> None:
         """So much is still to be done: steps, and bytes of each direction."""
 
+    def did(self, steps: int, /) -> None:
+        """So many of the steps have been done, or have failed, since that was told."""
+
 
 class Clock(Protocol):
     """Time: that of the calendar, and one that never jumps."""

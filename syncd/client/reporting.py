@@ -54,6 +54,11 @@ class LinkReport:
             self._told_up = upload, self._done_up.total
             self._told_down = download, self._done_down.total
 
+    def did(self, steps: int) -> None:
+        """See `Report`."""
+        with self._lock:
+            self._status.files_left = max(self._status.files_left - steps, 0)
+
     def moved(self, *, up: int = 0, down: int = 0) -> None:
         """See `Progress`."""
         now_s = self._clock()

@@ -167,6 +167,9 @@ class Device:
     def left(self, files: int, upload: int, download: int) -> None:
         pass
 
+    def did(self, steps: int) -> None:
+        pass
+
     # The actor
 
     def run(self) -> None:
