@@ -92,7 +92,8 @@ class LocalTree:
                 self._base.set_signature(folder.node, folder.seen.signature)
         self._take_away(found, observed)
         numbers: dict[str, int] = {}
-        self.shown = {}
+        # A rename changes the ctime: whatever is to be done there has to expect the present one.
+        self.shown = {move.node: move.signature for move in found.moves}
         placed: list[_Placed] = [(move.path, move.node, None) for move in found.moves]
         placed += [(one.path, one.node, one) for one in found.changed]
         for path, node, difference in sorted(placed, key=_depth):

@@ -16,6 +16,7 @@ from syncd.disk.base import Base, Row, pack_signature, unpack_signature
 from syncd.disk.dirty import Looks
 from syncd.disk.folder import Folder, split
 from syncd.disk.name_map import NameMap
+from syncd.disk.signatures import Signature
 from syncd.disk.walk import Kind, Seen, list_folder, look, special_words
 from syncd.trees import ROOT
 
@@ -33,11 +34,12 @@ class Difference(NamedTuple):
 
 
 class LocalMove(NamedTuple):
-    """A node of the base that has another path, in the volume and on the disk."""
+    """A node of the base that has another path, in the volume and on the disk; how it looks now."""
 
     node: int
     path: str
     disk_path: str
+    signature: Signature
 
 
 @dataclass(slots=True)
@@ -229,7 +231,7 @@ class _Comparison:
                 self.found.changed.append(Difference(*place[:2], None, seen))
             else:
                 went.pop(seen.signature.inode)
-                self.found.moves.append(LocalMove(node, *place[:2]))
+                self.found.moves.append(LocalMove(node, *place[:2], seen.signature))
                 self._gone.pop(node, None)
             if seen.kind is Kind.FOLDER:
                 self._compare_below(place._replace(node=_NOWHERE if node is None else node))

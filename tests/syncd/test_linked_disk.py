@@ -130,6 +130,26 @@ def test_known_files_are_replaced_moved_set_and_removed(world: World) -> None:
     assert (world.root / "set").stat().st_mode & 0o111
 
 
+def test_what_was_renamed_here_can_be_moved_replaced_and_removed(world: World) -> None:
+    names = ("moved", "edited", "gone")
+    for name in names:
+        (world.root / name).write_bytes(b"old")
+    settle(world)
+    nodes = [world.node(name) for name in names]
+    for name in names:
+        (world.root / name).rename(world.root / f"{name} here")
+    world.disk.look_everywhere()
+    world.disk.look()
+    item = world.item(b"old")
+    done = world.apply(
+        Step(Action.MOVE, nodes[0], "moved there", item, "moved here", item),
+        world.put("edited here", b"new", nodes[1]),
+        Step(Action.REMOVE, nodes[2], "gone here", item),
+    )
+    assert [one.failure for one in done] == [""] * 3
+    assert tree_of(world.root) == {"moved there": b"old", "edited here": b"new"}
+
+
 def test_what_was_changed_since_the_look_is_left_alone(world: World) -> None:
     for path in ("edited", "gone", "folder/y"):
         (world.root / path).parent.mkdir(parents=True, exist_ok=True)
