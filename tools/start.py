@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from typing import NoReturn
 
@@ -15,8 +16,10 @@ def main() -> NoReturn:
     is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_heard:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from tools import cli  # noqa: PLC0415 - what takes time is to come behind the line above
+    gc.disable()  # all that is loaded stays: to look for garbage among it takes a tenth of a second
+    from tools import cli  # noqa: PLC0415 - what takes time is to come behind the lines above
 
+    gc.enable()
     if is_heard:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     cli.main()
