@@ -76,7 +76,8 @@ from cas.locks import ConflictingLocksError, HeldLocks, Lock, Locks
 from cas.log import LogItem
 from cas.maintenance.chains import Chain, follow_chains
 from cas.maintenance.check import check_repository
-from cas.maintenance.collection import CollectionReport, collect_garbage
+from cas.maintenance.collecting import CollectionReport
+from cas.maintenance.collection import collect_garbage
 from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind
 from cas.maintenance.fitness import require_fit_for_gateways
 from cas.maintenance.keyring import (
@@ -94,6 +95,7 @@ from cas.maintenance.reindex import RebuildSource, RebuiltIndex, look_at_source,
 from cas.maintenance.repair import RepairedPack, RepairReport, repair_repository
 from cas.maintenance.replication import ReplicationReport, replicate
 from cas.maintenance.sampling import Reading, Scrub, Share
+from cas.maintenance.shared_collection import last_collection_ns
 from cas.maintenance.statistics import (
     Growth,
     Kept,
@@ -247,6 +249,7 @@ __all__ = [
     "growth",
     "identify_file",
     "is_stored",
+    "last_collection_ns",
     "list_keys",
     "look_at_source",
     "make_structs_ready",

@@ -21,7 +21,7 @@ from cas.errors import IntegrityError, InvalidError, MissingObjectError
 from cas.formats import PLAIN_SIZE_LIMIT, MiB
 from cas.ids import Identifier, Kind, ObjectId
 from cas.open_packs import OpenPacks
-from cas.pack_index import PackIndex
+from cas.pack_index import PackIndex, is_found
 from cas.pack_reader import MissingPackError, PackReader
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record
 from cas.records import open_record, run_end
@@ -151,6 +151,7 @@ class ChunkStore:
             try:
                 seal, stored = self._read_record(location)
             except MissingPackError:
+                self._lose(location.pack)
                 moved = self.locate([object_id])[0]
                 if moved == location:
                     raise
@@ -181,6 +182,7 @@ class ChunkStore:
                     seal = self.reader.seal(first.pack)
                     region = memoryview(self.reader.read(first.pack, begin, end - begin))
                 except MissingPackError:
+                    self._lose(first.pack)
                     moved = self.locate(ids[start:stop])
                     if moved == locations[start:stop]:
                         raise
@@ -205,19 +207,38 @@ class ChunkStore:
         if self.open_packs.pending(object_id) is not None:
             return True
         if transaction is not None:
-            return transaction.location(object_id) is not None
+            return is_found(transaction, object_id)
         with self._catalog.read() as reading:
-            return reading.location(object_id) is not None
+            return is_found(reading, object_id)
 
-    def keeps(self, ids: Sequence[bytes]) -> bool:
-        """Return whether all objects are known, and none only in a pack that is to be deleted."""
+    def keeps(self, ids: Sequence[bytes], relies: Reliance | None = None) -> bool:
+        """Return whether all objects are known, and none only in a pack that is to be deleted.
+
+        What `relies` is given leans on them from then on.
+        """
         with self._catalog.read() as transaction:
             condemned = transaction.condemned()
-            return all(
-                self.open_packs.pending(object_id) is not None
-                or ((pack := transaction.pack_of(object_id)) is not None and pack not in condemned)
-                for object_id in ids
-            )
+            for object_id in ids:
+                if (held := self.open_packs.pending(object_id)) is not None:
+                    if relies is not None:
+                        relies.packs.add(held[1])
+                    continue
+                pack = transaction.pack_of(object_id)
+                if pack is None or pack in condemned:
+                    return False
+                if relies is not None:
+                    relies.found.add(pack)
+        return True
+
+    def stores(self, ids: Sequence[bytes]) -> bool:
+        """Return what `keeps` does, where another gateway may have stored them.
+
+        Raises:
+            StoreError: the blob store cannot be reached.
+        """
+        return self.keeps(ids) or (
+            self.index is not None and all(map(self.index.find, ids)) and self.keeps(ids)
+        )
 
     def finds(self, object_id: bytes) -> bool:
         """Return whether the object is stored, here or by another gateway.
@@ -290,6 +311,8 @@ class ChunkStore:
                     (pack := transaction.pack_of(object_id)) is None or pack in condemned
                 ):
                     new.append(index)
+                else:
+                    relies.found.add(pack)
         return new
 
     def locate(self, ids: Sequence[bytes]) -> list[Location]:
@@ -303,14 +326,22 @@ class ChunkStore:
                 message = f"object {missing.hex()} is missing: no pack has it"
                 raise MissingObjectError(message)
 
+    def _lose(self, pack: int) -> None:
+        """Learn that a pack is gone, where other gateways may have deleted it."""
+        if self.index is not None:
+            self.index.lose(pack)
+
     def _known_locations(self, ids: Sequence[bytes]) -> list[Location]:
         """Return where the objects lie, up to the first that is not known."""
         # First what is pending: it goes from there when it is in the catalog already.
         pending = [self.open_packs.pending(object_id) for object_id in ids]
         locations = []
         with self._catalog.read() as transaction:
+            condemned = transaction.condemned()
             for object_id, held in zip(ids, pending, strict=True):
                 location = transaction.location(object_id)
+                if condemned and not is_found(transaction, object_id, condemned):
+                    location = None
                 if location is None:
                     if held is None:
                         break

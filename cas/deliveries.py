@@ -143,11 +143,12 @@ class Deliveries:
             except MissingObjectError:
                 continue  # an old version that is being collected: what is left of it is asked for
 
-    def _kept(self, ids: Sequence[bytes]) -> list[bytes]:
+    def _kept(self, ids: Sequence[bytes], relies: Reliance | None = None) -> list[bytes]:
         """Return those that are stored, and not about to be deleted."""
-        if self._engine.chunks.keeps(ids):  # nearly always
+        keeps = self._engine.chunks.keeps
+        if keeps(ids, relies):  # nearly always
             return list(ids)
-        return [object_id for object_id in ids if self._engine.chunks.keeps([object_id])]
+        return [object_id for object_id in ids if keeps([object_id], relies)]
 
     def _sent(self, account: bytes) -> _Sent:
         if len(account) != _ACCOUNT_SIZE:
@@ -174,7 +175,7 @@ class Delivered:
         self,
         relies: Reliance,
         sent: _Sent,
-        kept: Callable[[Sequence[bytes]], list[bytes]],
+        kept: Callable[[Sequence[bytes], Reliance], list[bytes]],
         load: Callable[[bytes], FileNode | None],
         chunks: dict[bytes, int],
         nodes: dict[bytes, FileNode],
@@ -214,7 +215,7 @@ class Delivered:
             elif carried is None:
                 looked_up.append(chunk_id)
         looked_up += (node_id for node_id in found.nodes if node_id not in self._nodes)
-        kept = set(self._kept(looked_up))
+        kept = set(self._kept(looked_up, self.relies))
         for object_id in looked_up:
             if object_id not in kept:
                 missing = self.missing_nodes if object_id in found.nodes else self.missing_chunks

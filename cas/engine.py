@@ -30,7 +30,8 @@ class Engine:
     """The parts of an open repository that its volumes, and its upkeep, work with.
 
     `local` is the directory of this machine's part, `recover` makes good what processes that
-    died left behind, `freshen` lets the catalog have what other gateways did to a volume.
+    died left behind, `freshen` lets the catalog have what other gateways did to a volume. The
+    `gateway` is there where several share the blob store.
     """
 
     catalog: Catalog
@@ -49,6 +50,7 @@ class Engine:
     clock: Clock
     recover: Callable[[WriteTransaction], None]
     freshen: Freshen
+    gateway: Gateway | None
 
 
 def make_committer(

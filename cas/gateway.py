@@ -6,22 +6,30 @@ is asked for, and where it has moved, the packs of its commits are entered and t
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
-from cas.catalog import Catalog, Head, WriteTransaction
+from msgspec.structs import replace
+
+from cas.catalog import Catalog, Head, PackState, WriteTransaction
 from cas.chunkstore import ChunkStore
 from cas.done import note_replayed
-from cas.errors import ConflictError, IntegrityError, NotFoundError
+from cas.dropped import dropped_volumes
+from cas.epochs import read_epoch
+from cas.errors import ConflictError, IntegrityError, MissingObjectError, NotFoundError
 from cas.formats import REGISTRY_ID
-from cas.ids import Kind
+from cas.ids import Kind, ObjectId
 from cas.journal import Batch, Change, ChangeNode, Commit
+from cas.nodes import NodeStore
 from cas.objects import decode
 from cas.pack_index import NamedPack, PackIndex
 from cas.refs import SharedRef, decode_ref, encode_ref, read_refs, ref_name
 from cas.registry import head_of
 from cas.stores.base import BlobStore, Token
+from cas.workers import waiting_map
 
 PACKS_IN_REF: Final = 64
 """Packs that a ref names: as many as one request for what is new may have to look at."""
@@ -63,6 +71,7 @@ class Gateway:
         catalog: Catalog,
         store: BlobStore,
         chunks: ChunkStore,
+        nodes: NodeStore,
         index: PackIndex,
         began_ns: int,
     ) -> None:
@@ -71,6 +80,7 @@ class Gateway:
         self._catalog = catalog
         self._store = store
         self._chunks = chunks
+        self._nodes = nodes
         self._index = index
         self._identifier = chunks.identifier
         self._lock = threading.Lock()
@@ -79,6 +89,8 @@ class Gateway:
         self._turns: dict[bytes, threading.Lock] = {}
         self.tell: Callable[[bytes], None] = lambda _: None
         """Tells other gateways that a volume has a newer state, where they can be told."""
+        self._here = threading.local()
+        index.before_missing = self.learn_epoch
 
     def freshen(self, volume_id: bytes) -> None:
         """Let the catalog have what was acknowledged by anybody before this was called.
@@ -125,8 +137,87 @@ class Gateway:
             StoreError, IntegrityError: as `freshen`.
         """
         self._index.look_for_new()
+        self.learn_epoch()
         for ref in read_refs(self._store, self._identifier):
             self.freshen(ref.volume_id)
+
+    def learn_epoch(self) -> None:
+        """Let the catalog know what collections have condemned by now, or deleted.
+
+        Behind the registry as it was when that began, or later: whatever retention had dropped
+        is known to be dropped wherever this epoch is known.
+
+        Raises:
+            StoreError, IntegrityError: as `freshen`.
+        """
+        if getattr(self._here, "is_learning", False):
+            return
+        self._here.is_learning = True
+        try:
+            record, _ = read_epoch(self._store, self._identifier)
+            number = self._epoch()
+            if record.number <= number:
+                return
+            gone = self._unlisted() if number < record.forgotten else []
+            with suppress(NotFoundError):
+                found = self._read(ref_name(self._identifier, REGISTRY_ID), None)
+                if found is not None:
+                    self._adopt(found[0])
+            with self._catalog.read() as transaction:
+                dropped = dropped_volumes(self._nodes, transaction)
+            with self._catalog.write() as transaction:
+                if transaction.epoch() < record.number:
+                    transaction.adopt_epoch(record.number, record.known, gone)
+                    for volume_id in dropped:
+                        transaction.delete_head(volume_id)
+        finally:
+            self._here.is_learning = False
+
+    def fence(self, number: int) -> None:
+        """Let nobody move a ref any more who does not know this epoch.
+
+        Raises:
+            StoreError: the blob store cannot be reached; some refs may be fenced.
+            IntegrityError: a ref is damaged.
+        """
+        names = [name for name, _ in self._store.list("refs")]
+        for _ in waiting_map(lambda name: self._fence(name, number), names):
+            pass
+
+    def _fence(self, name: str, number: int) -> None:
+        while True:
+            try:
+                found = self._read(name, None)
+            except NotFoundError:
+                return
+            if found is None or found[0].min_epoch >= number:
+                return
+            ref, token = found
+            fenced = replace(ref, min_epoch=number, nonce=secrets.token_bytes(16))
+            with suppress(ConflictError):  # a commit was faster: it is seen by what comes next
+                self._store.replace(name, encode_ref(self._identifier, fenced), token)
+
+    def open_ref(self, volume_id: bytes) -> None:
+        """Make the ref of a volume that has none; whoever commits to it has looked at the epoch.
+
+        Raises:
+            StoreError: it may be there, or not.
+        """
+        ref = SharedRef(volume_id, ObjectId(b""), 0, 0, b"", secrets.token_bytes(16))
+        with suppress(ConflictError):
+            name = ref_name(self._identifier, volume_id)
+            self._store.replace(name, encode_ref(self._identifier, ref), None)
+
+    def _unlisted(self) -> list[bytes]:
+        """Return the packs that the catalog knows and the store has no more."""
+        with self._catalog.read() as transaction:
+            rows = [row for _, row in transaction.packs()]
+        stored = {row.id for row in rows if row.state in {PackState.SEALED, PackState.CONDEMNED}}
+        return sorted(stored - {pack.id for pack in self._index.listed()}) if stored else []
+
+    def _epoch(self) -> int:
+        with self._catalog.read() as transaction:
+            return transaction.epoch()
 
     def known(self, volume_id: bytes) -> KnownRef:
         """Return a volume's ref as it was last seen."""
@@ -175,13 +266,16 @@ class Gateway:
 
     def _ask(self, volume_id: bytes) -> None:
         with self._catalog.read() as transaction:
-            before = head_of(transaction, volume_id)
+            before, epoch = head_of(transaction, volume_id), transaction.epoch()
         known = self.known(volume_id)
         try:
             found = self._read(ref_name(self._identifier, volume_id), known.token)
         except NotFoundError:  # nobody has written to it yet, or it was given up
             self._known[volume_id] = _UNSEEN
             return
+        ref = known.ref if found is None else found[0]
+        if ref is not None and ref.min_epoch > epoch:
+            self.learn_epoch()
         if found is None:
             if known.ref is not None:
                 self._adopt(known.ref)  # unless that has been done
@@ -213,11 +307,40 @@ class Gateway:
         self._index.learn(ref.packs if head.commit else ref.packs[-1:])
         commit = decode(self._chunks.get(Kind.COMMIT, ref.commit), Commit)
         since = self._batches(commit, head, ref)
+        while not self._set_head(ref, commit, since):
+            pass
+
+    def _set_head(self, ref: SharedRef, commit: Commit, since: list[Batch]) -> bool:
+        """Make a commit the newest, unless the volume was dropped; False: look once more."""
+        registry = self._undropped(ref.volume_id)
+        if registry is None:
+            return True
         with self._catalog.write() as transaction:
+            if registry not in {b"", head_of(transaction, REGISTRY_ID).commit}:
+                return False
             if head_of(transaction, ref.volume_id).commit_sequence < commit.last_sequence:
                 set_head(transaction, ref.commit, commit)
                 for batch in since:
                     note_replayed(transaction, batch)
+        return True
+
+    def _undropped(self, volume_id: bytes) -> bytes | None:
+        """Return by which commit of the registry a volume is not dropped, None if it is."""
+        while volume_id != REGISTRY_ID:
+            with self._catalog.read() as transaction:
+                registry = head_of(transaction, REGISTRY_ID).commit
+                try:
+                    dropped = dropped_volumes(self._nodes, transaction)
+                except MissingObjectError:
+                    if self._registry() == registry:
+                        raise
+                    continue  # it was an older state, and a newer one has been learned of
+            return None if volume_id in dropped else registry
+        return b""
+
+    def _registry(self) -> bytes:
+        with self._catalog.read() as transaction:
+            return bytes(head_of(transaction, REGISTRY_ID).commit)
 
     def _batches(self, commit: Commit, head: Head, ref: SharedRef) -> list[Batch]:
         """Return what others have changed since the head, so that its keys are known here.

@@ -340,7 +340,7 @@ class History:
         """Return the changes of a run; None where they are not kept any more."""
         changes = self._nodes.get(row.node)
         if changes is None:
-            if not self._chunks.contains(row.node):
+            if not self._chunks.finds(row.node):
                 return None
             changes = decode(self._chunks.get(Kind.CHANGE_NODE, row.node), ChangeNode).changes
             if len(changes) != last - row.first + 1:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from cas.catalog import Catalog
+from cas.catalog import Catalog, PackState, record_of_location
 from cas.consolidation import UNINDEXED_PACKS, consolidate
 from cas.disk import file_lock
 from cas.pack_index import PackIndex
 
 _LOCK: Final = "index.lock"
+_SWEPT_AT_ONCE: Final = 20_000
+"""Rows that are looked at together, in a short transaction."""
 
 
 class IndexUpkeep:
@@ -56,3 +58,36 @@ class IndexUpkeep:
             if is_mine:  # another process of this machine would write the same
                 consolidate(self._index)
                 self._packs_seen = packs
+
+    def sweep(self) -> None:
+        """Forget packs that are gone, once what they had and is still there is found elsewhere.
+
+        Raises:
+            StoreError: the blob store cannot be reached.
+        """
+        with self._catalog.read() as transaction:
+            condemned = transaction.condemned()
+            rows = [transaction.pack(ordinal) for ordinal in condemned]
+        if any(row is not None and row.state is PackState.REMOVED for row in rows):
+            self._index.look_for_new()
+            sweep(self._catalog)
+
+
+def sweep(catalog: Catalog) -> None:
+    """Forget packs that are gone, and all that leads there."""
+    with catalog.read() as transaction:
+        gone = {ordinal for ordinal, row in transaction.packs() if row.state is PackState.REMOVED}
+    after = b"" if gone else None
+    while after is not None:
+        with catalog.read() as transaction:
+            rows = transaction.location_rows(after, _SWEPT_AT_ONCE)
+        after = rows[-1][0] if rows else None
+        lost = [object_id for object_id, row in rows if record_of_location(row)[0] in gone]
+        if lost:
+            with catalog.write() as writing:
+                for object_id in lost:
+                    if writing.pack_of(object_id) in gone:
+                        writing.delete_location(object_id)
+    if gone:
+        with catalog.write() as writing:
+            writing.forget_swept(gone)

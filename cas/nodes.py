@@ -142,7 +142,7 @@ class NodeStore:
         """
         if entry.is_directory and entry.content:
             self.settle([entry.content], relies, set())
-            if not self._chunks.contains(entry.content):
+            if not self._chunks.finds(entry.content):
                 raise ExpiredError("what is to be attached is gone: look again")
 
     def file_node(self, node_id: bytes) -> FileNode:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
 
-from cas.catalog import Catalog, PackRow, PackState
+from cas.catalog import Catalog, Location, PackRow, PackState, ReadTransaction
 from cas.errors import IntegrityError, NotFoundError
 from cas.index_format import IndexedPack, PackTable
 from cas.index_objects import IndexObjects
@@ -60,6 +60,8 @@ class PackIndex:
         self.objects = IndexObjects(store, sealing)
         self._finding = threading.Lock()
         self._has_looked = False
+        self.before_missing: Callable[[], object] = lambda: None
+        """Called before an object counts as missing: it may have been dropped meanwhile."""
 
     def learn(self, packs: Iterable[NamedPack]) -> bool:
         """Enter those packs that the catalog does not know; return whether there were any.
@@ -67,8 +69,9 @@ class PackIndex:
         A pack whose footer is damaged or that is gone is left out, with a word in the log.
         """
         entered = False
+        since = self._epoch()
         for tables in self.read_tables(self._unknown(packs)):
-            self._enter(tables)
+            self._enter(tables, since)
             entered = True
         return entered
 
@@ -86,11 +89,20 @@ class PackIndex:
                 self._has_looked = True
             if self._find_indexed(object_id):
                 return True
+            since = self._epoch()
             for tables in self.read_tables(self.unknown().others):
-                self._enter(tables)
+                self._enter(tables, since)
                 if self._is_known(object_id):
                     return True
-            return self._find_indexed(object_id)
+            if self._find_indexed(object_id) or self._find_again(object_id):
+                return True
+            self.before_missing()
+            return False
+
+    def lose(self, ordinal: int) -> None:
+        """Learn that a pack is not in the blob store any more; what it had is found elsewhere."""
+        with self._catalog.write() as transaction:
+            transaction.note_gone(ordinal)
 
     def look_for_new(self) -> bool:
         """List the packs and enter all that the catalog does not know; True if any.
@@ -109,6 +121,7 @@ class PackIndex:
         Raises:
             StoreError: the blob store cannot be reached.
         """
+        since = self._epoch()
         unknown = self.unknown()
         if self.learn(unknown.others):
             yield
@@ -116,7 +129,7 @@ class PackIndex:
         for index in self.objects.known():
             wanted = missing & index.packs
             if wanted:
-                self._enter_all(self.objects.load(index, wanted))
+                self._enter_all(self.objects.load(index, wanted), since)
                 missing -= wanted
                 yield
 
@@ -160,11 +173,46 @@ class PackIndex:
 
     def _is_known(self, object_id: bytes) -> bool:
         with self._catalog.read() as transaction:
-            return transaction.location(object_id) is not None
+            return is_found(transaction, object_id)
+
+    def _epoch(self) -> int:
+        with self._catalog.read() as transaction:
+            return transaction.epoch()
 
     def _find_indexed(self, object_id: bytes) -> bool:
-        packs = [NamedPack(pack.id, pack.size) for pack in self.objects.packs_with(object_id)]
+        packs = [NamedPack(pack.id, pack.size) for pack in self._told(object_id)]
         return self.learn(packs) and self._is_known(object_id)
+
+    def _find_again(self, object_id: bytes) -> bool:
+        """Look in packs that are known: the catalog has one place of what lies in several.
+
+        So that is not found which lay in a pack that is gone now, and lies in another as well.
+        """
+        told = {pack.id: NamedPack(pack.id, pack.size) for pack in self._told(object_id)}
+        indexed = frozenset[bytes]().union(*(each.packs for each in self.objects.known()))
+        others = [pack for pack in self.listed() if pack.id not in indexed]
+        for tables in self.read_tables([*told.values(), *others]):
+            self._enter_missing(tables)
+            if self._is_known(object_id):
+                return True
+        return False
+
+    def _told(self, object_id: bytes) -> list[IndexedPack]:
+        return self.objects.packs_with(object_id)
+
+    def _enter_missing(self, tables: Sequence[PackTable]) -> None:
+        """Enter what known packs have and the catalog does not find."""
+        with self._catalog.write() as transaction:
+            for pack, places in tables:
+                ordinal = transaction.pack_ordinal(pack.id)
+                row = None if ordinal is None else transaction.pack(ordinal)
+                if ordinal is None or row is None or row.state is PackState.REMOVED:
+                    continue
+                found = locations_of(ordinal, places)
+                condemned = transaction.condemned()
+                transaction.put_locations(
+                    each for each in found if not is_found(transaction, each[0], condemned)
+                )
 
     def _read(self, pack: NamedPack) -> PackTable | None:
         name = pack_blob_name(pack.id)
@@ -193,19 +241,22 @@ class PackIndex:
     def _seals(self, pack_id: bytes) -> Iterable[PackSeal | None]:
         return [None] if self._sealing is None else list(self._sealing.candidates(pack_id))
 
-    def _enter_all(self, tables: list[PackTable]) -> None:
+    def _enter_all(self, tables: list[PackTable], since: int) -> None:
         some: list[PackTable] = []
         rows = 0
         for table in tables:
             some.append(table)
             rows += len(table.places)
             if rows >= _ENTERED_AT_ONCE:
-                self._enter(some)
+                self._enter(some, since)
                 some, rows = [], 0
-        self._enter(some)
+        self._enter(some, since)
 
-    def _enter(self, tables: Sequence[PackTable]) -> None:
+    def _enter(self, tables: Sequence[PackTable], since: int) -> None:
+        """Enter packs that were there at a moment of the epoch `since`."""
         with self._catalog.write() as transaction:
+            if transaction.known_epoch().forgotten > since:
+                return  # some may be gone, and nobody can tell: they are found another time
             for pack, places in tables:
                 if transaction.pack_ordinal(pack.id) is not None:
                     continue
@@ -219,5 +270,26 @@ class PackIndex:
                     len(places),
                     pack.key_number,
                 )
-                transaction.put_pack(ordinal, row)
-                transaction.put_locations(locations_of(ordinal, places))
+                if not transaction.enter_pack(ordinal, row):
+                    continue
+                found: Iterable[tuple[bytes, Location]] = locations_of(ordinal, places)
+                condemned = transaction.condemned()
+                if ordinal in condemned:  # what lies elsewhere too is found there
+                    found = [f for f in found if not is_found(transaction, f[0], condemned)]
+                transaction.put_locations(found)
+
+
+def is_found(
+    transaction: ReadTransaction, object_id: bytes, condemned: frozenset[int] | None = None
+) -> bool:
+    """Whether the catalog leads to an object, in a pack that is not gone as far as it knows.
+
+    `condemned` are the transaction's, for who asks often.
+    """
+    pack = transaction.pack_of(object_id)
+    if pack is None:
+        return False
+    if pack not in (transaction.condemned() if condemned is None else condemned):
+        return True
+    row = transaction.pack(pack)
+    return row is not None and row.state is not PackState.REMOVED

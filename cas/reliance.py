@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from cas.catalog import PackState, ReadTransaction
 from cas.errors import ExpiredError, StoreError
 from cas.packs import OpenPack
 
@@ -37,16 +38,19 @@ class Reliance:
     not look up itself: that holds as long as no collection has begun since the view was made.
     """
 
-    __slots__ = ("_leases", "_seen_epoch", "packs")
+    __slots__ = ("_leases", "_seen_epoch", "found", "packs")
 
     def __init__(self, *leases: Lease) -> None:
         self.packs: set[OpenPack] = set()
+        self.found: set[int] = set()
+        """Ordinals of the packs that it was found in."""
         self._leases = set(leases)
         self._seen_epoch: int | None = None
 
     def include(self, other: Reliance) -> None:
         """Lean on all that another write leans on, too."""
         self.packs |= other.packs
+        self.found |= other.found
         self._leases |= other._leases
         if other._seen_epoch is not None:
             self.take_over(other._seen_epoch)
@@ -70,6 +74,19 @@ class Reliance:
             raise StoreError("writing to the disk failed: send the data again", transient=True)
         if self._seen_epoch not in {None, epoch}:
             raise ExpiredError("what is to be put may have been collected meanwhile: look again")
+
+    def check_packs(self, transaction: ReadTransaction) -> None:
+        """Raise where a pack has been condemned by a collection that waits for no lease.
+
+        Raises:
+            StoreError: send the data again; transient.
+        """
+        stored = {pack.ordinal for pack in self.packs if pack.is_stored}
+        for ordinal in self.found | stored:
+            row = transaction.pack(ordinal)
+            if row is None or row.state in {PackState.CONDEMNED, PackState.REMOVED}:
+                message = "what was found stored has been collected meanwhile: send the data again"
+                raise StoreError(message, transient=True)
 
 
 class Relying(Protocol):

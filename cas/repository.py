@@ -128,12 +128,13 @@ class Repository:
             self._keys.chunk_seed,
             index,
         )
-        if index is not None:
-            self._gateway = Gateway(self._catalog, store, chunks, index, clock.now_ns())
-            following = (self._gateway, store, identifier, self._volume_ids, self._exchange)
-            self._follower = Follower(*following)
         self._chunks = chunks
         self._nodes = NodeStore(self._catalog, chunks)
+        if index is not None:
+            now_ns = clock.now_ns()
+            self._gateway = Gateway(self._catalog, store, chunks, self._nodes, index, now_ns)
+            following = (self._gateway, store, identifier, self._volume_ids, self._exchange)
+            self._follower = Follower(*following)
         self._registry = Registry(self._nodes)
         self._workers = Workers()
         kind = SharedRecovery if is_shared else Recovery
@@ -205,6 +206,7 @@ class Repository:
             self._clock,
             recovery.adopt_dead,
             self._freshen,
+            self._gateway,
         )
 
     def _freshen(self, volume_id: bytes) -> None:

@@ -188,18 +188,27 @@ class SharedCommitter:
         for volume_id in volume_ids:
             self._gateway.freshen(volume_id)
         known = {volume_id: self._gateway.known(volume_id) for volume_id in volume_ids}
+        if not all(each.commit for each in known.values()):
+            # A ref that no collection may have fenced: what is condemned by now counts for it.
+            self._gateway.learn_epoch()
         with self._catalog.read() as transaction:
+            epoch = transaction.epoch()
+            if any(each.ref and each.ref.min_epoch > epoch for each in known.values()):
+                return group  # fenced since it was asked for
             nodes = MemoryNodes(self._nodes)
             effects = LateEffects(transaction)
-            volumes = self._applier.apply(transaction, nodes, effects, group)
+            leaning = [request for request in group if _may_lean(request, transaction)]
+            volumes = self._applier.apply(transaction, nodes, effects, leaning)
         changed = {key: volume for key, volume in volumes.items() if volume.changes}
         lost: list[Request] = []
         for key, volume in list(changed.items()):
-            if known[key].ref is not None and known[key].commit != volume.head.commit:
+            if known[key].ref is None:
+                self._gateway.open_ref(key)
+            if known[key].ref is None or known[key].commit != volume.head.commit:
                 lost += volume.requests  # another process of this machine was faster
                 del changed[key]
         if changed:
-            lost += self._store(changed, known, nodes, effects)
+            lost += self._store(changed, known, nodes, effects, epoch)
         return lost
 
     def _store(
@@ -208,6 +217,7 @@ class SharedCommitter:
         known: dict[bytes, KnownRef],
         nodes: MemoryNodes,
         effects: LateEffects,
+        epoch: int,
     ) -> list[Request]:
         """Store what is new and move the refs; return the requests of those that had moved."""
         relies = Reliance(self._process.rely())
@@ -224,7 +234,7 @@ class SharedCommitter:
         lost: list[Request] = []
         for each in made:
             # Who took a lock meanwhile must not see this edit come behind it.
-            if self._locks.is_current(each.volume.locks) and self._move(each, packs):
+            if self._locks.is_current(each.volume.locks) and self._move(each, packs, epoch):
                 self._enter(each, effects)
             else:
                 lost += each.volume.requests
@@ -258,7 +268,8 @@ class SharedCommitter:
         relies.include(own)
         return _Made(volume, known, commit_id, commit, next(iter(own.packs)))
 
-    def _move(self, made: _Made, packs: set[OpenPack]) -> bool:
+    def _move(self, made: _Made, packs: set[OpenPack], epoch: int) -> bool:
+        """Move the ref; whoever moves it next knows the epoch in which this was looked up."""
         ref = made.known.ref
         # The commit's own comes last: no other commit of this volume has it.
         brought = [*(packs - {made.pack}), made.pack]
@@ -270,7 +281,7 @@ class SharedCommitter:
             0,
             b"",
             secrets.token_bytes(16),
-            0 if ref is None else ref.min_epoch,
+            epoch if ref is None else max(ref.min_epoch, epoch),
             newest_packs(ref, stored),
         )
         return self._gateway.move(moved, made.known.token)
@@ -288,6 +299,16 @@ class SharedCommitter:
             self._process.advance(transaction)
         effects.unlock(volume_id, self._locks)
         self._gateway.tell(volume_id)
+
+
+def _may_lean(request: Request, transaction: ReadTransaction) -> bool:
+    """Whether all that a request leans on is still there; else it has its error."""
+    try:
+        request.relies.check_packs(transaction)
+    except StoreError as error:
+        request.error = error
+        return False
+    return True
 
 
 def _reset(request: Request) -> None:

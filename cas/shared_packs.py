@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cas.catalog import PackRow, PackState
 from cas.errors import CasError, StoreError
 from cas.open_packs import OpenPacks
 from cas.pack_reader import pack_blob_name
 from cas.packfile import PackKind, Record
-from cas.packs import OpenPack, PackWriter
+from cas.packs import OpenPack, PackWriter, locations_of
 from cas.reliance import Reliance
 
 
@@ -65,8 +66,10 @@ class SharedPacks(OpenPacks):
                 raise StoreError(message, transient=True)
             try:
                 pack.finish()
+                with self._catalog.read() as transaction:
+                    since = transaction.epoch()
                 self._store.put_file(pack_blob_name(pack.id), pack.path)
-                self._announce_sealed(pack)
+                self._announce_stored(pack, since)
                 pack.is_stored = True
             except CasError:
                 pack.failed = True
@@ -75,3 +78,26 @@ class SharedPacks(OpenPacks):
                 self._drop_pending(pack)
                 pack.abandon()
         self.refill_ordinals()
+
+    def _announce_stored(self, pack: OpenPack, since: int) -> None:
+        """Tell the catalog of a pack that was stored in the epoch `since`, or later.
+
+        Raises:
+            StoreError: a collection has found nothing that names it, and condemned it.
+        """
+        row = PackRow(
+            pack.id,
+            pack.kind,
+            PackState.SEALED,
+            self._process_id,
+            pack.size,
+            len(pack.places),
+            pack.key_number,
+        )
+        with self._catalog.write() as transaction:
+            known = transaction.known_epoch()
+            if known.forgotten > since or pack.id in {*known.condemned, *known.removed}:
+                message = "what was sent was collected at once: send it again"
+                raise StoreError(message, transient=True)
+            transaction.put_pack(pack.ordinal, row)
+            transaction.put_locations(locations_of(pack.ordinal, pack.places, pack.entered))

@@ -86,7 +86,7 @@ def load_commit(chunks: ChunkStore, commit_id: bytes) -> Commit:
         NotFoundError: there is none of this id.
         IntegrityError: it is damaged.
     """
-    if not chunks.contains(commit_id):
+    if not chunks.finds(commit_id):
         message = f"there is no commit {commit_id.hex()}"
         raise NotFoundError(message)
     return decode(chunks.get(Kind.COMMIT, commit_id), Commit)

@@ -47,7 +47,7 @@ class Upkeep:
             engine.catalog.remove_dead_readers,
             scratch.remove_expired,
             locks.remove_expired,
-            *(() if index is None else (index.consolidate,)),
+            *(() if index is None else (index.consolidate, index.sweep)),
         )
 
     def start(self) -> None:

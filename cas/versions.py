@@ -43,7 +43,7 @@ def is_stored(repository: Repository, entry: Entry) -> bool:
     if not entry.content or entry.kind in {EntryKind.SYMLINK, EntryKind.RECORD}:
         return True
     engine = repository.engine
-    if engine.chunks.keeps([entry.content]):
+    if engine.chunks.stores([entry.content]):
         return True
     with engine.catalog.read() as transaction:
         return transaction.young_node(entry.content) is not None
@@ -76,11 +76,11 @@ def _is_whole(engine: Engine, entry: Entry) -> bool:
     """Return whether each object of a file is stored, and not about to be deleted."""
     content = Content(entry.kind, entry.size, entry.content)
     objects = objects_of(ReadNodes(engine.nodes), content)
-    if entry.properties_id and not engine.chunks.keeps([entry.properties_id]):
+    if entry.properties_id and not engine.chunks.stores([entry.properties_id]):
         return False
     try:
         while some := list(islice(objects, _OBJECTS_AT_ONCE)):
-            if not engine.chunks.keeps(some):
+            if not engine.chunks.stores(some):
                 return False
     except MissingObjectError:
         return False

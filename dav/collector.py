@@ -66,9 +66,7 @@ class Collector:
         Raises:
             CasError: the collection failed; it is tried again after a while.
         """
-        if self._repository.is_shared:
-            return  # what several gateways use cannot be collected yet
-        if not self._claim():
+        if not self._claim() or self._is_done_elsewhere():
             return
         plan, now_ns = self._plan, self._believed_ns()
         try:
@@ -90,6 +88,16 @@ class Collector:
             self._repository.scratch.put(_KEY, self._after(plan.interval_seconds))
             self._repository.scratch.put(_BELIEVED, now_ns.to_bytes(8, "big"))
         _tell(report, left)
+
+    def _is_done_elsewhere(self) -> bool:
+        """Whether another gateway has collected within the interval: then it is not done again."""
+        ended_ns = cas.last_collection_ns(self._repository)
+        next_ns = ended_ns + int(self._plan.interval_seconds * _SECOND_NS)
+        now_ns = self._clock()
+        if not ended_ns <= now_ns < next_ns:
+            return False
+        self._repository.scratch.put(_KEY, next_ns.to_bytes(8, "big"))
+        return True
 
     def _believed_ns(self) -> int:
         """Return the time that ages are counted back from; the first time is taken as it is."""

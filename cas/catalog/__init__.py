@@ -10,10 +10,12 @@ No read transaction outlives a request or a batch, and no value is a view into L
 
 from cas.catalog.compaction import compact
 from cas.catalog.environment import COMMIT_RESERVE, Catalog
+from cas.catalog.reading import ReadTransaction
 from cas.catalog.rows import (
     ChangesRow,
     Head,
     HistoryMark,
+    KnownEpoch,
     Location,
     PackRow,
     PackState,
@@ -23,7 +25,7 @@ from cas.catalog.rows import (
     encode_locations,
     record_of_location,
 )
-from cas.catalog.transactions import ReadTransaction, WriteTransaction
+from cas.catalog.transactions import WriteTransaction
 
 __all__ = [
     "COMMIT_RESERVE",
@@ -31,6 +33,7 @@ __all__ = [
     "ChangesRow",
     "Head",
     "HistoryMark",
+    "KnownEpoch",
     "Location",
     "PackRow",
     "PackState",

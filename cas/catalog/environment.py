@@ -13,9 +13,10 @@ from typing import Final
 
 import lmdb
 
+from cas.catalog.reading import ReadTransaction
 from cas.catalog.room import Room
 from cas.catalog.tables import TABLE_NAMES, Tables
-from cas.catalog.transactions import ReadTransaction, WriteTransaction
+from cas.catalog.transactions import WriteTransaction
 from cas.disk import StoreErrors, require_free_space
 from cas.errors import REBUILD_HINT, CasError, IntegrityError, StoreError, StoreFullError
 from cas.formats import MiB

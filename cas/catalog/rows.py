@@ -122,6 +122,17 @@ class PackRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     key_number: int = 0
 
 
+class KnownEpoch(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a collection over several gateways has condemned and removed, by the ids of packs.
+
+    Removals of epochs up to `forgotten` may be missing.
+    """
+
+    condemned: list[bytes] = []
+    removed: list[bytes] = []
+    forgotten: int = 0
+
+
 class Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The newest state of a volume.
 

@@ -2,254 +2,32 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from cas.catalog.history import HistoryTables, WritableHistoryTables
-from cas.catalog.rows import (
-    Head,
-    Location,
-    PackRow,
-    PackState,
-    ProcessRow,
-    decode_location,
-    decode_row,
-    encode_row,
-    pack_of_location,
+from cas.catalog.history import WritableHistoryTables
+from cas.catalog.reading import (
+    CONDEMNED,
+    EPOCH,
+    GENERATION,
+    GENERATION_START,
+    IDENTITY,
+    JOURNAL_END,
+    KNOWN_EPOCH,
+    NEXT_ORDINAL,
+    NUMBER,
+    SEALING,
+    ReadTransaction,
 )
-from cas.catalog.sealed_rows import HEADS, JOURNAL, LOCKS, NURSERY, SealedRows
-from cas.catalog.tables import TABLE_NAMES, Tables
-from cas.sealing import Sealing
-
-if TYPE_CHECKING:
-    from lmdb import Transaction, _Database
-
-_NUMBER: Final = struct.Struct(">Q")
-_JOURNAL_END: Final = b"journal end"
-_GENERATION: Final = b"generation"
-_GENERATION_START: Final = b"generation start"
-_IDENTITY: Final = b"identity"
-_NEXT_ORDINAL: Final = b"next ordinal"
-_EPOCH: Final = b"epoch"
-_CONDEMNED: Final = b"condemned"
-_SEALING: Final = b"sealing"
-
-
-class ReadTransaction:
-    """One state of the catalog; valid inside the `with` block that made it."""
-
-    def __init__(
-        self,
-        transaction: Transaction[bytes],
-        tables: Tables,
-        sealing: Sealing | None = None,
-    ) -> None:
-        self._sealed = SealedRows(sealing)
-        self._transaction = transaction
-        self._tables = tables
-        self._generation: int | None = None  # asked for with every node that is kept
-
-    def location(self, object_id: bytes) -> Location | None:
-        """Return where the object lies, or None."""
-        row = self._transaction.get(object_id, db=self._tables.locations)
-        return None if row is None else decode_location(row)
-
-    def pack_of(self, object_id: bytes) -> int | None:
-        """Return the ordinal of the pack in which the object lies, or None."""
-        row = self._transaction.get(object_id, db=self._tables.locations)
-        return None if row is None else pack_of_location(row)
-
-    def locations(self, prefix: bytes) -> Iterator[tuple[bytes, Location]]:
-        """Yield the objects whose id begins with these bytes, and where they lie."""
-        for key, row in self._rows(self._tables.locations, start=prefix):
-            if not key.startswith(prefix):
-                return
-            yield key, decode_location(row)
-
-    def location_bytes(self, ids: Iterable[bytes]) -> list[bytes | None]:
-        """Return the bytes that say where each object lies, as `Location.encode` makes them."""
-        get, table = self._transaction.get, self._tables.locations
-        return [get(object_id, db=table) for object_id in ids]
-
-    def location_rows(self, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """Return up to `limit` ids beyond `after`, in order, and those bytes."""
-        rows = self._rows(self._tables.locations, start=after)
-        return list(islice((row for row in rows if row[0] != after), limit))
-
-    def young_node(self, node_id: bytes) -> bytes | None:
-        """Return the bytes of a tree node that is in the nursery, or None."""
-        get = self._transaction.get
-        node = get(node_id, db=self._tables.nursery_even)
-        if node is None:
-            node = get(node_id, db=self._tables.nursery_odd)
-        return None if node is None else self._sealed.open(NURSERY + node_id, node)
-
-    def generation(self) -> int:
-        """Return the number of the nursery's current generation."""
-        if self._generation is None:
-            self._generation = self._number(_GENERATION)
-        return self._generation
-
-    def generation_start(self) -> int:
-        """Return the number of the newest journal record when the generation was opened."""
-        return self._number(_GENERATION_START)
-
-    def epoch(self) -> int:
-        """Return how often packs have been condemned."""
-        return self._number(_EPOCH)
-
-    def sealing(self) -> int:
-        """Return how often all processes were asked to seal their open packs."""
-        return self._number(_SEALING)
-
-    def condemned(self) -> frozenset[int]:
-        """Return the ordinals of the packs in which nothing is to be found any more."""
-        row = self._transaction.get(_CONDEMNED, db=self._tables.meta)
-        return frozenset() if row is None else frozenset(decode_row(row, list[int]))
-
-    def identity(self) -> bytes | None:
-        """Return the id of the repository whose catalog this is, None while it is not complete."""
-        return self._transaction.get(_IDENTITY, db=self._tables.meta)
-
-    def nursery_is_empty(self, generation: int) -> bool:
-        """Return whether this generation of the nursery holds no node."""
-        return self._entries(self._nursery(generation)) == 0
-
-    def nursery_size(self) -> int:
-        """Return the bytes of the pages that the nursery takes."""
-        size = 0
-        for table in (self._tables.nursery_even, self._tables.nursery_odd):
-            stat = self._transaction.stat(table)
-            pages = stat["leaf_pages"] + stat["overflow_pages"] + stat["branch_pages"]
-            size += pages * stat["psize"]
-        return size
-
-    def head(self, volume_id: bytes) -> Head | None:
-        """Return the volume's newest state, or None where there is no such volume."""
-        row = self.head_row(volume_id)
-        return None if row is None else self._head(volume_id, row)
-
-    def head_row(self, volume_id: bytes) -> bytes | None:
-        """Return what stands for the volume's newest state: other bytes after every change."""
-        return self._transaction.get(volume_id, db=self._tables.heads)
-
-    def heads(self) -> list[tuple[bytes, Head]]:
-        """Return the newest state of every volume, by volume id."""
-        return [(key, self._head(key, row)) for key, row in self._rows(self._tables.heads)]
-
-    def history(self) -> HistoryTables:
-        """Return the tables that find changes."""
-        return HistoryTables(self._transaction, *self._history_tables())
-
-    def pack(self, ordinal: int) -> PackRow | None:
-        """Return the pack of this ordinal, or None."""
-        row = self._transaction.get(_NUMBER.pack(ordinal), db=self._tables.packs)
-        return None if row is None else decode_row(row, PackRow)
-
-    def packs(self) -> Iterator[tuple[int, PackRow]]:
-        """Yield every pack with its ordinal."""
-        for key, row in self._rows(self._tables.packs):
-            yield _NUMBER.unpack(key)[0], decode_row(row, PackRow)
-
-    def pack_ordinal(self, pack_id: bytes) -> int | None:
-        """Return the ordinal of the pack with this id, or None."""
-        row = self._transaction.get(pack_id, db=self._tables.pack_ordinals)
-        return None if row is None else int(_NUMBER.unpack(row)[0])
-
-    def journal_end(self) -> tuple[int, bytes]:
-        """Return number and id of the newest journal record; (0, b"") before the first."""
-        row = self._transaction.get(_JOURNAL_END, db=self._tables.meta)
-        return (0, b"") if row is None else decode_row(row, tuple[int, bytes])
-
-    def journal(self, after: int = 0) -> Iterator[bytes]:
-        """Yield the journal records beyond number `after` that no commit holds yet."""
-        for key, row in self._rows(self._tables.journal, start=_NUMBER.pack(after + 1)):
-            yield self._sealed.open(JOURNAL + key, row)
-
-    def first_journal(self) -> int | None:
-        """Return the number of the oldest journal record that no commit holds, if there is one."""
-        with self._transaction.cursor(db=self._tables.journal) as cursor:
-            return int(_NUMBER.unpack(cursor.key())[0]) if cursor.first() else None
-
-    def process(self, process_id: bytes) -> ProcessRow | None:
-        """Return what is known of a process, or None."""
-        row = self._transaction.get(process_id, db=self._tables.processes)
-        return None if row is None else decode_row(row, ProcessRow)
-
-    def processes(self) -> list[tuple[bytes, ProcessRow]]:
-        """Return the processes that are, or were when they died, at work."""
-        rows = self._rows(self._tables.processes)
-        return [(key, decode_row(row, ProcessRow)) for key, row in rows]
-
-    def process_count(self) -> int:
-        """Return how many processes there are; much cheaper than to look at them."""
-        return self._entries(self._tables.processes)
-
-    def lock(self, key: bytes) -> bytes | None:
-        """Return the lock record under this path key, or None."""
-        record = self._transaction.get(key, db=self._tables.locks)
-        return None if record is None else self._sealed.open(LOCKS + key, record)
-
-    def locks(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Yield the lock records whose key begins with the prefix, with their keys."""
-        for key, row in self._rows(self._tables.locks, start=prefix):
-            if not key.startswith(prefix):
-                return
-            yield key, self._sealed.open(LOCKS + key, row)
-
-    def has_locks(self) -> bool:
-        """Return whether there is any lock at all."""
-        return self._entries(self._tables.locks) > 0
-
-    def lock_key(self, token: bytes) -> bytes | None:
-        """Return the path key of the lock with this token, or None."""
-        return self._transaction.get(self._sealed.token_key(token), db=self._tables.lock_tokens)
-
-    def scratch(self, key: bytes) -> bytes | None:
-        """Return the scratch value under this key, or None."""
-        return self._sealed.open_scratch(
-            key, self._transaction.get(self._sealed.scratch_key(key), db=self._tables.scratch)
-        )
-
-    def scratch_rows(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield all rows as they are kept; their first 8 bytes are as they were put."""
-        return self._rows(self._tables.scratch)
-
-    def counts(self) -> dict[str, int]:
-        """Return how many rows each table has."""
-        return {
-            name.decode(): self._entries(table)
-            for name, table in zip(TABLE_NAMES, self._tables, strict=True)
-        }
-
-    def _head(self, volume_id: bytes, row: bytes) -> Head:
-        return decode_row(self._sealed.open(HEADS + volume_id, row), Head)
-
-    def _rows(self, table: _Database, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        with self._transaction.cursor(db=table) as cursor:
-            if cursor.set_range(start) if start else cursor.first():
-                yield from cursor.iternext()
-
-    def _history_tables(self) -> tuple[_Database, _Database, _Database]:
-        return self._tables.meta, self._tables.changes, self._tables.changed_paths
-
-    def _entries(self, table: _Database) -> int:
-        return int(self._transaction.stat(table)["entries"])
-
-    def _number(self, key: bytes) -> int:
-        row = self._transaction.get(key, db=self._tables.meta)
-        return 0 if row is None else int(_NUMBER.unpack(row)[0])
-
-    def _nursery(self, generation: int) -> _Database:
-        return self._tables.nursery_odd if generation % 2 else self._tables.nursery_even
+from cas.catalog.rows import Head, KnownEpoch, Location, PackRow, PackState, ProcessRow, encode_row
+from cas.catalog.sealed_rows import HEADS, JOURNAL, LOCKS, NURSERY
 
 
 class WriteTransaction(ReadTransaction):
     """A transaction that changes the catalog; all of it becomes visible at once, or nothing."""
+
+    _unusable: tuple[frozenset[bytes], frozenset[bytes]] | None = None
 
     def put_locations(self, locations: Iterable[tuple[bytes, Location]]) -> None:
         """Say where objects lie; a newer place takes the older one's stead."""
@@ -267,12 +45,53 @@ class WriteTransaction(ReadTransaction):
         for ordinal in condemned:
             self._set_state(ordinal, PackState.CONDEMNED)
         self._put_condemned(condemned)
-        self._put_number(_EPOCH, self.epoch() + 1)
+        self._put_number(EPOCH, self.epoch() + 1)
+
+    def adopt_epoch(self, number: int, known: KnownEpoch, gone: Iterable[bytes] = ()) -> None:
+        """Learn of an epoch that another gateway has begun; `gone` are further removed packs.
+
+        In what is condemned or gone nothing is found any more by whoever is about to store it.
+        """
+        unusable = set(self.condemned())
+        for pack_id in known.condemned:
+            unusable |= self._note(pack_id, PackState.CONDEMNED)
+        for pack_id in {*known.removed, *gone}:
+            unusable |= self._note(pack_id, PackState.REMOVED)
+        self._put_condemned(unusable)
+        self._transaction.put(KNOWN_EPOCH, encode_row(known), db=self._tables.meta)
+        self._put_number(EPOCH, number)
+        self._unusable = None
+
+    def note_gone(self, ordinal: int) -> None:
+        """Say that a pack is in the store no more; what leads there is swept later."""
+        self._set_state(ordinal, PackState.REMOVED)
+        self._put_condemned(self.condemned() | {ordinal})
+
+    def enter_pack(self, ordinal: int, pack: PackRow) -> bool:
+        """Enter a pack of the store as the known epoch has it; False where it is gone."""
+        if self._unusable is None:
+            known = self.known_epoch()
+            self._unusable = frozenset(known.condemned), frozenset(known.removed)
+        condemned, removed = self._unusable
+        if pack.id in removed:
+            return False
+        if pack.id in condemned:
+            pack = replace(pack, state=PackState.CONDEMNED)
+            self._put_condemned(self.condemned() | {ordinal})
+        self.put_pack(ordinal, pack)
+        return True
+
+    def forget_swept(self, ordinals: Iterable[int]) -> None:
+        """Forget packs that are gone, to which nothing leads any more."""
+        swept = frozenset(ordinals)
+        for ordinal in swept:
+            self.forget_pack(ordinal)
+        self._put_condemned(self.condemned() - swept)
 
     def ask_for_sealing(self) -> int:
         """Ask all processes to seal their open packs; return the number of the request."""
         number = self.sealing() + 1
-        self._put_number(_SEALING, number)
+        self._put_number(SEALING, number)
         return number
 
     def remove_pack(self, ordinal: int) -> None:
@@ -284,7 +103,7 @@ class WriteTransaction(ReadTransaction):
         """Forget a removed pack, whose file is gone."""
         pack = self.pack(ordinal)
         if pack is not None:
-            self._transaction.delete(_NUMBER.pack(ordinal), db=self._tables.packs)
+            self._transaction.delete(NUMBER.pack(ordinal), db=self._tables.packs)
             self._transaction.delete(pack.id, db=self._tables.pack_ordinals)
 
     def put_young_node(self, node_id: bytes, node: bytes) -> None:
@@ -294,13 +113,13 @@ class WriteTransaction(ReadTransaction):
 
     def open_generation(self) -> None:
         """Begin a new generation of the nursery; the one that takes its table must be empty."""
-        self._put_number(_GENERATION_START, self.journal_end()[0])
+        self._put_number(GENERATION_START, self.journal_end()[0])
         self._generation = self.generation() + 1
-        self._put_number(_GENERATION, self._generation)
+        self._put_number(GENERATION, self._generation)
 
     def set_identity(self, identity: bytes) -> None:
         """Say that the catalog is complete, and whose it is."""
-        self._transaction.put(_IDENTITY, identity, db=self._tables.meta)
+        self._transaction.put(IDENTITY, identity, db=self._tables.meta)
 
     def drop_old_generation(self) -> None:
         """Forget all nodes of the generation before the current one."""
@@ -321,19 +140,19 @@ class WriteTransaction(ReadTransaction):
 
     def put_pack(self, ordinal: int, pack: PackRow) -> None:
         """Set what is known of a pack."""
-        key = _NUMBER.pack(ordinal)
+        key = NUMBER.pack(ordinal)
         self._transaction.put(key, encode_row(pack), db=self._tables.packs)
         self._transaction.put(pack.id, key, db=self._tables.pack_ordinals)
 
     def reserve_ordinals(self, count: int) -> int:
         """Set pack ordinals aside for the caller and return the first; none is given twice."""
-        first = self._number(_NEXT_ORDINAL)
-        self._put_number(_NEXT_ORDINAL, first + count)
+        first = self._number(NEXT_ORDINAL)
+        self._put_number(NEXT_ORDINAL, first + count)
         return first
 
     def put_journal(self, number: int, record_id: bytes, record: bytes) -> None:
         """Append the journal record that becomes the newest."""
-        key = _NUMBER.pack(number)
+        key = NUMBER.pack(number)
         row = self._sealed.seal(JOURNAL + key, record)
         self._transaction.put(key, row, db=self._tables.journal, append=True)
         self.set_journal_end(number, record_id)
@@ -341,11 +160,11 @@ class WriteTransaction(ReadTransaction):
     def set_journal_end(self, number: int, record_id: bytes) -> None:
         """Say which journal record is the newest."""
         row = encode_row((number, record_id))
-        self._transaction.put(_JOURNAL_END, row, db=self._tables.meta)
+        self._transaction.put(JOURNAL_END, row, db=self._tables.meta)
 
     def delete_journal(self, upto: int) -> None:
         """Forget the journal records up to this number: commits hold their changes."""
-        last = _NUMBER.pack(upto)
+        last = NUMBER.pack(upto)
         with self._transaction.cursor(db=self._tables.journal) as cursor:
             while cursor.first() and cursor.key() <= last:
                 cursor.delete()
@@ -392,9 +211,18 @@ class WriteTransaction(ReadTransaction):
         if pack is not None:
             self.put_pack(ordinal, replace(pack, state=state))
 
+    def _note(self, pack_id: bytes, state: PackState) -> set[int]:
+        """Set the state of a pack that may not be known here, unless it is gone already."""
+        ordinal = self.pack_ordinal(pack_id)
+        pack = None if ordinal is None else self.pack(ordinal)
+        if ordinal is None or pack is None or pack.state is PackState.REMOVED:
+            return set()
+        self.put_pack(ordinal, replace(pack, state=state))
+        return {ordinal}
+
     def _put_condemned(self, ordinals: Iterable[int]) -> None:
         row = encode_row(sorted(ordinals))
-        self._transaction.put(_CONDEMNED, row, db=self._tables.meta)
+        self._transaction.put(CONDEMNED, row, db=self._tables.meta)
 
     def _put_number(self, key: bytes, number: int) -> None:
-        self._transaction.put(key, _NUMBER.pack(number), db=self._tables.meta)
+        self._transaction.put(key, NUMBER.pack(number), db=self._tables.meta)

@@ -22,6 +22,7 @@ from cas.dropped import dropped_volumes
 from cas.engine import Engine
 from cas.errors import CasError, NotFoundError
 from cas.formats import DAMAGE_MARK, REGISTRY_ID
+from cas.index_upkeep import sweep
 from cas.maintenance.checked_pack import CheckedPack
 from cas.maintenance.damage import (
     Affected,
@@ -59,15 +60,23 @@ def check_repository(
         StoreError: the disk failed.
         IntegrityError: LMDB's file is damaged; the catalog has to be rebuilt.
     """
-    repository.catch_up()
+    _catch_up(repository)
     watcher = watcher or DamageWatcher()
     check = _Check(repository.engine, watcher)
     if reading is not None:
         check.read(reading)
     with exclusive(repository.engine, watcher):
+        _catch_up(repository)  # a collection elsewhere may have ended just now
         summary = check.run()
         _remember(repository.engine, summary)
     return summary
+
+
+def _catch_up(repository: Repository) -> None:
+    """Learn of all that other gateways have stored and deleted."""
+    if repository.is_shared:
+        repository.catch_up()
+        sweep(repository.engine.catalog)
 
 
 def _remember(engine: Engine, summary: CheckSummary) -> None:
@@ -105,6 +114,8 @@ class _Check:
         for ordinal in sorted(set(known) - self._packs.seen()):
             self._packs.check(ordinal)
         self._summary.packs = len(known)
+        if self._engine.gateway is not None:
+            sweep(self._engine.catalog)  # what other gateways have deleted
         self._packs.check_rows()
         self._packs.check_unknown()
         labels = volume_names(self._engine, self._report)

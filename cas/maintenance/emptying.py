@@ -117,10 +117,14 @@ class Emptying:
                     continue
                 records.append(_record(object_id, location, stored))
             if records:
-                self._open_packs.write(PackKind(row.kind), records)
+                self._write(PackKind(row.kind), records)
                 self.copied_size += sum(RECORD_OVERHEAD + len(each.stored) for each in records)
         if damage is not None:
             raise damage
+
+    def _write(self, kind: PackKind, records: list[Record]) -> None:
+        """Write records that are live elsewhere."""
+        self._open_packs.write(kind, records)
 
     def _seal(self, row: PackRow) -> PackSeal | None:
         sealing = self._identifier.sealing

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from cas.disk import file_lock
 from cas.engine import Engine
 from cas.formats import COLLECTION_LOCK
+from cas.maintenance.claims import Claim
 from cas.maintenance.watching import Watcher
 
 
@@ -16,6 +17,7 @@ def exclusive(engine: Engine, watcher: Watcher) -> Iterator[None]:
     """Hold the lock; who has it is waited for, and the watcher is told so.
 
     Raises:
+        LockedError: another gateway has it.
         StoreError: the disk failed.
     """
     with one_at_a_time(engine, COLLECTION_LOCK, watcher):
@@ -32,8 +34,9 @@ def one_at_a_time(engine: Engine, lock: str, watcher: Watcher) -> Iterator[None]
     path = engine.local / lock
     with file_lock(path, wait=False) as is_mine:
         if is_mine:
-            yield
+            with Claim(engine):
+                yield
             return
     watcher.queued()
-    with file_lock(path, wait=True):
+    with file_lock(path, wait=True), Claim(engine):
         yield

@@ -144,6 +144,8 @@ class Marking:
         marked too, or it would be taken for done when something else leads there.
         """
         first = []
+        if self._chunks.index is not None and not may_lack:
+            self._chunks.locate(ids)  # other gateways may have stored it just now
         seen = self._whole_young if holes is None else holes.young
         with self._catalog.read() as transaction:
             for object_id in ids:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from typing import Final
 
 from cas.catalog import (
@@ -25,6 +26,7 @@ from cas.formats import PACK_RECORD_LIMIT
 from cas.ids import Kind
 from cas.maintenance.checked_pack import CheckedPack, agreed, decoded, encoded_places
 from cas.maintenance.damage import Damage, DamageKind
+from cas.maintenance.elsewhere import find_elsewhere, was_deleted
 from cas.maintenance.marks import Marks
 from cas.pack_reader import StoredPack, pack_blob_name
 from cas.packfile import (
@@ -89,6 +91,8 @@ class PackTable:
             try:
                 pack = self._open(ordinal, row, found)
             except (IntegrityError, NotFoundError):
+                if was_deleted(self._engine, row):
+                    return None
                 if self._row(ordinal) != row:
                     continue
                 self._lose(ordinal, row, DamageKind.MISSING, "is missing")
@@ -122,6 +126,9 @@ class PackTable:
         """Return where the objects lie, as far as the catalog knows."""
         with self._engine.catalog.read() as transaction:
             rows = transaction.location_bytes(ids)
+        if None in rows and find_elsewhere(self._engine, ids, rows):
+            with self._engine.catalog.read() as transaction:
+                rows = transaction.location_bytes(ids)
         return [decoded(row) for row in rows]
 
     def has_chunks(self, chunks: Sequence[tuple[bytes, int | None]]) -> bool:
@@ -354,8 +361,8 @@ class PackTable:
             return False
         seen = self._seen.get(location.pack)
         if seen is not None and seen[0] == row:
-            is_open = row.state is PackState.OPEN
-            if not is_open or location.number < seen[1]:
+            may_gain = row.state is PackState.OPEN or self._engine.gateway is not None
+            if not may_gain or location.number < seen[1]:
                 return False
         return self.check(location.pack) is not None
 
@@ -375,11 +382,9 @@ class PackTable:
             return transaction.pack_ordinal(pack_id) is None
 
     def _is_there(self, name: str) -> bool:
-        try:
-            self._engine.store.size(name)
-        except NotFoundError:
-            return False
-        return True
+        with suppress(NotFoundError):
+            return self._engine.store.size(name) >= 0
+        return False
 
 
 def _never(pack: int, number: int) -> bool:

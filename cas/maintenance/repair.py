@@ -74,13 +74,19 @@ def repair_repository(
     """Take damaged packs out of use, and write damaged refs anew. Runs beside servers at work.
 
     Raises:
-        InvalidError: the repository is not on a local disk.
+        InvalidError: the repository is in memory, or several gateways share it.
         IntegrityError: the catalog is damaged: it has to be rebuilt first.
         StoreError, StoreFullError: the disk failed or is full; call it again, it goes on.
     """
     engine = repository.engine
     if engine.store.machine_directory is None:
         raise InvalidError(f"{engine.store.location} is in memory: there is nothing to repair")
+    if repository.is_shared and not is_dry_run:
+        raise InvalidError(
+            f"several gateways share {engine.store.location}: packs there are not repaired. What "
+            "`casdav check` names, put or import again, it is stored anew; older states come back "
+            "from a replica"
+        )
     watcher = watcher or DamageWatcher()
     with exclusive(engine, watcher):
         return _Repair(engine, is_dry_run=is_dry_run).run(watcher)

@@ -136,7 +136,7 @@ def growth(repository: Repository, volume_id: bytes, points: int) -> list[Growth
     for number in range(points):
         time_ns = begin + (end - begin) * number // max(points - 1, 1)
         commit_id = _commit_at(history, time_ns)
-        if commit_id and commit_id not in found and engine.chunks.contains(commit_id):
+        if commit_id and commit_id not in found and engine.chunks.finds(commit_id):
             commit = load_commit(engine.chunks, commit_id)
             found[commit_id] = Growth(commit.time_ns, commit.root.size, commit.root.files)
     return list(found.values())

@@ -2,24 +2,32 @@
 
 Each actor is a thread that runs only while it holds the baton, and passes it on at every call of
 the store, so the same seed gives the same run. The store is in memory, loses answers, refuses,
-and lets writes come late; listings are as S3's, which are never behind.
+and lets writes come late; listings of refs are as S3's, which are never behind, those of packs may
+be. A machine that is dead reaches the store no more, whatever it still tries.
 """
 
 from __future__ import annotations
 
 import random
+import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Final
+
+import pytest
 
 from cas import workers
-from cas.errors import StoreError
-from cas.stores.base import ByteRange, Payload, Token
+from cas.errors import CasError, StoreError
+from cas.stores.base import ByteRange, Payload, Token, buffers_of
 from cas.stores.memory import MemoryStore
 from tests.support.gateways import MachineStore
 
 Act = Callable[[], None]
+_ARRIVES: Final = 0.2
+"""How likely a write that seemed lost arrives with the machine's next call."""
 
 
 @contextmanager
@@ -95,14 +103,38 @@ class Baton:
         self._turn.notify_all()
 
 
+def _replace(store: MemoryStore, name: str, content: bytes, expected: Token | None) -> None:
+    store.replace(name, content, expected)
+
+
+class DeadError(BaseException):
+    """The machine has died: nothing that it does from now on is of any effect."""
+
+
 class SimulatedStore(MachineStore):
     """A bucket behind a network that goes wrong now and then."""
 
-    def __init__(self, bucket: MemoryStore, directory: Path, baton: Baton, faults: float) -> None:
+    def __init__(
+        self,
+        bucket: MemoryStore,
+        directory: Path,
+        baton: Baton,
+        faults: float,
+        *,
+        is_late: bool = False,
+        has_old_lists: bool = False,
+    ) -> None:
+        """With `is_late`, writes may come long after they seemed to fail."""
         super().__init__(bucket, directory)
+        self._memory = bucket
         self._baton = baton
-        self._faults = faults
+        self.faults = faults
         self._late: list[Act] = []
+        self._kinds = ["lost", "refused", "late"] if is_late else ["lost", "refused"]
+        self._has_old_lists = has_old_lists
+        self._listed: list[tuple[str, int]] = []
+        self.dies_after: int | None = None
+        """Calls that the machine still makes; None: it does not die."""
 
     def put(self, name: str, payload: Payload) -> None:
         self._write(lambda: super(SimulatedStore, self).put(name, payload))
@@ -115,12 +147,19 @@ class SimulatedStore(MachineStore):
         return super().get(name, byte_range)
 
     def delete(self, name: str) -> None:
+        self._write(lambda: super(SimulatedStore, self).delete(name))
+
+    def size(self, name: str) -> int:
         self._step()
-        super().delete(name)
+        return super().size(name)
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         self._step()
-        return super().list(prefix)
+        listed = list(super().list(prefix))
+        if prefix != "packs" or not self._has_old_lists:
+            return iter(listed)
+        before, self._listed = self._listed, listed
+        return iter(before if self._fault() else listed)
 
     def read(self, name: str) -> tuple[bytes, Token]:
         self._step()
@@ -138,23 +177,41 @@ class SimulatedStore(MachineStore):
             super().replace(name, payload, expected)
             self._baton.pass_on()
             return super().replace(name, payload, expected)
-        if fault == "refused":
+        if fault == "late":
+            content = b"".join(buffers_of(payload))
+            self._late.append(partial(_replace, self._memory, name, content, expected))
+        if fault:
             raise StoreError("no answer", transient=True)
         return super().replace(name, payload, expected)
 
     def _write(self, write: Act) -> None:
         self._step()
         fault = self._fault()
-        if fault == "refused":
+        if fault == "late":
+            self._late.append(write)
+        if fault in {"late", "refused"}:
             raise StoreError("no answer", transient=True)
         write()
         if fault == "lost":
             raise StoreError("the answer was lost", transient=True)
 
     def _fault(self) -> str:
-        if self._baton.random.random() >= self._faults:
+        if self._baton.random.random() >= self.faults:
             return ""
-        return self._baton.random.choice(["lost", "refused"])
+        return self._baton.random.choice(self._kinds)
 
     def _step(self) -> None:
         self._baton.pass_on()
+        while self._late and self._baton.random.random() < _ARRIVES:
+            with suppress(CasError, FileNotFoundError):
+                self._late.pop(0)()
+        if self.dies_after is not None:
+            if self.dies_after == 0:
+                raise DeadError
+            self.dies_after -= 1
+
+
+def seeded(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Let names be drawn, so that a seed gives the same run."""
+    chance = random.Random(seed)
+    monkeypatch.setattr(secrets, "token_bytes", chance.randbytes)
