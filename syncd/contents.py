@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import cas
 from syncd.committing import file_content
 from syncd.following import RemoteTree
 from syncd.plan import Action, Plan, Step
-from syncd.ports import Ahead, Download, Observed, Transfers, Upload
+from syncd.ports import Ahead, Download, Observed, OutdatedError, Transfers, Upload
 from syncd.setbacks import Setbacks
+from syncd.texts import Texts
 from syncd.trees import FOLDER, path_of
 
 
@@ -26,12 +27,16 @@ class Contents:
         transfers: move them.
         remote: what the server has.
         setbacks: of what could not be moved.
+        texts: merged ones: they come from here.
     """
 
-    def __init__(self, transfers: Transfers, remote: RemoteTree, setbacks: Setbacks) -> None:
+    def __init__(
+        self, transfers: Transfers, remote: RemoteTree, setbacks: Setbacks, texts: Texts
+    ) -> None:
         self._transfers = transfers
         self._remote = remote
         self._setbacks = setbacks
+        self._texts = texts
         self.is_coming = False
         self.is_outdated = False
 
@@ -43,6 +48,29 @@ class Contents:
         """Return what is to be fetched for a step on the disk."""
         path = os.fsencode(path_of(self._remote.tree, step.node))
         return Download(path, self._remote.sequence, step.item, step.path if step.old else "")
+
+    def reader(self, steps: Sequence[Step]) -> Callable[[Step], Iterator[bytes]]:
+        """Return what yields the content of each step that puts a file on the disk.
+
+        It raises OutdatedError where the server has something newer, and `is_outdated` tells of it.
+        """
+        chosen = [step for step in steps if is_content(step)]
+        texts = {step.node: self._texts.take(step.item) for step in chosen}
+        coming = {step.node: self.download(step) for step in chosen if texts[step.node] is None}
+        self._transfers.prepare(list(coming.values()))
+
+        def read(step: Step) -> Iterator[bytes]:
+            text = texts[step.node]
+            if text is not None:
+                yield text
+                return
+            try:
+                yield from self._transfers.download(coming[step.node])
+            except OutdatedError:
+                self.is_outdated = True
+                raise
+
+        return read
 
     def upload(self, step: Step, plan: Plan, observed: Observed) -> Upload:
         """Return what is to be sent for a step on the server."""
@@ -58,7 +86,7 @@ class Contents:
 
     def coming(self, steps: Sequence[Step], plan: Plan) -> set[int]:
         """Have the large files of steps on the disk fetched; return the nodes that have to wait."""
-        chosen = self._large(steps)
+        chosen = [step for step in self._large(steps) if not self._texts.has(step.item)]
         kept = {step.item.content for step in plan.local if is_content(step)}
         ahead = self._transfers.fetch_ahead([self.download(step) for step in chosen], kept)
         return self._take(chosen, ahead)

@@ -6,6 +6,7 @@ looked at; the server, which is asked. So a turn may end anywhere, and the next 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from syncd.reasons import is_no_room, words
 from syncd.reconcile import make_plan
 from syncd.remote.errors import ConflictError, NoRoomError
 from syncd.setbacks import Setbacks
+from syncd.texts import Texts
 from syncd.trees import FOLDER, NodeIds, Overlay, below
 
 PATIENCE_S: Final = 1.0
@@ -105,11 +107,14 @@ class Engine:
         self._report = report
         self._clock = clock
         self._ids = ids or NodeIds(last_node(state.base, state))
-        self._remote = RemoteTree(place, state, self._ids)
+        # What comes of two texts has to be on both sides.
+        self._may_merge = manner.may_merge if manner.sends and manner.takes else lambda _: False
+        self._remote = RemoteTree(place, state, self._ids, self._may_merge)
         self._agreement = Agreement(state.base)
         self._outbox = Outbox(place, manner.device, state, server)
         self._setbacks = Setbacks(clock.monotonic)
-        self._contents = Contents(transfers, self._remote, self._setbacks)
+        self._texts = Texts(transfers, self._remote)
+        self._contents = Contents(transfers, self._remote, self._setbacks, self._texts)
         self._has_news = True
         self._may_delete = False
         self._began_s = 0.0
@@ -161,7 +166,11 @@ class Engine:
         self._began_s = self._clock.monotonic()
         observed = self._disk.look()
         self._require_sanity(observed)
-        plan = self._plan(observed)
+        try:
+            plan = self._plan(observed)
+        except OutdatedError:
+            self._has_news = True
+            return Turn.AGAIN
         self._setbacks.keep({step.path for step in (*plan.local, *plan.remote)})
         self._settle_equal(plan, observed)
         problems = dict(observed.problems)
@@ -212,9 +221,16 @@ class Engine:
             self._manner.device,
             self._clock.now_ns(),
             self._manner.later_wins,
-            self._manner.may_merge,
+            self._may_merge,
+            self._texts.merged,
         )
-        return make_plan(self._state.base, observed.tree, self._remote.tree, rules, self._ids)
+        trees = self._state.base, observed.tree, self._remote.tree
+        plan = make_plan(*trees, rules, self._ids)
+        if not plan.merge.texts:
+            return plan
+        self._texts.merge(plan.merge.texts, observed)
+        rules = dataclasses.replace(rules, merged=self._texts.merged)
+        return make_plan(*trees, rules, self._ids)
 
     def _settle_equal(self, plan: Plan, observed: Observed) -> None:
         """Let the base have what is the same on both sides already."""
@@ -259,6 +275,7 @@ class Engine:
         for batch in batches(steps):
             safe = [step for step in batch if not self._holds_what_stays(step, plan)]
             is_current = self._do_batch_here(safe, plan, observed)
+            is_current = is_current and not self._contents.is_outdated
             if not is_current or len(safe) < len(batch) or self._is_late():
                 return False
         return True
@@ -275,16 +292,8 @@ class Engine:
         return any(plan.merge.tree.get(node) is not None for node in inside)
 
     def _do_batch_here(self, batch: list[Step], plan: Plan, observed: Observed) -> bool:
-        wanted = {step.node: self._contents.download(step) for step in batch if is_content(step)}
-        self._transfers.prepare(list(wanted.values()))
+        read = self._contents.reader(batch)
         is_current = True
-
-        def read(step: Step) -> Iterable[bytes]:
-            try:
-                yield from self._transfers.download(wanted[step.node])
-            except OutdatedError:
-                self._has_news = True
-                raise
 
         def record(done: list[Done]) -> None:
             nonlocal is_current

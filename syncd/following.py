@@ -33,6 +33,8 @@ class _KeptNode(msgspec.Struct, array_like=True, frozen=True):
     size: int = 0
     mtime_ns: int = 0
     is_executable: bool = False
+    agreed_path: bytes = b""
+    agreed_sequence: int = 0
 
 
 class _Kept(msgspec.Struct, array_like=True, frozen=True):
@@ -63,14 +65,23 @@ class RemoteTree:
         place: which.
         state: where it is kept, with the base that it lies over.
         ids: numbers for what is new.
+        notes: of which paths it is remembered where the base's content is found once it changes.
     """
 
-    def __init__(self, place: wire.Place, state: State, ids: NodeIds) -> None:
+    def __init__(
+        self,
+        place: wire.Place,
+        state: State,
+        ids: NodeIds,
+        notes: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._place = place
         self._state = state
         self._ids = ids
+        self._notes = notes
         self.tree = Overlay(state.base)
         self.sequence = 0
+        self._agreed: dict[int, tuple[bytes, int]] = {}
         encoded = state.read(_KEY)
         if encoded:
             self._load(encoded)
@@ -87,11 +98,15 @@ class RemoteTree:
                     cas.EntryKind(one.kind), one.content, one.size, one.mtime_ns, one.is_executable
                 )
                 self.tree.put(one.node, Node(one.parent, os.fsdecode(one.name), item))
+                if one.agreed_sequence:
+                    self._agreed[one.node] = one.agreed_path, one.agreed_sequence
 
     def save(self) -> None:
         """Write down what is known and not in the base yet."""
         self.tree.purge()
         changed = self.tree.changed()
+        said = set(changed)
+        self._agreed = {node: where for node, where in self._agreed.items() if node in said}
         if len(changed) > _KEPT_NODES:
             self._write(b"")
             return
@@ -126,7 +141,15 @@ class RemoteTree:
             item.size,
             item.mtime_ns,
             item.is_executable,
+            *self._agreed.get(node, ()),
         )
+
+    def agreed(self, node: int) -> tuple[bytes, int] | None:
+        """Return at which path, and in which state, a file had the content that the base has.
+
+        None where that is not known; it is of files that the server has changed since.
+        """
+        return self._agreed.get(node)
 
     # News.
 
@@ -155,6 +178,8 @@ class RemoteTree:
             try:
                 for change in delta.changes:
                     made = nodes_of(change.key)
+                    if self._notes(os.fsdecode(change.path)):
+                        self._note_agreed(change)
                     node = self._apply(change, server, made or {})
                     if node is not None and made is not None:
                         mine.append((node, self.tree.get(node)))
@@ -165,6 +190,16 @@ class RemoteTree:
                 return mine
         self.list_anew(server)
         return []
+
+    def _note_agreed(self, change: wire.RemoteChange) -> None:
+        """Remember where the base's content of a file is found that is about to be changed."""
+        node = find(self.tree, os.fsdecode(change.path))
+        found = self.tree.get(node) if node is not None else None
+        if node is None or found is None or found.is_folder:
+            return
+        base = self._state.base.get(node)
+        if base is not None and base.item.content == found.item.content:
+            self._agreed[node] = change.path, change.sequence - 1
 
     def list_anew(self, server: Server) -> None:
         """Find out by a listing what there is."""

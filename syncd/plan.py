@@ -50,6 +50,7 @@ class Reason(Enum):
     EDITED_TWICE = "both sides changed it"
     ADDED_TWICE = "both sides made something of that name"
     FILE_AND_FOLDER = "one side made a file, the other a folder of that name"
+    MERGED = "both sides changed it; the changes were put together"
     OVERWRITTEN = "the later version was kept, the other is in the history"
     RENAMED_TWICE = "both sides renamed it; the first name stays"
     CYCLE = "each side moved one folder into the other; the first move stays"

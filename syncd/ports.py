@@ -231,6 +231,16 @@ class Transfers(Protocol):
             OutdatedError: the server has not this content there any more.
         """
 
+    def read(self, file: Upload, /) -> bytes:
+        """Return the content of a small file that is here.
+
+        Raises:
+            OSError: it cannot be read, or is not as it was when it was looked at.
+        """
+
+    def identify(self, content: bytes, /) -> Item:
+        """Return what a file with this content is, but for its time and exec bit."""
+
 
 class Report(Protocol):
     """Who is told what the engine does; called by its control thread only."""

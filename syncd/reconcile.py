@@ -127,6 +127,7 @@ class _Reconciler:
                 self._merge.texts.append(text)
             merged = self._rules.merged.get(key)
             if merged is not None:
+                self._merge.notices.append(Notice(Reason.MERGED, path))
                 return _merge_manner(base.item, local.item, remote.item, merged)
         if self._rules.later_wins(path):
             self._merge.notices.append(Notice(Reason.OVERWRITTEN, path))

@@ -4,6 +4,9 @@ engine waits, large ones in the background, one up and one down at a time, the s
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from typing import Final, TypeVar
 
@@ -175,6 +178,20 @@ class LinkTransfers:
     def download(self, file: Download) -> Iterator[bytes]:
         """See `ports.Transfers`."""
         yield from self._fetcher.content(self._incoming(file))
+
+    def read(self, file: Upload) -> bytes:
+        """See `ports.Transfers`."""
+        descriptor = self._disk.open_at(self._disk.disk_path(file.path))
+        with os.fdopen(descriptor, "rb") as opened:
+            content = opened.read(file.item.size + 1)
+        if self.identify(content).content != file.item.content:
+            raise OSError(errno.EBUSY, "it was changed meanwhile")
+        return content
+
+    def identify(self, content: bytes) -> Item:
+        """See `ports.Transfers`."""
+        found = cas.identify_file(io.BytesIO(content), self._keys, on_node=self._disk.nodes.put)
+        return Item(found.kind, found.id, found.size)
 
     def fetch_ahead(self, files: Sequence[Download], kept: Collection[bytes]) -> Ahead:
         """See `ports.Transfers`."""

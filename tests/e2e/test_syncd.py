@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import running_server
 from tests.support.corpus import seeded_bytes
-from tests.support.devices import Device, wait_for_same
+from tests.support.devices import Device, wait_for_same, wait_until_sent
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def test_both_edit_while_one_is_away(pair: tuple[Device, Device]) -> None:
     (laptop.root / "notes").rename(laptop.root / "moved")
     (desk.root / "plan.txt").write_bytes(b"of the desk")
     (desk.root / "notes" / "a.txt").write_bytes(b"edited")
-    wait_until(lambda: desk.status()["phase"] == "in sync", "the desk")
-    wait_until(lambda: desk.command("status", "--wait").returncode == 0, "the desk")
+    wait_until_sent(desk.server, plan_txt=b"of the desk", notes__a_txt=b"edited")
     laptop.start()
     tree = wait_for_same(laptop, desk)
     assert tree["plan.txt"] == b"of the desk"
@@ -107,8 +106,10 @@ def test_most_files_gone_at_once_is_asked_about(pair: tuple[Device, Device]) -> 
     for number in range(150):
         (laptop.root / f"{number}").write_bytes(b"x")
     wait_for_same(laptop, desk)
+    laptop.end()  # Otherwise it may look in the midst of it.
     for path in laptop.root.glob("[0-9]*"):
         path.unlink()
+    laptop.start()
     wait_until(lambda: laptop.status()["phase"] == "stopped for safety", "the stop")
     assert len(desk.tree()) == 150
     laptop.command("resume", "--accept-deletes")
@@ -129,7 +130,7 @@ def test_pause_ignore_and_unlink(pair: tuple[Device, Device]) -> None:
     laptop.command("pause")
     assert laptop.command("status", check=False).returncode == 4
     (desk.root / "later").write_bytes(b"later")
-    wait_until(lambda: desk.command("status").returncode == 0, "the desk")
+    wait_until_sent(desk.server, later=b"later")
     assert "later" not in laptop.tree()
     laptop.command("resume")
     wait_until(lambda: "later" in laptop.tree(), "the file")

@@ -18,8 +18,8 @@ from tests.support.simulated_devices import Device, World, Writer
 SEEDS = range(60)
 
 
-def simulate(seed: int) -> World:
-    world = World(seed)
+def simulate(seed: int, *, merges: bool = False) -> World:
+    world = World(seed, merges=merges)
     chance = world.chance
     world.kills, world.losses = chance.choice(((0, 0), (0, 0.1), (0.01, 0), (0.02, 0.05)))
     devices = [Device(world, f"device{number}") for number in range(chance.choice((1, 2, 2, 3)))]
@@ -53,8 +53,9 @@ def check(world: World, devices: list[Device]) -> None:
         assert device.disk.drawing() == result
         assert not any(value for key, value in device.state.values.items() if key == "commit")
     counts = Counter(item.content for item in result.values() if item != FOLDER)
-    lost = world.written - world.superseded - set(counts)
+    lost = world.written - world.superseded - {line for text in counts for line in text.split()}
     assert not lost, lost
+    assert all(len(set(text.split())) == len(text.split()) for text in counts)
     assert not any(" (syncd is moving" in path for path in result)
     for content, count in counts.items():
         if count > 1:  # Then there was a conflict.
@@ -67,6 +68,11 @@ def test_devices_become_the_same_and_lose_and_double_nothing(seed: int) -> None:
     simulate(seed)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_devices_that_merge_texts_lose_no_line(seed: int) -> None:
+    simulate(seed, merges=True)
+
+
 @pytest.mark.parametrize("seed", [3, 7])
 def test_the_same_seed_is_the_same_run(seed: int) -> None:
     assert simulate(seed).events == simulate(seed).events
@@ -76,6 +82,6 @@ def test_the_same_seed_is_the_same_run(seed: int) -> None:
 def test_devices_become_the_same_and_lose_and_double_nothing_soak() -> None:
     for seed in range(1000, 6000):
         try:
-            simulate(seed)
+            simulate(seed, merges=seed % 4 == 0)
         except BaseException as error:
             raise AssertionError(f"seed {seed}") from error

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -91,13 +92,32 @@ class Device:
         self.process = None
         return code
 
+    def is_in_sync(self) -> bool:
+        """Whether the daemon says so; it may not have noticed yet what was just written."""
+        return self.command("status", check=False).returncode == 0
+
     def status(self) -> dict[str, Any]:
         (found,) = json.loads(self.command("status", "--json", check=False).stdout)
         assert isinstance(found, dict)
         return found
 
     def tree(self) -> dict[str, bytes | str | None]:
-        return tree_of(self.root)
+        """Return what the user sees; looked at anew where something went meanwhile."""
+        while True:
+            with suppress(FileNotFoundError):
+                return tree_of(self.root)
+
+
+def wait_until_sent(server: Server, **files: bytes) -> None:
+    """Wait until the server has these files; `plan_txt` is `plan.txt`, `notes__a` is `notes/a`."""
+
+    def are_there() -> bool:
+        return all(
+            server.request("GET", name.replace("__", "/").replace("_", "."))[2] == content
+            for name, content in files.items()
+        )
+
+    wait_until(are_there, f"the server to have {', '.join(files)}", timeout_seconds=60)
 
 
 def wait_for_same(*devices: Device) -> dict[str, bytes | str | None]:
@@ -109,5 +129,5 @@ def wait_for_same(*devices: Device) -> dict[str, bytes | str | None]:
         trees = [device.tree() for device in devices]
         return all(tree == trees[0] for tree in trees)
 
-    wait_until(same, "the devices to hold the same", timeout_seconds=60)
+    wait_until(same, "the devices to hold the same", timeout_seconds=120)
     return devices[0].tree()

@@ -6,6 +6,7 @@ killed at any step, as often as the world says.
 
 from __future__ import annotations
 
+import errno
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar
@@ -34,8 +35,9 @@ class KilledError(BaseException):
 class World:
     """What all devices share."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, merges: bool = False) -> None:
         self.chance = random.Random(seed)
+        self.merges = merges
         self.baton = Baton(self.chance)
         self.server = SimulatedServer()
         self.time = 0.0
@@ -74,7 +76,7 @@ class Device:
         ids = NodeIds(last_node(self.state.base, self.state))
         self.disk.ids = ids
         self.disk._numbers = {}  # noqa: SLF001 - what a process knew
-        manner = Manner(self.name)
+        manner = Manner(self.name, may_merge=lambda _: self.world.merges)
         self.engine = Engine(
             PLACE, manner, self.state, self.disk, self, self, self, self.world, ids
         )
@@ -156,6 +158,17 @@ class Device:
             raise OutdatedError(file.path)
         yield found.content
 
+    def read(self, file: Upload) -> bytes:
+        self.step()
+        node = find(self.disk.files, file.path)
+        found = self.disk.files.get(node) if node is not None else None
+        if found is None or found.item.content != file.item.content:
+            raise OSError(errno.EBUSY, "it has changed")
+        return found.item.content
+
+    def identify(self, content: bytes) -> Item:
+        return text(content.decode())
+
     # Report
 
     def notices(self, notices: Sequence[Notice]) -> None:
@@ -214,11 +227,12 @@ class Writer:
         name = chance.choice(NAMES)
         new_path = f"{folder}/{name}" if folder else name
         chosen = chance.choice(paths) if paths else None
-        action = chance.choice(("write", "write", "write", "make", "move", "remove", "touch"))
+        actions = ("write", "write", "write", "make", "move", "remove", "touch")
+        action = chance.choice(actions + ("edit",) * 6 * self.world.merges)
         self.world.events.append(f"{self.device.name} user {action} {chosen} {new_path}")
         if action == "write" and drawing.get(new_path) != FOLDER:
             self.supersede([new_path])
-            self.disk.user_writes(new_path, text(self.world.new_content()))
+            self.disk.user_writes(new_path, text(self.new_text()))
         elif action == "make" and new_path not in drawing:
             side.make(new_path)
         elif chosen is None:
@@ -226,11 +240,24 @@ class Writer:
         elif action == "remove":
             self.supersede([p for p in paths if p == chosen or p.startswith(f"{chosen}/")])
             side.remove(chosen)
+        elif action == "edit" and drawing[chosen] != FOLDER:
+            self.edit(chosen)
         elif action == "touch" and drawing[chosen] != FOLDER:
             item = text(drawing[chosen].content.decode(), mtime_ns=chance.randrange(1000))
             self.disk.user_writes(chosen, item)
         elif action == "move" and new_path not in drawing:
             self.move(chosen, folder, new_path)
+
+    def edit(self, path: str) -> None:
+        """Add some lines to a text, and take some away."""
+        chance = self.world.chance
+        lines = self.disk.drawing()[path].content.decode().splitlines(keepends=True)
+        for _ in range(chance.choice((1, 1, 5))):
+            lines.insert(chance.randrange(len(lines) + 1), f"{self.world.new_content()}\n")
+        if chance.random() < 0.3:
+            gone = lines.pop(chance.randrange(len(lines)))
+            self.world.superseded.add(gone.strip().encode())
+        self.disk.user_writes(path, text("".join(lines)))
 
     def move(self, path: str, folder: str, new_path: str) -> None:
         side = self.disk.user
@@ -238,6 +265,11 @@ class Writer:
             side.move(path, new_path)
             self.disk.touch(side.node(new_path))
 
+    def new_text(self) -> str:
+        content = self.world.new_content()
+        return f"{content}\n" if self.world.merges else content
+
     def supersede(self, paths: list[str]) -> None:
         drawing = self.disk.drawing()
-        self.world.superseded |= {drawing[path].content for path in paths if path in drawing}
+        contents = [drawing[path].content for path in paths if path in drawing]
+        self.world.superseded.update(line for content in contents for line in content.split())
