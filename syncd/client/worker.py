@@ -45,6 +45,9 @@ _PAUSE_SECONDS: Final = 1.0
 _SIGNED_OUT_SECONDS: Final = 60.0
 _FULL_SECONDS: Final = 10.0
 _LONG_SECONDS: Final = 5.0
+_RESTS: Final = 3
+"""How long the engine rests beside the transfers, in lengths of its turn."""
+_LONGEST_REST_SECONDS: Final = 2.0
 
 
 class SystemTime:
@@ -191,7 +194,11 @@ class LinkWorker:
         self._busy_since_s = min(self._busy_since_s, time.monotonic())
         if self._report.status().phase not in {Phase.IN_SYNC, Phase.FULL}:
             self._report.enter(Phase.SYNCING, sequence=engine.sequence)
+        began_s = time.monotonic()
         turn = engine.turn()
+        if turn is Turn.MOVING:
+            # Each large file that comes or goes ends in a turn; many of them have one together.
+            self._rest(min(_RESTS * (time.monotonic() - began_s), _LONGEST_REST_SECONDS))
         if turn is Turn.AGAIN:
             self._report.enter(Phase.SYNCING, sequence=engine.sequence)
             self._turns_in_a_row += 1

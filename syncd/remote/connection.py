@@ -236,7 +236,9 @@ class Connection:
         if self._closed.is_set():
             raise UnreachableError("the connection was closed")
         if body is not None:
-            self.up.take(len(body))
+            self.up.take(len(body), self._closed.wait)
+            if self._closed.is_set():
+                raise UnreachableError("the connection was closed")
         timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS + wait_seconds)
         url = f"{self.url}/api/v1/{path}"
         try:
@@ -267,7 +269,7 @@ class Connection:
             size += len(piece)
             if size > ANSWER_SIZE_LIMIT:
                 raise UntrustedError("the server's answer is too large")
-            self.down.take(len(piece))
+            self.down.take(len(piece), self._closed.wait)
             pieces.append(piece)
         return b"".join(pieces)
 

@@ -44,8 +44,8 @@ class TokenBucket:
             self._rate = rate
             self._free_at = 0.0
 
-    def take(self, size: int) -> None:
-        """Wait until `size` bytes may pass."""
+    def take(self, size: int, sleep: Callable[[float], object] | None = None) -> None:
+        """Wait until `size` bytes may pass, by `sleep`, which may end earlier than it is asked."""
         with self._lock:
             if self._rate is None:
                 return
@@ -54,17 +54,19 @@ class TokenBucket:
             self._free_at = start + size / self._rate
             wait = start - now
         if wait > 0:
-            self._sleep(wait)
+            (sleep or self._sleep)(wait)
 
-    def take_patiently(self, size: int) -> None:
+    def take_patiently(self, size: int, sleep: Callable[[float], object] | None = None) -> None:
         """Wait until `size` bytes may pass and all that passed before is paid for.
 
-        So those who `take` never wait for more than one of those who are patient.
+        So those who `take` never wait for more than one of those who are patient. Where `sleep`
+        returns True the wait is over.
         """
         with self._patience:
             while (wait := self._debt_s()) > 0:
-                self._sleep(min(wait, _BURST_SECONDS))
-            self.take(size)
+                if (sleep or self._sleep)(min(wait, _BURST_SECONDS)) is True:
+                    return
+            self.take(size, sleep)
 
     def _debt_s(self) -> float:
         with self._lock:
@@ -83,9 +85,9 @@ class PatientBucket(TokenBucket):
         """Bytes per second, None for no limit."""
         return self._bucket.rate
 
-    def take(self, size: int) -> None:
+    def take(self, size: int, sleep: Callable[[float], object] | None = None) -> None:
         """Wait until `size` bytes may pass and nobody else is in debt."""
-        self._bucket.take_patiently(size)
+        self._bucket.take_patiently(size, sleep)
 
 
 class Backoff:

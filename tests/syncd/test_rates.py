@@ -69,3 +69,6 @@ def test_the_patient_wait_until_all_is_paid_for() -> None:
     bucket.take(2000)
     patient.take(1)
     assert now == pytest.approx(103.76, abs=0.3)
+    bucket.take(10_000)
+    patient.take(1, lambda _: True)
+    assert now == pytest.approx(103.76, abs=0.3), "who is closed does not wait"
