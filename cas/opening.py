@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cas.clock import Clock, SystemClock
-from cas.errors import AlreadyExistsError, NotFoundError
+from cas.errors import AlreadyExistsError, CasError, NotFoundError
 from cas.formats import encode_config, new_config
 from cas.keys import NewKey, Unlock, new_encrypted_config
 from cas.repository import Repository
@@ -14,6 +15,7 @@ from cas.stores.base import BlobStore
 from cas.stores.names import CONFIG_NAME
 from cas.stores.opening import open_working_store
 from cas.stores.shared import SharedStore
+from cas.stores.staged import StagedStore
 
 
 def create(
@@ -30,7 +32,19 @@ def create(
     """
     store = open_working_store(location, create=True)
     is_shared = isinstance(store, SharedStore)
-    return create_in(store, clock or SystemClock(), key, is_shared=is_shared)
+    try:
+        return create_in(store, clock or SystemClock(), key, is_shared=is_shared)
+    except CasError:
+        if isinstance(store, SharedStore | StagedStore):
+            _remove_unused(store.root)  # of a bucket that was named wrongly
+        raise
+
+
+def _remove_unused(root: Path) -> None:
+    """Remove a directory in which there is nothing but the id that a gateway gives itself."""
+    files = {path for path in root.rglob("*") if not path.is_dir()}
+    if files <= {root / "gateway"}:
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def create_in(

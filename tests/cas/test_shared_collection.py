@@ -210,3 +210,37 @@ def test_deleted_volumes_are_dropped_everywhere(made: Gateways) -> None:
     with held.view() as view:
         assert not list(view.list())
     assert_sound(two)
+
+
+def test_what_was_purged_goes_for_all_gateways(made: Gateways) -> None:
+    one, two = made.open("one"), made.open("two")
+    put(one, "secret", seeded_bytes(1, 2 << 20))
+    with two.volume("v").view() as view:
+        entry = view.entry("secret")
+    remove(one, "secret")
+    cas.purge_path(one, one.volume("v"), "secret")
+    cas.collect_garbage(one, grace_seconds=0)
+    assert sum(size for _, size in made.bucket.list("packs")) < 1 << 20
+    for repository in (one, two, made.open("three")):
+        assert_sound(repository)
+        assert not repository.engine.chunks.finds(entry.content)
+
+
+def test_damaged_packs_are_not_repaired_in_place(made: Gateways) -> None:
+    one = made.open("one")
+    with pytest.raises(cas.InvalidError, match="several gateways"):
+        cas.repair_repository(one)
+
+
+def test_a_replica_is_made_while_gateways_go_on(made: Gateways, tmp_path: Path) -> None:
+    one, two = made.open("one"), made.open("two")
+    put(one, "a", seeded_bytes(1, 1 << 20))
+    put(two, "b", b"2")
+    cas.replicate(one, tmp_path / "replica")
+    put(two, "c", b"3")
+    remove(one, "a")
+    collect(two)
+    cas.replicate(one, tmp_path / "replica")
+    with cas.open(tmp_path / "replica", clock=made.clock) as replica:
+        assert content(replica) == {"b": b"2", "c": b"3"}
+        assert_sound(replica)

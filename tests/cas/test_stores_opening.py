@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import cas
 from cas.errors import InvalidError, NotFoundError
 from cas.stores.local import LocalStore
 from cas.stores.memory import MemoryStore
@@ -74,3 +75,16 @@ def test_who_has_no_bucket_does_not_wait_for_its_library() -> None:
     code = "import cas, sys; print([name for name in sys.modules if 'boto' in name])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("durability", ["local", "remote"])
+def test_a_bucket_that_is_not_there_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setattr("cas.stores.s3.pause", lambda *_: False)
+    url = f"s3://mistyped?endpoint=http://127.0.0.1:9&region=us-east-1&durability={durability}"
+    with pytest.raises(cas.StoreError):
+        cas.create(f"{url}&local={tmp_path}")
+    assert list(tmp_path.iterdir()) == []
