@@ -84,7 +84,8 @@ class GatewayStore(StagedStore):
     def _confirm(self) -> None:
         try:
             claim(self.remote, self._gateway, "")
-            remember(self, CONFIG_NAME, self.remote.read(CONFIG_NAME)[0])
+            seen = self.config_seen  # with it the repository was opened
+            remember(self, CONFIG_NAME, seen or self.remote.read(CONFIG_NAME)[0])
         except StoreError as error:
             if not error.transient:
                 raise

@@ -68,6 +68,8 @@ class StagedStore:
         self.wake = threading.Event()
         """Set when there is something to upload."""
         self.error = ""
+        self.config_seen: bytes | None = None
+        """The config as this process last read it in the bucket."""
         self.limits = limit, cache
         self._asked = (-_FRESH_SECONDS, 0)
         self._open = self.machine_directory / "open"
@@ -249,7 +251,10 @@ class StagedStore:
     def _read_direct(self, name: str) -> tuple[bytes, Token]:
         """Read from the bucket; the config from here if that cannot be reached."""
         try:
-            return self.remote.read(name)
+            found = self.remote.read(name)
+            if name == CONFIG_NAME:
+                self.config_seen = found[0]
+            return found
         except StoreError as error:
             if name != CONFIG_NAME or not error.transient:
                 raise

@@ -177,11 +177,14 @@ class Uploader:
 
 
 def remember(store: StagedStore, name: str, content: bytes) -> None:
-    """Note what the bucket holds under a mutable name."""
+    """Note what the bucket holds under a mutable name, unless that is noted."""
     try:
-        _, token = store.sent.read(name)
+        noted, token = store.sent.read(name)
     except NotFoundError:
         token = None
+    else:
+        if noted == content:
+            return
     store.sent.replace(name, content, token)
 
 
