@@ -6,10 +6,8 @@ looked at; the server, which is asked. So a turn may end anywhere, and the next 
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -23,9 +21,10 @@ from syncd.committing import (
 from syncd.contents import Contents, is_content
 from syncd.disk.signatures import Signature
 from syncd.following import RemoteTree
+from syncd.manner import BLOCKED, Manner
 from syncd.numbering import last_node
 from syncd.outbox import Outbox, RefusedStepsError
-from syncd.plan import Action, Plan, Rules, Step
+from syncd.plan import Action, Plan, Step
 from syncd.ports import (
     Clock,
     Disk,
@@ -61,23 +60,6 @@ class Turn(Enum):
     AGAIN = "there is more to do at once"
 
 
-@dataclass(frozen=True)
-class Manner:
-    """How a link is kept in sync.
-
-    Attributes:
-        device: this device's name.
-        sends, takes: whether changes go to the server, and whether they come from it.
-        later_wins, may_merge: of a path, as in `Rules`.
-    """
-
-    device: str
-    sends: bool = True
-    takes: bool = True
-    later_wins: Callable[[str], bool] = lambda _: False
-    may_merge: Callable[[str], bool] = lambda _: False
-
-
 class Engine:
     """Keeps a folder and a place of a server in sync. One thread, that calls `turn`.
 
@@ -107,9 +89,7 @@ class Engine:
         self._report = report
         self._clock = clock
         self._ids = ids or NodeIds(last_node(state.base, state))
-        # What comes of two texts has to be on both sides.
-        self._may_merge = manner.may_merge if manner.sends and manner.takes else lambda _: False
-        self._remote = RemoteTree(place, state, self._ids, self._may_merge)
+        self._remote = RemoteTree(place, state, self._ids, manner.merges)
         self._agreement = Agreement(state.base)
         self._outbox = Outbox(place, manner.device, state, server)
         self._setbacks = Setbacks(clock.monotonic)
@@ -217,19 +197,14 @@ class Engine:
             raise StoppedError(f"{observed.vanished} of {files} files are gone at once")
 
     def _plan(self, observed: Observed) -> Plan:
-        rules = Rules(
-            self._manner.device,
-            self._clock.now_ns(),
-            self._manner.later_wins,
-            self._may_merge,
-            self._texts.merged,
-        )
+        now_ns = self._clock.now_ns()
+        rules = self._manner.rules(now_ns, self._texts.merged)
         trees = self._state.base, observed.tree, self._remote.tree
         plan = make_plan(*trees, rules, self._ids)
         if not plan.merge.texts:
             return plan
         self._texts.merge(plan.merge.texts, observed)
-        rules = dataclasses.replace(rules, merged=self._texts.merged)
+        rules = self._manner.rules(now_ns, self._texts.merged)
         return make_plan(*trees, rules, self._ids)
 
     def _settle_equal(self, plan: Plan, observed: Observed) -> None:
@@ -264,8 +239,9 @@ class Engine:
         return is_done
 
     def _tell_what_is_left(self, plan: Plan) -> None:
-        upload, download = map(self._contents.bytes_left, (plan.remote, plan.local))
-        self._report.left(len(plan.local) + len(plan.remote), upload, download)
+        here, there = self._manner.steps(plan)
+        upload, download = map(self._contents.bytes_left, (there, here))
+        self._report.left(len(here) + len(there), upload, download)
 
     # The disk.
 
@@ -324,14 +300,9 @@ class Engine:
     # The server.
 
     def _do_there(self, plan: Plan, observed: Observed) -> bool:
-        merge = plan.merge
-        # What is not yet here as it is to be is not committed either: the base takes for granted
-        # that this device had what it committed, and a copy must not get its name there alone.
-        unlike = {
-            step.node
-            for step in plan.remote
-            if merge.local.get(step.node) != merge.tree.get(step.node)
-        }
+        unlike = self._manner.waiting(plan)
+        if not self._manner.takes:
+            self._setbacks.note((step for step in plan.remote if step.node in unlike), BLOCKED)
         steps = self._setbacks.possible(plan.remote, observed.unread | unlike)
         going = self._contents.going(steps, plan, observed)
         steps = self._setbacks.possible(steps, going)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +45,12 @@ class Setbacks:
         longest_s = LONGEST_WITHOUT_ROOM_S if is_no_room(reason) else LONGEST_S
         length_s = min(2 * before.length_s, longest_s) if before else FIRST_S
         self._by_path[path] = _Setback(reason, self._monotonic() + length_s, length_s)
+
+    def note(self, steps: Iterable[Step], reason: str) -> None:
+        """Leave paths alone that are not left alone yet."""
+        for step in steps:
+            if step.path not in self._by_path:
+                self.add(step.path, reason)
 
     def remove(self, path: str) -> None:
         """It went well."""

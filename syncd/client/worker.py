@@ -22,8 +22,9 @@ from syncd.disk.linked import Linked, open_linked
 from syncd.disk.linked_disk import LinkedDisk
 from syncd.disk.state import LinkState
 from syncd.disk.unwanted import remove_unwanted
-from syncd.engine import Engine, Manner, Turn
+from syncd.engine import Engine, Turn
 from syncd.following import forget_remote
+from syncd.manner import Manner
 from syncd.names import conflict_name
 from syncd.numbering import last_node
 from syncd.ports import StoppedError

@@ -27,6 +27,8 @@ class Device:
     base: Path
     server: Server
     process: subprocess.Popen[bytes] | None = field(default=None)
+    port: int = 0
+    """Where it finds the server, if not at the server's own port."""
 
     @property
     def root(self) -> Path:
@@ -58,7 +60,7 @@ class Device:
     def link(self, *options: str, volume: str = "") -> None:
         self.command(
             "link",
-            *("--server", f"http://{LOOPBACK}:{self.server.port}"),
+            *("--server", f"http://{LOOPBACK}:{self.port or self.server.port}"),
             *("--volume", volume or self.server.user, "--user", self.server.user),
             *("--root", str(self.root), "--name", self.name, "--password-file", "-"),
             *options,
@@ -91,10 +93,6 @@ class Device:
         code = self.process.wait(30)
         self.process = None
         return code
-
-    def is_in_sync(self) -> bool:
-        """Whether the daemon says so; it may not have noticed yet what was just written."""
-        return self.command("status", check=False).returncode == 0
 
     def status(self) -> dict[str, Any]:
         (found,) = json.loads(self.command("status", "--json", check=False).stdout)

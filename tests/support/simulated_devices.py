@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from cas import wire
 from syncd.disk.items import Item
-from syncd.engine import Engine, Manner, Turn
+from syncd.engine import Engine, Turn
+from syncd.manner import Manner
 from syncd.numbering import last_node
 from syncd.plan import Notice
 from syncd.ports import Ahead, Download, OutdatedError, Upload
@@ -65,9 +66,11 @@ class World:
 class Device:
     """A device: what survives a kill, and the engine that does not."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, *, sends: bool = True, takes: bool = True) -> None:
         self.world = world
         self.name = name
+        self.manner = Manner(name, sends, takes, may_merge=lambda _: world.merges)
+        self.found: dict[str, str] = {}
         self.state = SimulatedState()
         self.disk = SimulatedDisk(self.state, NodeIds(), self.step)
         self.start()
@@ -76,9 +79,8 @@ class Device:
         ids = NodeIds(last_node(self.state.base, self.state))
         self.disk.ids = ids
         self.disk._numbers = {}  # noqa: SLF001 - what a process knew
-        manner = Manner(self.name, may_merge=lambda _: self.world.merges)
         self.engine = Engine(
-            PLACE, manner, self.state, self.disk, self, self, self, self.world, ids
+            PLACE, self.manner, self.state, self.disk, self, self, self, self.world, ids
         )
 
     def step(self) -> None:
@@ -175,7 +177,7 @@ class Device:
         self.world.events.extend(f"{self.name} {notice}" for notice in notices)
 
     def problems(self, problems: dict[str, str]) -> None:
-        pass
+        self.found = problems
 
     def left(self, files: int, upload: int, download: int) -> None:
         pass

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from syncd.engine import Turn
+from syncd.manner import BLOCKED
+from syncd.names import is_conflict_name
 from tests.support.drawn_trees import text
 from tests.support.simulated_devices import Device, World
 
@@ -14,6 +16,14 @@ def settle(*devices: Device) -> None:
         if {device.turn() for device in devices} == {Turn.IN_SYNC}:
             return
     raise AssertionError("no end")
+
+
+def settle_all(*devices: Device) -> None:
+    """Let devices take turns until nothing changes any more, problems or not."""
+    for _ in range(20):
+        devices[0].world.time += 400
+        for device in devices:
+            device.turn()
 
 
 def contents(device: Device) -> dict[str, bytes]:
@@ -39,3 +49,49 @@ def test_what_a_commit_without_answer_made_is_not_doubled_when_it_moved_meanwhil
     here.disk.touch(here.disk.user.node("moved"))
     settle(here, there)
     assert contents(here) == contents(there) == {"moved": b"new"}
+
+
+def test_a_device_that_only_sends_puts_its_own_in_place_of_theirs() -> None:
+    world = World(0)
+    here, there = Device(world, "here", takes=False), Device(world, "there")
+    here.disk.user_writes("file", text("0"))
+    here.disk.user_writes("other", text("of here"))
+    settle(here, there)
+    there.disk.user_writes("file", text("theirs"))
+    there.disk.user_writes("new", text("theirs too"))
+    there.disk.user.move("other", "renamed")
+    settle(here, there)
+    assert contents(here) == {"file": b"0", "other": b"of here"}
+    here.disk.user_writes("file", text("mine"))
+    here.disk.user_writes("new", text("mine too"))
+    here.disk.user_writes("other", text("edited"))
+    settle(here, there)
+    assert contents(here) == {"file": b"mine", "new": b"mine too", "other": b"edited"}
+    assert contents(there) == {"file": b"mine", "new": b"mine too", "renamed": b"edited"}
+
+
+def test_a_device_that_only_sends_tells_what_has_no_place_there() -> None:
+    world = World(0)
+    here, there = Device(world, "here", takes=False), Device(world, "there")
+    there.disk.user.make("name")
+    settle(there)
+    here.disk.user_writes("name", text("mine"))
+    here.disk.user_writes("other", text("goes on"))
+    settle_all(here, there)
+    assert contents(there) == {"other": b"goes on"}
+    assert list(here.found.values()) == [BLOCKED]
+    assert here.turn() is Turn.WAITING
+
+
+def test_a_device_that_only_takes_keeps_its_own_beside_theirs() -> None:
+    world = World(0)
+    here, there = Device(world, "here", sends=False), Device(world, "there")
+    there.disk.user_writes("file", text("0"))
+    settle(there, here)
+    here.disk.user_writes("file", text("mine"))
+    here.disk.user_writes("new", text("only here"))
+    there.disk.user_writes("file", text("theirs"))
+    settle(there, here)
+    assert contents(there) == {"file": b"theirs"}
+    (copy,) = [path for path in contents(here) if is_conflict_name(path)]
+    assert contents(here) == {"file": b"theirs", copy: b"mine", "new": b"only here"}
