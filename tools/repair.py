@@ -102,6 +102,11 @@ def _tell(output: Output, report: cas.RepairReport) -> None:
     for name in report.refs:
         output.message("ref", {"ref": name})
         output.text(f"{'would write' if report.is_dry_run else 'wrote'} {name} anew")
+    if report.given_up:
+        count = len(report.given_up)
+        output.text(
+            f"{count:,} pieces of history are lost for good: `casdav gc` goes on without them"
+        )
     for reason in report.catalog:
         output.message("catalog", {"reason": reason})
         output.text(f"catalog: {printable(reason)}")
@@ -118,6 +123,7 @@ def _finish(
         "lost": lost,
         "refs": len(report.refs),
         "losses": len(losses),
+        "given_up": len(report.given_up),
         "affected": summary.affected,
         "unnamed": summary.unnamed,
         "sound": summary.is_sound,

@@ -176,7 +176,7 @@ class Collection:
                     edit.put_record(join_names((folder, name)), encode_kept(kept))
 
     def _decision(self, head: Head, before: KeptStates) -> KeptStates:
-        marks = commit_marks(self._engine.chunks, head.commit)
+        marks = commit_marks(self._engine, head.commit)
         further = decide(marks, self._policy, self._now_ns)
         return before.thinned(further, (mark.last_sequence for mark in marks))
 

@@ -23,6 +23,7 @@ from cas.formats import REGISTRY_ID
 from cas.group import TreeState
 from cas.journal import Change, JournalRecord
 from cas.kept import KeptStates, kept_path
+from cas.lost import lost_objects
 from cas.maintenance.keeping import VersionCounter, commits_of
 from cas.maintenance.marking import Marking
 from cas.maintenance.policy import VersionPolicy
@@ -66,7 +67,9 @@ class Dropping:
                 if batch.volume_id == REGISTRY_ID
                 for change in batch.changes
             ]
-        waiting = self._heads - there - self._dropped - {REGISTRY_ID}
+            is_whole = not lost_objects(engine.nodes, transaction)
+        # What is lost of the registry's history may have named any of them.
+        waiting = self._heads - there - self._dropped - {REGISTRY_ID} if is_whole else set()
         if waiting:
             waiting -= set(self._named(registry, kept, young))
         if is_dry_run:
@@ -113,7 +116,7 @@ class Dropping:
         """Yield the ids of volumes that a kept change of the registry names."""
         counter = VersionCounter(self._policy)
         yield from _volumes_in(young)
-        for _, commit in commits_of(self._engine.chunks, registry.commit):
+        for _, commit in commits_of(self._engine, registry.commit):
             changes = self._marking.changes(commit.changes)
             below = (change for change in changes if change.path.startswith(_BELOW))
             if commit.last_sequence > kept.every_since:

@@ -13,11 +13,12 @@ from typing import Final
 from xxhash import xxh3_64_intdigest
 
 from cas.catalog import Head
-from cas.chunkstore import ChunkStore
 from cas.engine import Engine
+from cas.errors import MissingObjectError
 from cas.ids import Kind
 from cas.journal import Change, Commit
 from cas.kept import KeptStates
+from cas.lost import lost_objects
 from cas.maintenance.marking import Holes, Marking
 from cas.maintenance.policy import CommitMark, VersionPolicy
 from cas.nodes import ReadNodes
@@ -39,7 +40,7 @@ class Keeping:
         kept: KeptStates,
         purged: Purged | None,
     ) -> None:
-        self._chunks = engine.chunks
+        self._engine = engine
         self._nodes = ReadNodes(engine.nodes)
         self._marking = marking
         self._kept = kept
@@ -66,10 +67,10 @@ class Keeping:
             if snapshot.commit not in self._snapshots:
                 self._snapshots.add(snapshot.commit)
                 self._marking.objects([snapshot.commit])
-                commit = load_commit(self._chunks, snapshot.commit)
+                commit = load_commit(self._engine.chunks, snapshot.commit)
                 self._marking.entries([commit.root], self._holes_of(commit))
         until, self._newest = self._newest, head.commit
-        for commit_id, commit in commits_of(self._chunks, head.commit, until):
+        for commit_id, commit in commits_of(self._engine, head.commit, until):
             self._marking.objects([commit_id])
             changes = self._marking.changes(commit.changes)
             holes = self._holes_of(commit)
@@ -119,23 +120,31 @@ class VersionCounter:
                 yield old
 
 
-def commits_of(
-    chunks: ChunkStore, newest: bytes, until: bytes = b""
-) -> Iterator[tuple[bytes, Commit]]:
+def commits_of(engine: Engine, newest: bytes, until: bytes = b"") -> Iterator[tuple[bytes, Commit]]:
     """Yield a commit and those before it, with their ids, up to but not including `until`.
+
+    What a repair has given up is passed over.
 
     Raises:
         IntegrityError: one is missing or damaged.
     """
     commit_id = newest
     while commit_id and commit_id != until:
-        commit = decode(chunks.get(Kind.COMMIT, commit_id), Commit)
+        try:
+            commit = decode(engine.chunks.get(Kind.COMMIT, commit_id), Commit)
+        except MissingObjectError:
+            with engine.catalog.read() as transaction:
+                lost = lost_objects(engine.nodes, transaction).get(commit_id)
+            if lost is None:
+                raise
+            commit_id = lost.before
+            continue
         yield commit_id, commit
         commit_id = commit.parent
 
 
-def commit_marks(chunks: ChunkStore, newest: bytes) -> list[CommitMark]:
+def commit_marks(engine: Engine, newest: bytes) -> list[CommitMark]:
     """Return what retention looks at of a volume's commits, the newest first."""
     return [
-        CommitMark(commit.time_ns, commit.last_sequence) for _, commit in commits_of(chunks, newest)
+        CommitMark(commit.time_ns, commit.last_sequence) for _, commit in commits_of(engine, newest)
     ]

@@ -10,6 +10,7 @@ from cas.engine import Engine
 from cas.errors import MissingObjectError
 from cas.ids import Kind
 from cas.journal import Change, ChangeNode
+from cas.lost import lost_objects
 from cas.maintenance.liveness import Liveness
 from cas.maintenance.marks import Marks
 from cas.objects import Entry, EntryKind, FileNode, decode
@@ -112,11 +113,21 @@ class Marking:
         self._first(ids)
 
     def changes(self, root: bytes) -> Iterator[Change]:
-        """Mark a commit's list of changes and yield them, the newest first."""
+        """Mark a commit's list of changes and yield them, the newest first.
+
+        What a repair has given up is passed over.
+        """
         waiting = [root]
         while waiting:
             node_id = waiting.pop()
-            self._first([node_id])
+            try:
+                self._first([node_id])
+            except MissingObjectError:
+                with self._catalog.read() as transaction:
+                    lost = lost_objects(self._nodes, transaction)
+                if node_id not in lost:
+                    raise
+                continue
             node = decode(self._chunks.get(Kind.CHANGE_NODE, node_id), ChangeNode)
             waiting += node.children
             yield from reversed(node.changes)

@@ -3,20 +3,23 @@
 Every pack is read. Of one that is damaged or missing the sound records are written to new packs,
 what is lost is looked for in other packs, and what is nowhere is forgotten: it is missing then,
 known to all processes, and stored when it comes again. Refs are written anew from the catalog.
+Of histories it is written down what is lost: collections go on without that.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cas.catalog import Location, PackRow
 from cas.engine import Engine
-from cas.errors import CasError, InvalidError
+from cas.errors import CasError, IntegrityError, InvalidError
 from cas.ids import Identifier, Kind, ObjectId
 from cas.maintenance.checked_pack import CheckedPack
 from cas.maintenance.damage import Damage, DamageKind
 from cas.maintenance.exclusive import exclusive
+from cas.maintenance.giving_up import give_up_lost
 from cas.maintenance.pack_table import PackTable
 from cas.maintenance.quarantine import Held, Quarantine
 from cas.maintenance.reading import read_pack
@@ -25,6 +28,8 @@ from cas.packfile import RecordPlace
 from cas.packs import location_of
 from cas.refs import read_ref, ref_name
 from cas.repository import Repository
+
+_logger = logging.getLogger(__name__)
 
 
 class RepairedPack(NamedTuple):
@@ -45,6 +50,7 @@ class RepairReport:
     """What was found and done. `catalog` is damage that a new catalog mends, see `rebuild_index`.
 
     `packs_read` counts all packs; `refs` are those that were written anew, by their names.
+    `given_up` are ids of commits and lists of changes without which collections go on from now.
     """
 
     is_dry_run: bool
@@ -52,6 +58,7 @@ class RepairReport:
     packs: list[RepairedPack] = field(default_factory=list)
     refs: list[str] = field(default_factory=list)
     catalog: list[str] = field(default_factory=list)
+    given_up: list[bytes] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
@@ -89,7 +96,13 @@ def repair_repository(
         )
     watcher = watcher or DamageWatcher()
     with exclusive(engine, watcher):
-        return _Repair(engine, is_dry_run=is_dry_run).run(watcher)
+        report = _Repair(engine, is_dry_run=is_dry_run).run(watcher)
+        if not is_dry_run:
+            try:
+                report.given_up = give_up_lost(repository)
+            except IntegrityError:  # what was found and done is still to be told
+                _logger.warning("what is lost could not be written down", exc_info=True)
+        return report
 
 
 class _Repair:

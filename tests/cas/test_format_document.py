@@ -38,6 +38,7 @@ from cas import (
     journal_replay,
     kept,
     keys,
+    lost,
     objects,
     pack_index,
     packfile,
@@ -80,6 +81,7 @@ STRUCTS: Final[dict[str, type[msgspec.Struct]]] = {
     "VolumeRecord": registry.VolumeRecord,
     "KeptStates": kept.KeptStates,
     "DroppedVolume": dropped.DroppedVolume,
+    "LostObject": lost.LostObject,
     "Purge": purged.Purge,
     "KeyRing": keys.KeyRing,
 }
@@ -516,12 +518,12 @@ def test_a_scan_passes_over_damage_as_the_document_says() -> None:
     pack_id = data[12:28]
     whole = [place for place, _ in packfile.scan(reading(data), len(data), pack_id)]
     assert whole == packfile.read_footer(reading(data), len(data)).places
-    for lost, place in enumerate(whole):
+    for number, place in enumerate(whole):
         for position in range(place.offset, place.end, 7):
             damaged = bytearray(data)
             damaged[position] ^= 1
             found = packfile.scan(reading(bytes(damaged)), len(data), pack_id)
-            assert [p for p, _ in found] == [*whole[:lost], *whole[lost + 1 :]]
+            assert [p for p, _ in found] == [*whole[:number], *whole[number + 1 :]]
     torn = whole[-1].end - 1
     assert [p for p, _ in packfile.scan(reading(data[:torn]), torn, pack_id)] == whole[:-1]
     assert list(packfile.scan(reading(data), len(data), bytes(16))) == []
