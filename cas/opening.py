@@ -97,6 +97,7 @@ def open_repository(
 def _refuse_other_files(store: BlobStore) -> None:
     other = store.find_stranger()
     if other is not None:
-        place = "another prefix" if store.is_staging else "an empty or a new directory"
+        is_bucket = store.is_staging or isinstance(store, SharedStore)
+        place = "another prefix" if is_bucket else "an empty or a new directory"
         message = f"{store.location} is not empty, it holds {other!r}: take {place}"
         raise AlreadyExistsError(message)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.fleet import running_fleet
 from tests.support.network import LOOPBACK, accepts_connections, free_port
 from tests.support.processes import (
     CHECKOUT,
@@ -26,12 +27,20 @@ from tests.support.processes import (
 )
 from tests.support.programs import needs, run_program
 from tests.support.seaweed import weed_program
-from tests.support.server import running_server
+from tests.support.server import PASSWORD, USER, running_server
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.debian
 
-PROFILES: tuple[list[str], ...] = ([], ["s3"], ["minio"], ["s3", "minio"])
+SERVICES = {
+    "s3": {"casdav-seaweedfs", "seaweedfs", "seaweedfs-bucket"},
+    "minio": {"casdav-minio", "minio", "minio-bucket"},
+    "fleet": {
+        *("seaweedfs", "seaweedfs-bucket", "valkey", "caddy", "prometheus"),
+        *("gateway-1", "gateway-2", "gateway-3"),
+    },
+}
+PROFILES: tuple[list[str], ...] = ([], ["s3"], ["minio"], ["s3", "minio"], ["fleet"])
 DOCKERFILE = CHECKOUT / "Dockerfile"
 HADOLINT = Path(sys.executable).with_name("hadolint")
 
@@ -68,19 +77,19 @@ def test_each_profile_is_complete(profiles: list[str]) -> None:
     assert "casdav" in running
     for name in running:
         assert set(services[name].get("depends_on", ())) <= running
-    assert len(running) == 1 + 3 * len(profiles)
+    assert running == {"casdav"}.union(*(SERVICES[profile] for profile in profiles))
 
 
 @needs("docker-compose")
 def test_gateways_have_no_rights_and_others_no_floating_versions() -> None:
-    for name, service in configured("s3", "minio")["services"].items():
+    for name, service in configured("s3", "minio", "fleet")["services"].items():
         assert re.search(r":[^:]*\d+[^:]*$", service["image"]), name
         if "build" in service:
             assert service["read_only"]
             assert service["cap_drop"] == ["ALL"]
             assert service["security_opt"] == ["no-new-privileges:true"]
             assert service["stop_grace_period"]
-        for port in service.get("ports", ()):
+        for port in service.get("ports", ()) if name != "caddy" else ():
             assert port.startswith("127.0.0.1:"), "without TLS for this machine only"
 
 
@@ -183,3 +192,63 @@ def test_the_drive_in_seaweedfs_as_compose_runs_it(tmp_path: Path) -> None:
         assert found == Path(__file__).read_text()
     finally:
         end_group(seaweed, signal.SIGKILL)
+
+
+@needs("docker-compose")
+def test_the_gateways_of_the_fleet_are_alike_and_prometheus_asks_all() -> None:
+    services = configured("fleet")["services"]
+    fleet = [services[f"gateway-{number}"] for number in (1, 2, 3)]
+    assert all(each["environment"] == fleet[0]["environment"] for each in fleet)
+    assert all(each["command"] == fleet[0]["command"] for each in fleet)
+    assert len({each["volumes"][0] for each in fleet}) == 3
+    assert "durability=remote" in fleet[0]["environment"]["CASDAV_STORE"]
+    assert fleet[0]["environment"]["CASDAV__SERVER__LOCKS"].endswith("@valkey:6379/0")
+    (text,) = services["prometheus"]["command"]
+    [job] = yaml.safe_load(text.partition("<<'END'\n")[2].partition("END\n")[0])["scrape_configs"]
+    port = fleet[0]["environment"]["CASDAV__SERVER__METRICS"].rpartition(":")[2]
+    targets = [f"gateway-{number}:{port}" for number in (1, 2, 3)]
+    assert job["static_configs"] == [{"targets": targets}]
+
+
+@pytest.mark.long
+@needs("docker-compose", "caddy", "curl")
+def test_caddy_in_front_of_the_fleet_as_compose_runs_it(tmp_path: Path) -> None:
+    (text,) = configured("fleet")["services"]["caddy"]["command"]
+    with running_fleet(tmp_path, 2) as fleet:
+        ports = [gateway.port for gateway in fleet.gateways]
+        addresses = " ".join(f"{LOOPBACK}:{port}" for port in ports)
+        text = text.replace("$$", "$").replace(
+            "gateway-1:8080 gateway-2:8080 gateway-3:8080", addresses
+        )
+        here = "{\nadmin off\nauto_https disable_redirects\nskip_install_trust\n}\n"
+        port = free_port()
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", text.replace("<<'END'\n", f"<<'END'\n{here}")],
+            env={
+                **os.environ,
+                "DRIVE_HOST": f"localhost:{port}",
+                "HOME": str(tmp_path),
+                "XDG_DATA_HOME": str(tmp_path / "caddy"),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        url = f"https://localhost:{port}/dav/{USER}"
+        curl = ["curl", "-sSfk", "-u", f"{USER}:{PASSWORD}"]
+        try:
+            wait_until(lambda: accepts_connections(LOOPBACK, port), "Caddy to listen")
+
+            def answers() -> bool:
+                return run_program(*curl, f"{url}/", "-o", os.devnull, check=False).returncode == 0
+
+            wait_until(answers, "Caddy to have a certificate")
+            run_program(*curl, "-T", __file__, f"{url}/file")
+            run_program(*curl, "-X", "COPY", "-H", f"Destination: {url}/copy", f"{url}/file")
+            fleet.gateways[0].kill()
+            for _ in range(4):  # none of them ends at the one that is gone
+                found = run_program(*curl, f"{url}/copy").stdout
+                assert found == Path(__file__).read_text()
+        finally:
+            end_group(process)

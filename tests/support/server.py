@@ -7,7 +7,7 @@ import http.client
 import signal
 import subprocess
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tests.support.network import LOOPBACK, free_port
@@ -35,6 +35,8 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
     location: str = ""
     """Where the repository is, if it is not in the directory `store`."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables beside those of this process."""
 
     @property
     def url(self) -> str:
@@ -57,7 +59,9 @@ class Server:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, *self.arguments],
-                env=casdav_environment({"CASDAV_STORE": self.location or str(self.store)}),
+                env=casdav_environment(
+                    {"CASDAV_STORE": self.location or str(self.store), **self.environment}
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
