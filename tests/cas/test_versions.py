@@ -39,7 +39,6 @@ def make_versions(repository: cas.Repository, volume: cas.Volume) -> list[int]:
     return found
 
 
-@pytest.mark.one_gateway
 def test_a_version_may_be_kept_without_its_state(
     repository: cas.Repository, volume: cas.Volume
 ) -> None:
@@ -58,7 +57,6 @@ def test_a_version_may_be_kept_without_its_state(
     assert kept == [True, True, False]
 
 
-@pytest.mark.one_gateway
 def test_it_can_be_put_back_and_stays(repository: cas.Repository, volume: cas.Volume) -> None:
     _, middle, _ = make_versions(repository, volume)
     with volume.view() as view, volume.edit() as edit:
@@ -73,7 +71,6 @@ def test_it_can_be_put_back_and_stays(repository: cas.Repository, volume: cas.Vo
     assert cas.check_repository(repository, reading=cas.Share(1.0)).is_sound
 
 
-@pytest.mark.one_gateway
 def test_what_was_collected_meanwhile_is_not_put_back(
     repository: cas.Repository, volume: cas.Volume
 ) -> None:

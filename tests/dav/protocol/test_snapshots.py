@@ -299,7 +299,6 @@ def test_pages_lead_through_the_past(alice: Client) -> None:
         assert (reply.status, reply.body) == (200, b"")
 
 
-@pytest.mark.one_gateway
 def test_a_copy_goes_on_where_a_collection_begins_in_the_midst_of_it(
     past: Volume, alice: Client, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
