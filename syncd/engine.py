@@ -176,11 +176,16 @@ class Engine:
 
     def _follow(self) -> None:
         mine = self._remote.update(self._server, self._outbox.nodes_of)
+        tree = self._remote.tree
+        gone = [node for node, _ in mine if tree.get(node) is None]
         with self._state.transaction():
             # What this device has committed was on its disk then, whatever is there by now.
-            self._agreement.agree_as(mine, self._remote.tree)
+            self._agreement.agree_as(mine, tree)
+            for node in gone:
+                if self._state.base.get(node) is not None:
+                    tree.remove(node)  # Only now there is something that it is gone from.
             for node, _ in mine:
-                self._remote.tree.settle(node)
+                tree.settle(node)
             self._remote.save()
             self._outbox.forget()
 

@@ -51,6 +51,24 @@ def test_what_a_commit_without_answer_made_is_not_doubled_when_it_moved_meanwhil
     assert contents(here) == contents(there) == {"moved": b"new"}
 
 
+def test_what_a_commit_without_answer_made_and_others_removed_is_gone() -> None:
+    world = World(0)
+    here, there = Device(world, "here"), Device(world, "there")
+    here.disk.user_writes("stays", text("stays"))
+    settle(here, there)
+    here.disk.user.make("folder")
+    here.disk.user_writes("file", text("file"))
+    world.to_lose = ["commit"]
+    while world.to_lose:
+        here.turn()
+    settle(there)
+    there.disk.user.remove("folder")
+    there.disk.user.remove("file")
+    settle(there)
+    settle(here, there)
+    assert here.disk.drawing() == there.disk.drawing() == {"stays": text("stays")}
+
+
 def test_a_device_that_only_sends_puts_its_own_in_place_of_theirs() -> None:
     world = World(0)
     here, there = Device(world, "here", takes=False), Device(world, "there")
