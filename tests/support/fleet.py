@@ -50,12 +50,14 @@ class Fleet:
             "CASDAV__SERVER__LOCKS": self.valkey.url,
         }
 
-    def run(self, *words: str, machine: str = "admin", check: bool = True) -> str:
+    def run(self, *words: str, machine: str = "admin") -> str:
         """Run a command on a machine; return what it printed."""
+        return run_casdav(*words, store=self.location, environment=self.machine(machine)).stdout
+
+    def try_run(self, *words: str, machine: str) -> subprocess.CompletedProcess[str]:
+        """Run a command that may fail; return how it ended."""
         environment = self.machine(machine)
-        store = self.location
-        ended = run_casdav(*words, store=store, environment=environment, check=check)
-        return ended.stdout
+        return run_casdav(*words, store=self.location, environment=environment, check=False)
 
     def add(self, name: str) -> Server:
         """Start a gateway on a machine of this name."""
