@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from cas.catalog import Location, PackRow, PackState, decode_location, encode_locations
 from cas.errors import IntegrityError
+from cas.maintenance.damage import Damage, DamageKind
 from cas.pack_reader import PackFile, StoredPack
-from cas.packfile import RecordPlace
+from cas.packfile import HEADER_SIZE, RECORD_OVERHEAD, RecordPlace
 from cas.packs import location_of
 from cas.sealing import PackSeal
 
@@ -71,3 +72,24 @@ def agreed(pack: CheckedPack, number: int, place: RecordPlace, stored: bytes) ->
         if twin.id == place.id and location == location_of(pack.ordinal, location.number, twin):
             return -1
     return None
+
+
+def size_faults(pack: CheckedPack) -> Iterator[Damage]:
+    """Yield what is wrong with the sizes of a pack that has a footer."""
+    row, name = pack.row, f"pack {pack.row.id.hex()}"
+    if row.size and (row.size, row.records) != (pack.size, len(pack.places)):
+        message = (
+            f"{name} has {pack.size} bytes and {len(pack.places)} records, in the catalog "
+            f"{row.size} and {row.records}"
+        )
+        yield Damage(DamageKind.CATALOG, message, row.id)
+    end = HEADER_SIZE
+    for _, _, offset, stored_size, _, _ in pack.places:
+        if offset < end:
+            break
+        end = offset + RECORD_OVERHEAD + stored_size
+    else:
+        if end <= pack.size:
+            return
+    message = f"the footer of {name} has records that cannot be there"
+    yield Damage(DamageKind.INCONSISTENT, message, row.id)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from cas.catalog import (
     Location,
@@ -24,14 +24,13 @@ from cas.engine import Engine
 from cas.errors import FormatError, IntegrityError, NotFoundError, StoreError
 from cas.formats import PACK_RECORD_LIMIT
 from cas.ids import Kind
-from cas.maintenance.checked_pack import CheckedPack, agreed, decoded, encoded_places
+from cas.maintenance.checked_pack import CheckedPack, agreed, decoded, encoded_places, size_faults
 from cas.maintenance.damage import Damage, DamageKind
 from cas.maintenance.elsewhere import find_elsewhere, was_deleted
 from cas.maintenance.marks import Marks
 from cas.pack_reader import StoredPack, pack_blob_name
 from cas.packfile import (
     HEADER_SIZE,
-    RECORD_OVERHEAD,
     decode_header,
     read_footer,
     scan,
@@ -39,6 +38,14 @@ from cas.packfile import (
 
 _ATTEMPTS: Final = 3
 _ROWS_AT_ONCE: Final = 10_000
+
+
+class _Seen(NamedTuple):
+    """A pack as it was compared: the first record that the catalog had not, and when."""
+
+    row: PackRow
+    first_lacking: int
+    transaction: int
 
 
 class PackTable:
@@ -49,7 +56,7 @@ class PackTable:
         self._report = report
         self._sound = Marks()
         self._damaged = Marks()
-        self._seen: dict[int, tuple[PackRow, int]] = {}  # and how many records the catalog knew
+        self._seen: dict[int, _Seen] = {}
         self._lost: set[int] = set()
         self._scanned: set[int] = set()
 
@@ -267,7 +274,7 @@ class PackTable:
             return transaction.pack(ordinal)
 
     def _lose(self, ordinal: int, row: PackRow, kind: DamageKind, what: str) -> None:
-        self._seen[ordinal] = row, 0
+        self._seen[ordinal] = _Seen(row, 0, self._engine.catalog.last_transaction())
         if ordinal not in self._lost:
             self._lost.add(ordinal)
             self._report(Damage(kind, f"pack {row.id.hex()} {what}", row.id))
@@ -302,6 +309,7 @@ class PackTable:
         """Compare the pack's records with the catalog's rows; False if the pack has moved on."""
         ordinal, row = pack.ordinal, pack.row
         places = [each for each in enumerate(pack.places) if each[1].kind is not Kind.JOURNAL]
+        newest = self._engine.catalog.last_transaction()
         with self._engine.catalog.read() as transaction:
             if transaction.pack(ordinal) != row:
                 return False
@@ -322,7 +330,8 @@ class PackTable:
                 wrong += 1
             elif found_at >= 0:
                 self._sound.add(ordinal, found_at)
-        self._seen[ordinal] = row, lacking[0] if lacking else len(pack.places)
+        first_lacking = lacking[0] if lacking else len(pack.places)
+        self._seen[ordinal] = _Seen(row, first_lacking, newest)
         (self._scanned.discard if pack.has_footer else self._scanned.add)(ordinal)
         missing = 0 if may_lack else len(lacking)
         if missing or wrong:
@@ -332,27 +341,8 @@ class PackTable:
             )
             found.append(Damage(DamageKind.CATALOG, message, row.id))
         if row.state is not PackState.OPEN and pack.has_footer:
-            self._check_sizes(pack, found)
+            found.extend(size_faults(pack))
         return True
-
-    def _check_sizes(self, pack: CheckedPack, found: list[Damage]) -> None:
-        row = pack.row
-        if row.size and (row.size, row.records) != (pack.size, len(pack.places)):
-            message = (
-                f"pack {row.id.hex()} has {pack.size} bytes and {len(pack.places)} records, in "
-                f"the catalog {row.size} and {row.records}"
-            )
-            found.append(Damage(DamageKind.CATALOG, message, row.id))
-        end = HEADER_SIZE
-        for _, _, offset, stored_size, _, _ in pack.places:
-            if offset < end:
-                break
-            end = offset + RECORD_OVERHEAD + stored_size
-        else:
-            if end <= pack.size:
-                return
-        message = f"the footer of pack {row.id.hex()} has records that cannot be there"
-        found.append(Damage(DamageKind.INCONSISTENT, message, row.id))
 
     def _look_again(self, location: Location) -> bool:
         """Look at a pack that is new, or may have got the record since it was looked at."""
@@ -360,9 +350,13 @@ class PackTable:
         if row is None:
             return False
         seen = self._seen.get(location.pack)
-        if seen is not None and seen[0] == row:
-            may_gain = row.state is PackState.OPEN or self._engine.gateway is not None
-            if not may_gain or location.number < seen[1]:
+        if seen is not None and seen.row == row:
+            if self._engine.gateway is not None:
+                # What lay elsewhere too may be found here now: the other pack is gone.
+                may_gain = self._engine.catalog.last_transaction() != seen.transaction
+            else:
+                may_gain = row.state is PackState.OPEN and location.number >= seen.first_lacking
+            if not may_gain:
                 return False
         return self.check(location.pack) is not None
 

@@ -234,12 +234,23 @@ def test_writers_and_collections(
     run.run(2, 1 + seed % 2, steps=20, deaths=0.05 * (seed % 2))
 
 
+def test_a_check_finds_again_what_lay_in_a_pack_that_goes_while_it_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_long(tmp_path, monkeypatch, 5013)
+
+
 @pytest.mark.soak
 def test_writers_and_collections_whatever_the_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soak_seed: int
 ) -> None:
     for part in range(20):
-        seed = 20 * soak_seed + part
-        seeded(monkeypatch, seed)
-        run = Run(tmp_path / str(part), seed, faults=0.005 * part, has_old_lists=part % 4 == 3)
-        run.run(2 + part % 2, 1 + part % 3, steps=40, deaths=0.02 * (part % 5))
+        run_long(tmp_path / str(part), monkeypatch, 20 * soak_seed + part)
+
+
+def run_long(directory: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Run more machines for longer; how many, and what befalls them, depends on the seed."""
+    part = seed % 20
+    seeded(monkeypatch, seed)
+    run = Run(directory, seed, faults=0.005 * part, has_old_lists=part % 4 == 3)
+    run.run(2 + part % 2, 1 + part % 3, steps=40, deaths=0.02 * (part % 5))
