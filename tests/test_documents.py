@@ -169,6 +169,7 @@ class Session:
         wait_until(self._accepts, f"the server to listen on {self._port}")
         found = wait_until(self._find_password, "the app password to be printed")
         self._password = found[1]
+        wait_until(lambda: "Ctrl-C" in self._server_log.read_text(), "the rest of what it prints")
         return self._as_shown(self._server_log.read_text())
 
     def _accepts(self) -> bool:
