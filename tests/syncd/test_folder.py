@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +17,6 @@ from tests.support.disks import small_disk
 from tests.support.linked import names_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.linked import Linked
 
 OUTSIDE_NAMES = [
@@ -160,7 +159,8 @@ def test_a_deep_tree_takes_no_descriptor_for_each_level(linked: Linked) -> None:
         deep = inner
     os.close(deep)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+    in_use = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + 100, limits[1]))
     try:
         assert sum(1 for _ in walk(linked.folder)) == 301
     finally:
