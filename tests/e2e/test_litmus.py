@@ -27,8 +27,15 @@ def test_all_five_suites_pass_without_a_skip_or_a_warning(tmp_path: Path, worker
         run_litmus(server, tmp_path)
 
 
-@pytest.mark.parametrize("durability", ["remote", "local"])
-@pytest.mark.parametrize("encrypts", ["1", "0"], ids=["encrypted", "plain"])
+@pytest.mark.parametrize(
+    ("durability", "encrypts"),
+    [
+        ("remote", "1"),
+        pytest.param("remote", "0", marks=pytest.mark.soak),
+        pytest.param("local", "1", marks=pytest.mark.soak),
+        ("local", "0"),
+    ],
+)
 def test_they_pass_with_the_store_in_a_bucket(
     tmp_path: Path,
     bucket: Bucket,
