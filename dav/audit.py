@@ -17,7 +17,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 from blake3 import blake3
@@ -46,15 +46,28 @@ class _Last(NamedTuple):
     link: bytes
 
 
+class RefusalWatch(Protocol):
+    """Told of each refused attempt, in the thread of its request."""
+
+    def __call__(self, way: str, reason: Reason) -> None:
+        """Somebody was refused who came this way."""
+
+
 class AuditLog:
     """Notes attempts and writes them. One per serving process, shared by its threads.
 
-    `clock` returns nanoseconds since the epoch.
+    `clock` returns nanoseconds since the epoch; `watch` is told of each refused attempt.
     """
 
-    def __init__(self, repository: cas.Repository, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        repository: cas.Repository,
+        clock: Callable[[], int] = time.time_ns,
+        watch: RefusalWatch | None = None,
+    ) -> None:
         self._repository = repository
         self._clock = clock
+        self._watch = watch
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[str, ...], int] = OrderedDict()
         self._waiting: OrderedDict[tuple[str, ...], Attempt] = OrderedDict()
@@ -80,6 +93,8 @@ class AuditLog:
 
     def refuse(self, user: str, address: str, way: str, reason: Reason) -> None:
         """Note that somebody was refused."""
+        if self._watch is not None:
+            self._watch(way, reason)
         key = (user, address, way, "", reason.value)
         with self._lock:
             if key not in self._waiting and len(self._waiting) >= _ATTEMPTS_PER_RECORD:

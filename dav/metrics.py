@@ -12,6 +12,7 @@ module is imported after that was set, and only where the figures are wanted.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -26,6 +27,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 
 import cas
+from dav.challenge import Reason
 from dav.http.access import AccessRecord
 from dav.http.gateway import WsgiApplication
 from dav.server import Server, ServerSettings
@@ -45,6 +47,7 @@ METHODS: Final = frozenset(
 """Methods with figures of their own; all others, which any client can make up, are one."""
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+_logger = logging.getLogger(__name__)
 
 
 class Metrics:
@@ -92,6 +95,12 @@ class Metrics:
         self._job_failures = Counter(
             "casdav_job_failures", "The same, when it failed.", ["job"], registry=counted
         )
+        self._refusals = Counter(
+            "casdav_refused_sign_ins",
+            "Attempts to sign in that were refused, by way and reason.",
+            ["way", "reason"],
+            registry=counted,
+        )
         # Finding the figure of some labels takes longer than counting.
         self._by_status = cache(self._requests.labels)
         self._by_method = cache(self._seconds.labels)
@@ -119,6 +128,10 @@ class Metrics:
             self._job_seconds.labels(words).observe(seconds)
         else:
             self._job_failures.labels(words).inc()
+
+    def count_refusal(self, way: str, reason: Reason) -> None:
+        """Count an attempt to sign in that was refused; a `RefusalWatch`."""
+        self._refusals.labels(way, reason.value).inc()
 
     def close(self) -> None:
         """Tell nothing any more."""
@@ -180,6 +193,13 @@ class _Sizes:
                 ("waiting_packs", "The packs that they are in.", waiting.packs),
                 ("upload_failing", "Whether the last try to upload failed.", bool(waiting.error)),
             ]
+        try:
+            locks = len(self._repository.locks.all())
+        except cas.StoreError as error:
+            # They may be on another server: all else can be told without it.
+            _logger.warning("figures are told without the number of locks: %s", error)
+        else:
+            figures.append(("locks", "WebDAV locks that have not expired.", locks))
         figures.append(
             ("time_seconds", "The server's clock, seconds since the epoch.", time.time())
         )

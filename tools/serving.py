@@ -83,7 +83,7 @@ def open_served(job: object) -> ServedApplication:
     metrics = None if job.metrics is None else _open_metrics(repository, job.metrics)
     upkeep = Upkeep(*jobs, watch=None if metrics is None else metrics.count_job)
 
-    audit = AuditLog(repository)
+    audit = AuditLog(repository, watch=None if metrics is None else metrics.count_refusal)
     authenticator = Authenticator(repository, audit=audit)
     app = make_app(repository, job.drive, authenticator, job.api, job.threads)
 

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import http.client
 import socket
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from dav.metrics import Metrics
+from dav.server import ServerSettings
 from tests.support import free_port, run_casdav
+from tests.support.gateways import gateways, put
 from tests.support.network import LOOPBACK
 from tests.support.server import running_server
+from tests.support.valkey import redis_program, running_valkey, valkey_program
 from tests.support.waiting import wait_until
 from tools.exits import Exit
+
+LOCK_BODY = (
+    b'<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope>'
+    b"<D:locktype><D:write/></D:locktype></D:lockinfo>"
+)
 
 
 def ask(port: int, method: str = "GET", path: str = "/metrics") -> tuple[int, str]:
@@ -68,6 +79,46 @@ def test_requests_and_sizes_are_told_and_no_names(tmp_path: Path) -> None:
         assert ask(port, path="/")[0] == 404
         assert ask(port, "POST")[0] == 404
         assert server.request("GET", "/metrics")[0] == 404
+
+
+def test_refused_sign_ins_and_locks_are_told(tmp_path: Path) -> None:
+    port = free_port()
+    refused = "casdav_refused_sign_ins_total{reason=wrong credentials,way=password}"
+    with running_server(tmp_path / "store", "--metrics", str(port)) as server:
+        assert server.request("PUT", "file", b"x")[0] == 201
+        found = figures(port)
+        assert refused not in found
+        assert found["casdav_locks"] == 0
+        stranger = replace(server, password="wrong")
+        for _ in range(3):
+            assert stranger.request("GET", "file")[0] == 401
+        assert server.request("LOCK", "file", LOCK_BODY)[0] == 200
+        found = figures(port)
+        assert found[refused] == 3
+        assert found["casdav_locks"] == 1
+
+
+def test_all_else_is_told_while_the_locks_cannot_be_asked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    program = valkey_program() or redis_program()
+    if program is None:
+        pytest.skip("no Valkey or Redis is installed")
+    port = free_port()
+    valkey = running_valkey(tmp_path / "valkey", program)
+    with valkey as shared, gateways(tmp_path) as fleet:
+        gateway = fleet.open("one", locks=shared.url)
+        put(gateway, "file", b"x")
+        metrics = Metrics(gateway, ServerSettings(LOOPBACK, port, threads=2))
+        try:
+            assert figures(port)["casdav_locks"] == 0
+            shared.end()
+            found = figures(port)
+        finally:
+            metrics.close()
+    assert "casdav_locks" not in found
+    assert found["casdav_files"] == 1
+    assert "without the number of locks" in caplog.text
 
 
 def test_workers_count_together_whichever_is_asked(tmp_path: Path) -> None:
