@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +30,10 @@ settings.register_profile(
     "casdav", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("casdav")
+
+# Whatever starts something in the background may ignore Ctrl-C, and all that it starts then does.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Settings of the person who runs the tests must not reach the program under test.
 _FOREIGN_PREFIXES = ("AWS_", "CASDAV_", "RCLONE_")
