@@ -85,11 +85,19 @@ class ChunkStore:
                 Record(Kind.CHUNK, object_id, len(piece), *compress(piece))
                 for object_id, piece in unique.items()
             ]
-            stored_size = sum(len(record.stored) for record in records)
-            self._store.admit()
-            require_free_space(self._directory, stored_size, UPLOAD_RESERVE)
-            self._append(PackKind.DATA, records, relies)
+            self.put_records(records, relies)
         return ids
+
+    def put_records(self, records: list[Record], relies: Reliance) -> None:
+        """Store objects whose bytes are packed already, wherever else they may lie.
+
+        Raises:
+            StoreError, StoreFullError: as `put_chunks`.
+        """
+        stored_size = sum(len(record.stored) for record in records)
+        self._store.admit()
+        require_free_space(self._directory, stored_size, UPLOAD_RESERVE)
+        self._append(PackKind.DATA, records, relies)
 
     def put_node(self, kind: Kind, plaintext: bytes, relies: Reliance) -> ObjectId:
         """Store an object other than a chunk, which goes to a tree pack; return its id.
@@ -151,7 +159,7 @@ class ChunkStore:
             try:
                 seal, stored = self._read_record(location)
             except MissingPackError:
-                self._lose(location.pack)
+                self.lose(location.pack)
                 moved = self.locate([object_id])[0]
                 if moved == location:
                     raise
@@ -182,7 +190,7 @@ class ChunkStore:
                     seal = self.reader.seal(first.pack)
                     region = memoryview(self.reader.read(first.pack, begin, end - begin))
                 except MissingPackError:
-                    self._lose(first.pack)
+                    self.lose(first.pack)
                     moved = self.locate(ids[start:stop])
                     if moved == locations[start:stop]:
                         raise
@@ -265,6 +273,11 @@ class ChunkStore:
         """Close the files of packs that were removed, so that the disk has their room again."""
         self.reader.let_go_of_removed()
 
+    def lose(self, pack: int) -> None:
+        """Learn that a pack is gone, where other gateways may have deleted it."""
+        if self.index is not None:
+            self.index.lose(pack)
+
     def close(self) -> None:
         """Seal what is open and close the files."""
         try:
@@ -325,11 +338,6 @@ class ChunkStore:
             if self.index is None or not self.index.find(missing):
                 message = f"object {missing.hex()} is missing: no pack has it"
                 raise MissingObjectError(message)
-
-    def _lose(self, pack: int) -> None:
-        """Learn that a pack is gone, where other gateways may have deleted it."""
-        if self.index is not None:
-            self.index.lose(pack)
 
     def _known_locations(self, ids: Sequence[bytes]) -> list[Location]:
         """Return where the objects lie, up to the first that is not known."""

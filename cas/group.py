@@ -81,6 +81,8 @@ class Request:
     was_done: bool = False
     failed: int | None = None
     """The index of the operation that could not be carried out."""
+    is_condemned: bool = False
+    """Nothing came of it: some of what it leans on is in packs that are about to be deleted."""
 
 
 @dataclass(slots=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
 from cas.catalog import PackState, ReadTransaction
@@ -75,18 +76,17 @@ class Reliance:
         if self._seen_epoch not in {None, epoch}:
             raise ExpiredError("what is to be put may have been collected meanwhile: look again")
 
-    def check_packs(self, transaction: ReadTransaction) -> None:
-        """Raise where a pack has been condemned by a collection that waits for no lease.
-
-        Raises:
-            StoreError: send the data again; transient.
-        """
+    def unfit(self, transaction: ReadTransaction) -> set[int]:
+        """Return the ordinals of packs that a collection which waits for no lease has condemned."""
         stored = {pack.ordinal for pack in self.packs if pack.is_stored}
-        for ordinal in self.found | stored:
-            row = transaction.pack(ordinal)
-            if row is None or row.state in {PackState.CONDEMNED, PackState.REMOVED}:
-                message = "what was found stored has been collected meanwhile: send the data again"
-                raise StoreError(message, transient=True)
+        rows = {ordinal: transaction.pack(ordinal) for ordinal in self.found | stored}
+        gone = {PackState.CONDEMNED, PackState.REMOVED}
+        return {ordinal for ordinal, row in rows.items() if row is None or row.state in gone}
+
+    def leave(self, unfit: AbstractSet[int]) -> None:
+        """Lean on these packs no more: what was in them was found elsewhere, or copied."""
+        self.found -= unfit
+        self.packs = {pack for pack in self.packs if pack.ordinal not in unfit}
 
 
 class Relying(Protocol):

@@ -42,6 +42,7 @@ from cas.processes import Process
 from cas.refs import SharedRef
 from cas.registry import Registry
 from cas.reliance import Reliance
+from cas.rescuing import Rescue
 from cas.shared_packs import SharedPacks
 from cas.trees import TreeShape
 
@@ -131,6 +132,7 @@ class SharedCommitter:
             raise TypeError("these packs are of this machine alone")
         self._packs = packs
         self._nodes = nodes
+        self._rescue = Rescue(catalog, chunks, nodes)
         self._locks = locks
         self._process = process
         self._clock = clock
@@ -151,7 +153,15 @@ class SharedCommitter:
             CasError: they were not carried out; none of them is visible. After a StoreError
                 nobody can tell: the blob store did not answer.
         """
-        self.queue.commit(request)
+        for _ in range(_TRIES):
+            self.queue.commit(request)
+            if not request.is_condemned:
+                return
+            # Here, where nobody waits for it: it may be much.
+            self._rescue.run(request.operations, request.relies)
+            _reset(request)
+            request.is_done = False
+        raise StoreError("what is to be put is collected all the time", transient=True)
 
     def _commit_group(self, group: list[Request]) -> None:
         try:
@@ -197,8 +207,10 @@ class SharedCommitter:
                 return group  # fenced since it was asked for
             nodes = MemoryNodes(self._nodes)
             effects = LateEffects(transaction)
-            leaning = [request for request in group if _may_lean(request, transaction)]
-            volumes = self._applier.apply(transaction, nodes, effects, leaning)
+            for request in group:
+                request.is_condemned = bool(request.relies.unfit(transaction))
+            fit = [request for request in group if not request.is_condemned]
+            volumes = self._applier.apply(transaction, nodes, effects, fit)
         changed = {key: volume for key, volume in volumes.items() if volume.changes}
         lost: list[Request] = []
         for key, volume in list(changed.items()):
@@ -301,20 +313,10 @@ class SharedCommitter:
         self._gateway.tell(volume_id)
 
 
-def _may_lean(request: Request, transaction: ReadTransaction) -> bool:
-    """Whether all that a request leans on is still there; else it has its error."""
-    try:
-        request.relies.check_packs(transaction)
-    except StoreError as error:
-        request.error = error
-        return False
-    return True
-
-
 def _reset(request: Request) -> None:
     """Forget what came of a request on a head that is not the newest any more."""
     request.error = None
     request.outcome.clear()
-    request.was_done = False
+    request.was_done = request.is_condemned = False
     request.failed = None
     request.sequence = request.sequence_before = 0

@@ -115,11 +115,28 @@ def _writer(state: State, index: int, rules: Rules) -> Iterator[State]:
         known = after.gateways[index]
         again = "what was found is looked at again in that epoch" in rules
         old = "what an older epoch's view showed is not put" in rules
-        if (writer.pack in known.unfit and again) or (writer.seen not in {-1, known.epoch} and old):
+        if writer.pack in known.unfit and again:
+            yield _with(after, index, Writer())
+            yield from _rescued(after, index)
+        elif writer.seen not in {-1, known.epoch} and old:
             yield _with(after, index, Writer())
         else:
             read = writer._replace(ref=number, epoch=known.epoch, is_current=True)
             yield _with(after, index, read)
+
+
+def _rescued(state: State, index: int) -> Iterator[State]:
+    """What a writer leans on is looked up again: found elsewhere, or copied while it is there."""
+    writer, gateway = state.writers[index], state.gateways[index]
+    if gateway.place >= 0 and gateway.place not in gateway.unfit:
+        yield _with(state, index, Writer(pack=gateway.place))
+    elif state.packs[writer.pack] is Pack.THERE and Pack.ABSENT in state.packs:
+        slot = state.packs.index(Pack.ABSENT)
+        stored = state._replace(
+            packs=put(state.packs, slot, Pack.THERE),
+            gateways=put(state.gateways, index, gateway._replace(place=slot)),
+        )
+        yield _with(stored, index, Writer(pack=slot))
 
 
 def _beginning(state: State, index: int, rules: Rules) -> Iterator[State]:
