@@ -8,6 +8,7 @@ from urllib.parse import quote
 from wsgiref.types import WSGIEnvironment
 
 _WITHOUT_PREFIX: Final = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
+_PAGE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
 def header(environ: WSGIEnvironment, name: str) -> str | None:
@@ -24,6 +25,12 @@ def raw_target(environ: WSGIEnvironment) -> str:
         return raw
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     return quote(path.encode("latin-1", "replace"))
+
+
+def wants_page(environ: WSGIEnvironment) -> bool:
+    """Return whether this is a browser that opens a page; DAV clients do not ask for HTML."""
+    is_asking = environ["REQUEST_METHOD"] in _PAGE_METHODS
+    return is_asking and "text/html" in environ.get("HTTP_ACCEPT", "").lower()
 
 
 @cache

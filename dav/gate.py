@@ -18,6 +18,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import cas
 from dav.auth import Authenticator
 from dav.challenge import Challenge, Reason
+from dav.environment import wants_page
 from dav.health import health
 from dav.http.errors import AnswerCutError
 from dav.http.settings import ServerSettings
@@ -34,7 +35,6 @@ METHODS: Final = (
     "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK"
 )
 _SESSION_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND"})
-_PAGE_METHODS: Final = frozenset({"GET", "HEAD"})
 _logger = logging.getLogger(__name__)
 
 
@@ -123,7 +123,7 @@ class Gate:
             return self._refusal(environ, outcome)
         environ[PRINCIPAL] = outcome
         environ[USER] = outcome.name
-        if environ["PATH_INFO"] == "/" and _wants_page(environ):
+        if environ["PATH_INFO"] == "/" and wants_page(environ):
             return self._pages.home(environ, outcome)
         if outcome.method is Method.SESSION and environ["REQUEST_METHOD"] not in _SESSION_METHODS:
             text = b"A browser's session only reads. Mount the drive to change files.\n"
@@ -134,7 +134,7 @@ class Gate:
         if challenge.reason is Reason.NO_CREDENTIALS:
             if environ["REQUEST_METHOD"] == "OPTIONS":
                 return _OPTIONS
-            if _wants_page(environ):
+            if wants_page(environ):
                 return self._pages.to_login(environ)
         text = ("Content-Type", "text/plain; charset=utf-8")
         body = f"{challenge.status.partition(' ')[2]}\n".encode()
@@ -161,12 +161,6 @@ class _Body:
         close = getattr(self._body, "close", None)
         if close is not None:
             close()
-
-
-def _wants_page(environ: WSGIEnvironment) -> bool:
-    """Return whether this is a browser that opens a page; DAV clients do not ask for HTML."""
-    is_asking = environ["REQUEST_METHOD"] in _PAGE_METHODS
-    return is_asking and "text/html" in environ.get("HTTP_ACCEPT", "").lower()
 
 
 # Windows and some others ask this before they send a password, of the root too. The answer is the

@@ -118,6 +118,17 @@ def test_types_are_kept_or_guessed(alice: Client, folder: str) -> None:
     assert alice("GET", folder + "a").headers["content-type"] == "application/octet-stream"
 
 
+def test_a_browser_is_told_that_text_is_utf_8(alice: Client, folder: str) -> None:
+    alice("PUT", folder + "a.txt", b"text")
+    alice("PUT", folder + "b.txt", b"text", Content_Type="text/plain; charset=latin-1")
+    types = [
+        alice("GET", folder + name, Accept="text/html").headers["content-type"]
+        for name in ("a.txt", "b.txt")
+    ]
+    assert types == ["text/plain; charset=utf-8", "text/plain; charset=latin-1"]
+    assert alice("GET", folder + "a.txt").headers["content-type"] == "text/plain"
+
+
 def test_a_files_content_cannot_act_on_the_server(alice: Client, folder: str) -> None:
     for name, disposition in (("a.html", "attachment"), ("a.svg", "attachment"), ("a.png", None)):
         alice("PUT", folder + name, b"<script>")
