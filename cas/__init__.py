@@ -47,6 +47,7 @@ from cas.diff import Difference, diff, moves_between
 from cas.edits import Edit
 from cas.errors import (
     AlreadyExistsError,
+    BeforeHistoryError,
     CasError,
     ConflictError,
     ExpiredError,
@@ -71,6 +72,7 @@ from cas.group import TreeState
 from cas.history import Recorded
 from cas.ids import ObjectId
 from cas.journal import Action, Change
+from cas.kept import Beginning
 from cas.keys import KEY_FILE_SIZE, Credential, KeyFile, NewKey, Passphrase, RepositoryKey, Unlock
 from cas.locks import ConflictingLocksError, HeldLocks, Lock, Locks
 from cas.log import LogItem
@@ -117,6 +119,7 @@ from cas.opening import create
 from cas.opening import open_repository as open
 from cas.operations import ABSENT, EXISTS, Applied, ContentIs, EntryIs, Expectation
 from cas.parts import FileParts, numbered_changes
+from cas.past import beginning_text
 from cas.registry import VolumeInfo
 from cas.repository import Repository
 from cas.retention import UNLIMITED, CalendarSpan, Dated, Retention, Verdict, retain
@@ -141,6 +144,8 @@ __all__ = [
     "Affected",
     "AlreadyExistsError",
     "Applied",
+    "BeforeHistoryError",
+    "Beginning",
     "CalendarSpan",
     "CasError",
     "Chain",
@@ -238,6 +243,7 @@ __all__ = [
     "Watcher",
     "WrongKeyError",
     "add_key",
+    "beginning_text",
     "check_repository",
     "chunks_of",
     "collect_garbage",

@@ -13,7 +13,7 @@ from cas.clock import Clock
 from cas.commit import Committer
 from cas.gateway import Freshen, Gateway
 from cas.group_queue import Commits
-from cas.history import HistoryIndex
+from cas.history_index import HistoryIndex
 from cas.locks import Locks
 from cas.nodes import NodeStore
 from cas.past import Past

@@ -3,6 +3,7 @@
     CasError
     ├── NotFoundError (LookupError)      no such path, volume, snapshot or repository
     │   ├── NotKeptError                 a past state, and retention has not kept its files
+    │   │   └── BeforeHistoryError       older than all that is known of the volume
     │   └── PurgedError                  content that was purged from all of the past
     ├── AlreadyExistsError               the name is taken
     ├── ConflictError                    the world moved on; look again and retry
@@ -49,6 +50,19 @@ class NotKeptError(NotFoundError):
         super().__init__(
             "the files of this state are not kept any more; what was changed is: see the log"
         )
+        self.sequence = sequence
+
+
+class BeforeHistoryError(NotKeptError):
+    """A past state is older than all that is known of the volume: the message says where it begins.
+
+    `sequence` is the number of the change that would have led to it, 0 where there is none.
+    """
+
+    kind = "before_history"
+
+    def __init__(self, sequence: int, message: str) -> None:
+        NotFoundError.__init__(self, message)
         self.sequence = sequence
 
 

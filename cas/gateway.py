@@ -23,7 +23,8 @@ from cas.errors import ConflictError, IntegrityError, MissingObjectError, NotFou
 from cas.formats import REGISTRY_ID
 from cas.ids import Kind, ObjectId
 from cas.journal import Batch, Change, ChangeNode, Commit
-from cas.nodes import NodeStore
+from cas.kept import KeptStates, kept_by
+from cas.nodes import NodeStore, ReadNodes
 from cas.objects import decode
 from cas.pack_index import NamedPack, PackIndex
 from cas.refs import SharedRef, decode_ref, encode_ref, read_refs, ref_name
@@ -35,7 +36,6 @@ PACKS_IN_REF: Final = 64
 """Packs that a ref names: as many as one request for what is new may have to look at."""
 _COMMITS_READ: Final = 256
 """Commits of others whose keys of edits are learned; of older ones `find_edit` finds them."""
-
 _RETRIED_NS: Final = 30 * 10**9
 """What was sent to another gateway so shortly before this one began may be sent to it again."""
 
@@ -348,6 +348,7 @@ class Gateway:
         Where the volume has not been seen, since this gateway began.
         """
         batches: list[Batch] = []
+        newest = commit
         for _ in range(_COMMITS_READ):
             if not head.commit and commit.time_ns < self._since_ns:
                 break
@@ -356,8 +357,19 @@ class Gateway:
             if not commit.parent or commit.first_sequence <= head.commit_sequence + 1:
                 break
             self._index.learn(ref.packs)  # all at once, if that has not been done
-            commit = decode(self._chunks.get(Kind.COMMIT, commit.parent), Commit)
+            parent = self._kept(newest).parent(commit)
+            if not parent:
+                break
+            commit = decode(self._chunks.get(Kind.COMMIT, parent), Commit)
         return batches[::-1]
+
+    def _kept(self, newest: Commit) -> KeptStates:
+        """Return what is kept of the volume whose newest commit this is."""
+        root = newest.root  # of the registry: it is about to be learned
+        if newest.volume_id != REGISTRY_ID:
+            with self._catalog.read() as transaction:
+                root = head_of(transaction, REGISTRY_ID).root
+        return kept_by(ReadNodes(self._nodes), root.content, newest.volume_id)
 
     def _changes(self, node_id: bytes) -> list[Change]:
         node = decode(self._chunks.get(Kind.CHANGE_NODE, node_id), ChangeNode)

@@ -1,7 +1,7 @@
 """Pieces of history that are lost for good: commits, and nodes of their lists of changes.
 
-Kept in the registry as `lost/<id>`, and written by a repair that has found them nowhere. All
-commits are kept for ever, so without this word no collection could go on again, as it cannot know
+Kept in the registry as `lost/<id>`, and written by a repair that has found them nowhere. Commits
+are kept for years, so without this word no collection could go on for as long, as it cannot know
 what a commit that it misses has named. What comes again is found before anybody asks here.
 """
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from cas.catalog import Catalog, Head
 from cas.chunkstore import ChunkStore
-from cas.errors import IntegrityError, NotFoundError, NotKeptError
-from cas.history import History, HistoryIndex
+from cas.errors import BeforeHistoryError, IntegrityError, NotFoundError, NotKeptError
+from cas.history import History
+from cas.history_index import HistoryIndex
 from cas.journal import Commit
-from cas.kept import KeptStates, kept_states
+from cas.kept import Beginning, KeptStates, kept_states
 from cas.nodes import NodeStore, OverlayNodes, ReadNodes
 from cas.objects import Entry
 from cas.processes import Process
@@ -60,11 +62,12 @@ class Past:
         It takes as long as the changes since the commit before take again; nothing is written.
 
         Raises:
+            BeforeHistoryError: it is older than all that is known.
             NotFoundError: there was no such change, or what it led to is not kept any more.
         """
-        history, kept, pin = self._pinned_history(volume_id)
+        history, pin = self._pinned_history(volume_id)
         try:
-            state = self._state_after(history, kept, choose(history), pin)
+            state = self._state_after(history, choose(history), pin)
             is_present = state.sequence == history.head.sequence
             return state if is_present else self.without_purged(volume_id, state)
         except BaseException:
@@ -105,14 +108,14 @@ class Past:
         )
         return state._replace(nodes=nodes)
 
-    def _state_after(
-        self, history: History, kept: KeptStates, sequence: int, pin: Pin
-    ) -> PastState:
-        head = history.head
+    def _state_after(self, history: History, sequence: int, pin: Pin) -> PastState:
+        head, kept = history.head, history.kept
         if sequence == head.sequence:
             return PastState(head.root, ReadNodes(self._nodes, pin), sequence, pin)
-        if not 0 < sequence <= head.sequence:
-            message = f"there is no change #{sequence}: they go from #1 to #{head.sequence}"
+        _refuse_older(history, sequence)
+        if sequence > head.sequence:
+            changes = f"they go from #{kept.first} to #{head.sequence}"
+            message = f"there is no change #{sequence}: {changes}"
             raise NotFoundError(message)
         commit_id, before = _commit_before(history, self._chunks, sequence)
         nodes = OverlayNodes(self._nodes, pin)
@@ -124,17 +127,14 @@ class Past:
         _replay(tree, history, 0 if before is None else before.last_sequence, sequence)
         return PastState(tree.flush(), nodes, sequence, pin)
 
-    def _pinned_history(self, volume_id: bytes) -> tuple[History, KeptStates, Pin]:
+    def _pinned_history(self, volume_id: bytes) -> tuple[History, Pin]:
         while True:
             self._index.catch_up(volume_id)
-            (history, kept), pin = self._process.pin(
-                lambda transaction: (
-                    self._index.look(transaction, volume_id),
-                    kept_states(self._nodes, transaction, volume_id),
-                )
+            history, pin = self._process.pin(
+                lambda transaction: self._index.look(transaction, volume_id)
             )
             if history is not None:
-                return history, kept, pin
+                return history, pin
             self._process.unpin(pin)  # a commit was made in between
 
 
@@ -142,12 +142,39 @@ def sequence_at(history: History, time_ns: int) -> int:
     """Return the number of the last change up to a time.
 
     Raises:
-        NotFoundError: it is before all that is known.
+        BeforeHistoryError: it is before all that is known.
     """
     sequence = history.sequence_at(time_ns)
-    if not sequence:
-        raise NotFoundError("nothing is known of that time: the volume's history begins later")
+    _refuse_older(history, sequence)
     return sequence
+
+
+def beginning_text(begins: Beginning | None) -> str:
+    """Return in words where the history of a volume begins."""
+    if begins is None:
+        return "the volume has no history yet"
+    seconds = -(-begins.time_ns // 1_000_000_000)  # not before it: it can be asked for as a time
+    moment = datetime.fromtimestamp(seconds, UTC)
+    commit = f" (commit {begins.commit.hex()[:16]})" if begins.commit else ""
+    return (
+        f"the volume's history begins at {moment:%Y-%m-%dT%H:%M:%SZ}, "
+        f"with #{begins.last_sequence}{commit}"
+    )
+
+
+def _refuse_older(history: History, sequence: int) -> None:
+    """Raise where the state after a change is older than all that is known.
+
+    Raises:
+        BeforeHistoryError: it is.
+    """
+    begins = history.beginning()
+    if begins is None or sequence < begins.last_sequence:
+        raise _too_old(sequence, begins)
+
+
+def _too_old(sequence: int, begins: Beginning | None) -> BeforeHistoryError:
+    return BeforeHistoryError(sequence, f"nothing so old is known: {beginning_text(begins)}")
 
 
 def _require_kept(
@@ -159,10 +186,13 @@ def _require_kept(
 
     Raises:
         NotKeptError: they are not.
+        BeforeHistoryError: nor is what was changed then.
     """
     if kept.has(sequence):
         return
     if all(snapshot.commit != commit_id for snapshot in iterate_snapshots(nodes, head)):
+        if kept.begins is not None and sequence < kept.begins.last_sequence:
+            raise _too_old(sequence, kept.begins)
         raise NotKeptError(sequence)
 
 

@@ -23,7 +23,7 @@ from cas.errors import NotFoundError
 from cas.following import Follower
 from cas.formats import DAMAGE_MARK, REGISTRY_ID, SHARED, RepositoryConfig
 from cas.gateway import Gateway
-from cas.history import HistoryIndex, HistoryKeys
+from cas.history_index import HistoryIndex
 from cas.ids import Kind
 from cas.index_upkeep import IndexUpkeep
 from cas.journal_replay import Loss
@@ -188,7 +188,7 @@ class Repository:
             self._local / "checkpoint.lock",
             self._seen,
         )
-        self._history = HistoryIndex(self._catalog, chunks, HistoryKeys(self.config.secret))
+        self._history = HistoryIndex(self._catalog, chunks, self._nodes, self.config.secret)
         self.engine = Engine(
             self._catalog,
             self._store,

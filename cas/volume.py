@@ -15,11 +15,12 @@ from cas.files import FileWriter, StoredFiles, store_files
 from cas.folders import FolderWriter
 from cas.history import find_key
 from cas.journal import Change
+from cas.kept import Beginning
 from cas.log import LogItem, PathLog
 from cas.nodes import ReadNodes, UploadTreeNodes
 from cas.objects import Entry, EntryKind
 from cas.operations import ABSENT, EXISTS, ContentIs
-from cas.past import PastState, sequence_at
+from cas.past import PastState, beginning_text, sequence_at
 from cas.paths import split_path
 from cas.registry import VolumeInfo, head_of
 from cas.reliance import Reliance
@@ -100,9 +101,20 @@ class Volume:
         ]
         if len(found) != 1:
             how_many = "several commits begin" if found else "no commit begins"
-            message = f"{how_many} with {prefix} in {self.name!r}"
-            raise NotFoundError(message)
+            message = f"{how_many} with {prefix} in {self.name!r}: "
+            raise NotFoundError(message + beginning_text(self.beginning()))
         return found[0]
+
+    def beginning(self) -> Beginning | None:
+        """Return the oldest state that is known; None where nothing was ever changed.
+
+        What was before has been dropped when the audit period was over, or never was.
+
+        Raises:
+            IntegrityError: a commit or list of changes is damaged.
+        """
+        self._engine.freshen(self.id)
+        return self._engine.history.open(self.id).beginning()
 
     def at_sequence(self, sequence: int) -> View:
         """Return the volume as it was after the change of this number.

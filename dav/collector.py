@@ -181,12 +181,13 @@ def _time(due: bytes) -> int:
 def _tell(report: cas.CollectionReport, left: int) -> None:
     _logger.info(
         "garbage collection: freed %d bytes; emptied %d of %d packs, %d are left for the next one; "
-        "dropped %d deleted volumes",
+        "dropped %d deleted volumes and %d commits that are too old",
         report.freed_size,
         report.removed_packs,
         report.packs,
         left,
         report.dropped_volumes,
+        report.dropped_commits,
     )
     if report.damaged_packs:
         names = ", ".join(report.damaged_packs[:3])

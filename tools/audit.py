@@ -47,9 +47,13 @@ class Event(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What was there at an earlier time: newest commits by chain, the newest record of sign-ins."""
+    """What was there at an earlier time: newest commits by chain, the newest record of sign-ins.
+
+    Of each commit `last` has the number of its newest change.
+    """
 
     commits: dict[str, bytes]
+    last: dict[str, int]
     record: tuple[int, bytes] | None
 
 
@@ -133,7 +137,7 @@ def verify(session: Session, *, known: Path | None) -> None:
     What it cannot see by itself is the end of a chain that was cut off: whoever can write to the
     store can put back an older state of everything. So keep what --json prints, elsewhere: the
     newest commit's id stands for all that was before it, and --known looks whether it is still in
-    the chain.
+    the chain. A chain begins where gc has kept it; what was noted before that cannot be compared.
     """
     earlier = _read_known(known)
     bar = session.output.progress("verify", counted="commits")
@@ -152,8 +156,12 @@ def verify(session: Session, *, known: Path | None) -> None:
     broken = [(_chain_name(names, chain), chain.broken) for chain in chains if chain.broken]
     broken += [("sign-ins", signed.broken)] * bool(signed.broken)
     found = frozenset[bytes]().union(*(chain.known for chain in chains))
+    begins = {_chain_name(names, chain): chain.begins for chain in chains}
     for name, commit in earlier.commits.items():
-        if commit not in found:
+        if earlier.last[name] < begins.get(name, 0):
+            shown = f"{printable(name)}: what was there is older than all that is kept"
+            session.output.done(f"{shown}, from #{begins[name]:,} on: note it anew")
+        elif commit not in found:
             broken.append((name, f"commit {commit.hex()}, which was there, is in no chain"))
     session.output.document(
         {
@@ -180,20 +188,18 @@ def _read_known(path: Path | None) -> _Known:
         Failure: the file is not what `--json` prints.
     """
     if path is None:
-        return _Known({}, None)
+        return _Known({}, {}, None)
     try:
         document = json.loads(path.read_text())
-        commits = {
-            chain["name"]: bytes.fromhex(chain["newest"])
-            for chain in document["chains"]
-            if chain["newest"]
-        }
+        chains = {chain["name"]: chain for chain in document["chains"] if chain["newest"]}
+        commits = {name: bytes.fromhex(chain["newest"]) for name, chain in chains.items()}
+        last = {name: int(chain["last"]) for name, chain in chains.items()}
         record = int(document["sign_ins"]["last"]), bytes.fromhex(document["sign_ins"]["newest"])
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise Failure(
             f"{path} is not what `audit verify --json` prints: {error}", Exit.USAGE
         ) from error
-    return _Known(commits, record if record[0] else None)
+    return _Known(commits, last, record if record[0] else None)
 
 
 def _events(repository: cas.Repository, volume: str | None) -> Iterator[Event]:
@@ -296,6 +302,7 @@ def _chain_members(names: dict[bytes, str], chain: cas.Chain) -> dict[str, objec
         "changes": chain.changes,
         "first": chain.first,
         "last": chain.last,
+        "begins": chain.begins,
         "young": chain.young,
         "newest": chain.newest.hex(),
         "broken": chain.broken,

@@ -13,27 +13,29 @@ from tools.parameters import SPAN
 from tools.settings import GcSettings
 
 _OFF: Final = "off"
+_UNLIMITED: Final = "unlimited"
 
 
 def version_policy(
     wanted: GcSettings,
     keep_within: cas.CalendarSpan | None = None,
     keep_versions: int | None = None,
+    keep_log_for: str | None = None,
 ) -> cas.VersionPolicy:
     """Return what is kept of history by the settings, where no option says otherwise.
 
     Raises:
         Failure: a setting is no span.
     """
+    audit = _span_or_none("keep_log_for", keep_log_for or wanted.keep_log_for, _UNLIMITED)
     number = wanted.keep_versions if keep_within is None else 0
     if keep_versions or number:
-        return cas.VersionPolicy(versions=keep_versions or number, states=cas.Retention())
+        count = keep_versions or number
+        return cas.VersionPolicy(versions=count, states=cas.Retention(), audit=audit)
     every = keep_within or _calendar_span("keep_within", wanted.keep_within)
-    states = cas.Retention()
-    if wanted.keep_daily_for != _OFF:
-        daily = _calendar_span("keep_daily_for", wanted.keep_daily_for)
-        states = cas.Retention(within_daily=daily)
-    return cas.VersionPolicy(every=every, states=states)
+    daily = _span_or_none("keep_daily_for", wanted.keep_daily_for, _OFF)
+    states = cas.Retention(within_daily=daily)
+    return cas.VersionPolicy(every=every, states=states, audit=audit)
 
 
 def grace_seconds(wanted: GcSettings) -> int:
@@ -62,6 +64,16 @@ def collection_plan(wanted: GcSettings) -> CollectionPlan | None:
     return CollectionPlan(
         interval_seconds=interval, policy=policy, grace_seconds=grace, budget_seconds=budget
     )
+
+
+def _span_or_none(name: str, text: str, no_span: str) -> cas.CalendarSpan | None:
+    """Return a span, None for the word that stands for none."""
+    if text == no_span:
+        return None
+    try:
+        return cas.CalendarSpan.parse(text)
+    except cas.InvalidError as error:
+        raise Failure(f"gc.{name}: {error}; or `{no_span}`", Exit.USAGE) from error
 
 
 def _calendar_span(name: str, text: str) -> cas.CalendarSpan:

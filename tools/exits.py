@@ -57,6 +57,7 @@ ERROR_CODES: Final[dict[type[cas.CasError], Exit]] = {
     cas.CasError: Exit.ERROR,
     cas.NotFoundError: Exit.ERROR,
     cas.NotKeptError: Exit.ERROR,
+    cas.BeforeHistoryError: Exit.ERROR,
     cas.PurgedError: Exit.ERROR,
     cas.AlreadyExistsError: Exit.CONFLICT,
     cas.ConflictError: Exit.CONFLICT,

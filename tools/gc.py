@@ -28,6 +28,7 @@ _NOTHING_DELETED = (
     casdav gc                           # every version of 30 days stays, then one a day for a year
     casdav gc --keep-within 7d --budget 10m
     casdav gc --keep-versions 10 --grace 0s
+    casdav gc --keep-log-for 5y         # who changed what, in place of two years
     """,
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would go.")
@@ -42,6 +43,11 @@ _NOTHING_DELETED = (
     help="Keep so many versions of each path instead, the present one among them.",
 )
 @click.option(
+    "--keep-log-for",
+    metavar="SPAN",
+    help="Keep who changed what that long at least, 2y or `unlimited`; it is what `log` shows.",
+)
+@click.option(
     "--grace",
     type=SPAN,
     help="Leave packs alone that are younger. Default: 1h.",
@@ -54,6 +60,7 @@ def gc(
     dry_run: bool,
     keep_within: cas.CalendarSpan | None,
     keep_versions: int | None,
+    keep_log_for: str | None,
     grace: int | None,
     budget: int | None,
 ) -> None:
@@ -61,13 +68,14 @@ def gc(
 
     It runs beside a server at work, which goes on reading and writing. The present and all
     snapshots stay; of history, what the options say, or the settings `gc`, by which `serve` does
-    the same once a day. An upload that has begun before is waited
-    for. It can be stopped at any time: what was begun is finished by the next one.
+    the same once a day. Where nothing else is kept of old states, who changed what goes after two
+    years, the oldest first. An upload that has begun before is waited for. It can be stopped at any
+    time: what was begun is finished by the next one.
     """
     if keep_within is not None and keep_versions is not None:
         raise click.UsageError("take either --keep-within or --keep-versions")
     wanted = session.settings().settings.gc
-    policy = version_policy(wanted, keep_within, keep_versions)
+    policy = version_policy(wanted, keep_within, keep_versions, keep_log_for)
     bar = session.output.progress("gc", counted="steps", has_sizes=False)
     with session.open() as repository, bar as progress:
         try:
@@ -98,6 +106,7 @@ def _show(output: Output, report: cas.CollectionReport) -> None:
             "damaged_packs": report.damaged_packs,
             "dropped_volumes": report.dropped_volumes,
             "young_packs": report.young_packs,
+            "dropped_commits": report.dropped_commits,
         }
     )
     garbage = size_text(report.condemned_size - report.live_size)
@@ -105,6 +114,10 @@ def _show(output: Output, report: cas.CollectionReport) -> None:
     if report.dropped_volumes:
         verb = "would drop" if report.is_dry_run else "dropped"
         output.done(f"{verb} {report.dropped_volumes:,} deleted volumes, which are kept no longer")
+    if report.dropped_commits:
+        verb = "would drop" if report.is_dry_run else "dropped"
+        commits = f"{report.dropped_commits:,} commits with their lists of changes"
+        output.done(f"{verb} {commits}, as old as is not kept any more")
     if report.is_dry_run:
         packs = f"{report.condemned_packs:,} {of_all} ({size_text(report.size)} in all)"
         output.done(f"would free {garbage}, by emptying {packs}")

@@ -71,8 +71,20 @@ def log(
                 session.output.text(_row(repository, names, version, purged))
         if not recursive and not session.output.json and _is_folder(volume, place):
             session.output.done("what happened to single files in it, --recursive shows")
+        begins = _later_beginning(volume)
+        is_all = newer is None and next(versions, None) is None
     if is_empty and newer is None:
-        raise Failure(f"nothing is known of {printable(str(place))!r}")
+        raise Failure(
+            "; ".join(filter(None, [f"nothing is known of {printable(str(place))!r}", begins]))
+        )
+    if is_all and begins and not session.output.json:
+        session.output.done(begins)
+
+
+def _later_beginning(volume: cas.Volume) -> str:
+    """Return where the volume's history begins, in words, if not with its first change."""
+    begins = volume.beginning()
+    return cas.beginning_text(begins) if begins is not None and begins.first_sequence > 1 else ""
 
 
 def _is_folder(volume: cas.Volume, place: Location) -> bool:

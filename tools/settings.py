@@ -64,13 +64,14 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class GcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `serve` deletes by itself, and `gc` without options; `tools.collecting` reads it.
 
-    `keep_versions` goes in place of both spans, if it is not 0.
+    `keep_versions` goes in place of the two spans before it, if it is not 0.
     """
 
     interval: str = "1d"
     keep_within: str = "30d"
     keep_daily_for: str = "1y"
     keep_versions: Annotated[int, msgspec.Meta(ge=0)] = 0
+    keep_log_for: str = "2y"
     grace: str = "1h"
     budget: str = "30m"
 

@@ -60,6 +60,24 @@ class HistoryTables:
                     return True
         return False
 
+    def paths_from(
+        self, volume_id: bytes, start: bytes, limit: int
+    ) -> tuple[list[tuple[bytes, int]], bytes]:
+        """Return up to so many keys of changes at paths, each with its number; and where to go on.
+
+        `start` is where, empty for the volume's first; so is what is returned at the end.
+        """
+        found: list[tuple[bytes, int]] = []
+        with self._transaction.cursor(db=self._changed_paths) as cursor:
+            is_there = cursor.set_range(start or volume_id)
+            while is_there and cursor.key().startswith(volume_id):
+                key = cursor.key()
+                if len(found) == limit:
+                    return found, key
+                found.append((key, _SEQUENCE.unpack(key[-_SEQUENCE.size :])[0]))
+                is_there = cursor.next()
+        return found, b""
+
     def changes_of(self, path_key: bytes, before: int, limit: int) -> list[int]:
         """Return the numbers of changes at a path below `before`, the newest first."""
         numbers: list[int] = []
@@ -96,6 +114,21 @@ class WritableHistoryTables(HistoryTables):
                         break
                     cursor.delete()
                     limit -= 1
+
+    def forget_paths(self, keys: Iterable[bytes]) -> None:
+        """Forget changes at paths, by their keys."""
+        for key in keys:
+            self._transaction.delete(key, db=self._changed_paths)
+
+    def forget_runs(self, volume_id: bytes, before: int, limit: int) -> bool:
+        """Forget up to so many runs of changes below a number; return whether none is left."""
+        with self._transaction.cursor(db=self._changes) as cursor:
+            while cursor.set_range(volume_id) and cursor.key() < volume_id + _SEQUENCE.pack(before):
+                if not limit:
+                    return False
+                cursor.delete()
+                limit -= 1
+        return True
 
     def put_mark(self, volume_id: bytes, mark: HistoryMark) -> None:
         """Say how far the volume's history is indexed."""

@@ -14,6 +14,7 @@ from cas.errors import CasError
 from cas.formats import REGISTRY_ID
 from cas.ids import Kind
 from cas.journal import ChangeNode, Commit
+from cas.kept import kept_states
 from cas.maintenance.watching import Watcher
 from cas.objects import decode
 from cas.registry import head_of
@@ -29,6 +30,7 @@ class Chain(NamedTuple):
         commits, changes: how many were followed, and how many changes they hold.
         newest: the id of the newest commit, empty where there is none yet.
         first, last: the numbers of the oldest and of the newest change that they hold; 0 for none.
+        begins: the number of the first change that retention has kept; 1 where it kept all.
         young: changes after the newest commit, which the journal holds and no commit yet.
         known: which of the ids that were looked for are among them.
         broken: what is wrong with the first link that is, in words; empty for nothing.
@@ -40,6 +42,7 @@ class Chain(NamedTuple):
     newest: bytes
     first: int
     last: int
+    begins: int
     young: int
     known: frozenset[bytes]
     broken: str
@@ -66,7 +69,9 @@ def follow_chains(
 
 
 def _follow(engine: Engine, volume_id: bytes, watcher: Watcher, known: frozenset[bytes]) -> Chain:
-    head, pin = engine.process.pin(lambda seen: head_of(seen, volume_id))
+    (head, kept), pin = engine.process.pin(
+        lambda seen: (head_of(seen, volume_id), kept_states(engine.nodes, seen, volume_id))
+    )
     commits = changes = first = 0
     found: set[bytes] = set()
     broken = ""
@@ -78,7 +83,10 @@ def _follow(engine: Engine, volume_id: bytes, watcher: Watcher, known: frozenset
                 broken = _misfit(volume_id, commit, after, head.commit_sequence)
                 count = _count_changes(engine, commit.changes)
             except CasError as error:
-                broken = f"commit {wanted.hex()}: {error}"
+                with engine.catalog.read() as transaction:
+                    kept = kept_states(engine.nodes, transaction, volume_id)
+                if after is None or kept.parent(after):  # else a collection has dropped it by now
+                    broken = f"commit {wanted.hex()}: {error}"
                 break
             if not broken and count != commit.last_sequence - commit.first_sequence + 1:
                 broken = f"commit {wanted.hex()} says that it has other changes than it has"
@@ -87,15 +95,24 @@ def _follow(engine: Engine, volume_id: bytes, watcher: Watcher, known: frozenset
             found |= known & {wanted}
             commits, changes, first = commits + 1, changes + count, commit.first_sequence
             watcher.advance(1)
-            wanted, after = commit.parent, commit
+            wanted, after = kept.parent(commit), commit
     finally:
         engine.process.unpin(pin)
-    if not broken and first > 1:
-        broken = f"the changes before #{first} are missing"
+    if not broken and first > kept.first:
+        broken = f"the changes from #{kept.first} to #{first - 1} are missing"
     last = head.commit_sequence if commits else 0
     young = head.sequence - head.commit_sequence
     return Chain(
-        volume_id, commits, changes, head.commit, first, last, young, frozenset(found), broken
+        volume_id,
+        commits,
+        changes,
+        head.commit,
+        first,
+        last,
+        kept.first,
+        young,
+        frozenset(found),
+        broken,
     )
 
 

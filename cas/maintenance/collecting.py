@@ -27,6 +27,7 @@ from cas.journal import Change, JournalRecord
 from cas.kept import EVERYTHING, KeptStates, encode_kept, kept_path, kept_states
 from cas.maintenance.dropping import Dropping
 from cas.maintenance.emptying import Emptying
+from cas.maintenance.forgetting import forget_before
 from cas.maintenance.keeping import Keeping, commit_marks
 from cas.maintenance.marking import Marking
 from cas.maintenance.packing import PackUse, packs_to_empty
@@ -48,7 +49,8 @@ class CollectionReport(NamedTuple):
     `removed_packs` of `condemned_packs` are gone, and have freed `freed_size`; the others are
     for the next collection. Of those `damaged_packs` hold something live that cannot be read.
     `dropped_volumes` had been deleted, and are not kept any more. `young_packs` are not among the
-    `packs`: they were left alone.
+    `packs`: they were left alone. `dropped_commits` are older than the audit period, with all that
+    was changed by them.
     """
 
     packs: int
@@ -62,6 +64,7 @@ class CollectionReport(NamedTuple):
     is_dry_run: bool
     dropped_volumes: int = 0
     young_packs: int = 0
+    dropped_commits: int = 0
 
 
 class Collection:
@@ -87,6 +90,7 @@ class Collection:
         self._dropping = Dropping(repository, self._marking, policy)
         self._dropped: set[bytes] = set()
         self._young = 0
+        self._dropped_commits = 0
 
     def run(self, grace_seconds: float, *, is_dry_run: bool) -> CollectionReport:
         """Collect, and return what came of it."""
@@ -123,6 +127,7 @@ class Collection:
             is_dry_run,
             self._dropping.count,
             self._young,
+            self._dropped_commits,
         )
 
     def _make_emptying(self) -> Emptying:
@@ -174,11 +179,16 @@ class Collection:
                     edit.require(_still(join_names((folder, name)), before[volume_id]))
                     edit.make_directory(join_names((folder,)), parents=True)
                     edit.put_record(join_names((folder, name)), encode_kept(kept))
+        if not is_dry_run:
+            for volume_id, kept in decided.items():
+                forget_before(self._engine.catalog, volume_id, kept.first)
 
     def _decision(self, head: Head, before: KeptStates) -> KeptStates:
-        marks = commit_marks(self._engine, head.commit)
+        marks = commit_marks(self._engine, head.commit, before)
         further = decide(marks, self._policy, self._now_ns)
-        return before.thinned(further, (mark.last_sequence for mark in marks))
+        kept = before.thinned(further, (mark.last_sequence for mark in marks))
+        self._dropped_commits += sum(mark.last_sequence < kept.first for mark in marks)
+        return kept
 
     def _mark(self, stage: str) -> None:
         """Mark all that is kept, or of that what has come since the last time."""

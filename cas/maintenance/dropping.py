@@ -24,6 +24,7 @@ from cas.group import TreeState
 from cas.journal import Change, JournalRecord
 from cas.kept import KeptStates, kept_path
 from cas.lost import lost_objects
+from cas.maintenance.forgetting import forget_history
 from cas.maintenance.keeping import VersionCounter, commits_of
 from cas.maintenance.marking import Marking
 from cas.maintenance.policy import VersionPolicy
@@ -34,7 +35,6 @@ from cas.registry import VOLUMES, VolumeRecord, head_of
 from cas.repository import Repository
 from cas.seen import SeenStates
 
-_ROWS_AT_ONCE: Final = 2048
 _BELOW: Final = VOLUMES + b"/"
 
 
@@ -110,13 +110,13 @@ class Dropping:
             delete_ref(store, identifier, volume_id)
         SeenStates(self._engine.local, identifier.sealing).forget(self._dropped)
         for volume_id in self._dropped:
-            self._forget_history(volume_id)
+            forget_history(self._engine.catalog, volume_id)
 
     def _named(self, registry: Head, kept: KeptStates, young: list[Change]) -> Iterator[bytes]:
         """Yield the ids of volumes that a kept change of the registry names."""
         counter = VersionCounter(self._policy)
         yield from _volumes_in(young)
-        for _, commit in commits_of(self._engine, registry.commit):
+        for _, commit in commits_of(self._engine, registry.commit, kept):
             changes = self._marking.changes(commit.changes)
             below = (change for change in changes if change.path.startswith(_BELOW))
             if commit.last_sequence > kept.every_since:
@@ -154,15 +154,6 @@ class Dropping:
                 edit.remove(join_names(kept_path(volume_id)))
         except NotFoundError:
             return  # nothing was ever thinned out of it
-
-    def _forget_history(self, volume_id: bytes) -> None:
-        """Forget the rows that find its changes, in short transactions."""
-        while True:
-            with self._engine.catalog.read() as reading:
-                if not reading.history().has_any(volume_id):
-                    return
-            with self._engine.catalog.write() as transaction:
-                transaction.history().forget(volume_id, _ROWS_AT_ONCE)
 
 
 def _volumes_in(changes: Iterable[Change]) -> Iterator[bytes]:

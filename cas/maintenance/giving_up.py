@@ -8,6 +8,7 @@ from cas.engine import Engine
 from cas.errors import MissingObjectError
 from cas.ids import Kind, ObjectId
 from cas.journal import ChangeNode, Commit
+from cas.kept import KeptStates, kept_states
 from cas.lost import LostObject, lost_objects, lost_path
 from cas.objects import decode, encode
 from cas.paths import join_names
@@ -23,11 +24,15 @@ def give_up_lost(repository: Repository) -> list[bytes]:
     engine = repository.engine
     with engine.catalog.read() as transaction:
         known = lost_objects(engine.nodes, transaction)
-        heads = [(volume_id, head) for volume_id, head in transaction.heads() if head.commit]
+        heads = [
+            (volume_id, head, kept_states(engine.nodes, transaction, volume_id))
+            for volume_id, head in transaction.heads()
+            if head.commit
+        ]
     now_ns = engine.clock.now_ns()
     lost: dict[bytes, LostObject] = {}
-    for volume_id, head in heads:
-        history = _History(engine, volume_id)
+    for volume_id, head, kept in heads:
+        history = _History(engine, volume_id, kept)
         for object_id, before in history.lost(head.commit, head.commit_sequence):
             if object_id not in known:
                 lost[object_id] = LostObject(now_ns, before)
@@ -41,11 +46,12 @@ def give_up_lost(repository: Repository) -> list[bytes]:
 
 
 class _History:
-    """The commits of one volume, from the newest on as far back as there are any."""
+    """The commits of one volume, from the newest on as far back as they are kept."""
 
-    def __init__(self, engine: Engine, volume_id: bytes) -> None:
+    def __init__(self, engine: Engine, volume_id: bytes, kept: KeptStates) -> None:
         self._engine = engine
         self._volume_id = volume_id
+        self._kept = kept
         self._all: dict[bytes, Commit] | None = None
 
     def lost(self, newest: bytes, sequence: int) -> Iterator[tuple[bytes, bytes]]:
@@ -63,7 +69,7 @@ class _History:
                 continue
             for node_id in self._lost_changes(commit.changes):
                 yield node_id, b""
-            commit_id, sequence = commit.parent, commit.first_sequence - 1
+            commit_id, sequence = self._kept.parent(commit), commit.first_sequence - 1
 
     def _commit(self, commit_id: bytes) -> Commit | None:
         try:
@@ -96,6 +102,6 @@ class _History:
         older = (
             (commit.last_sequence, commit.time_ns, commit_id)
             for commit_id, commit in self._all.items()
-            if commit.last_sequence <= sequence
+            if self._kept.first <= commit.last_sequence <= sequence
         )
         return max(older, default=(0, 0, b""))[2]

@@ -14,7 +14,7 @@ from cas.errors import CasError
 from cas.formats import REGISTRY_ID
 from cas.ids import Kind
 from cas.journal import CHANGES_PER_NODE, Action, Change, ChangeNode, Commit
-from cas.kept import kept_states
+from cas.kept import EVERYTHING, KeptStates, kept_states
 from cas.maintenance.damage import CheckSummary, Damage, DamageKind
 from cas.maintenance.walk import Reference, Walk
 from cas.nodes import ReadNodes
@@ -59,19 +59,21 @@ class HistoryWalk:
         self._summary = summary
         self._report = report
         self._commits: dict[bytes, Commit] = {}  # of the volume that is being walked
+        self._kept: KeptStates = EVERYTHING
         self._purged: Purged | None = None
         self._pasts: dict[int, Walk] = {}  # of states that are kept without what was purged
         self.damaged: list[State] = []
 
     def check(self, volume_id: bytes, label: str) -> None:
         """Walk a volume: its present, its snapshots, its commits with their changes."""
-        (head, kept, self._purged), pin = self._engine.process.pin(
+        (head, self._kept, self._purged), pin = self._engine.process.pin(
             lambda seen: (
                 head_of(seen, volume_id),
                 kept_states(self._engine.nodes, seen, volume_id),
                 purged_from(self._engine.nodes, seen, volume_id),
             )
         )
+        kept = self._kept
         self._pasts = {}
         try:
             self._summary.volumes += 1
@@ -161,16 +163,18 @@ class HistoryWalk:
                 if fault is not None:
                     self._tell(commit_id, f"of {label}: {fault}")
                 yield commit_id, commit
-                commit_id = commit.parent
+                commit_id = self._kept.parent(commit)
 
     def _fault(self, commit: Commit, volume_id: bytes) -> str | None:  # noqa: PLR0911 - one for each rule
         if commit.volume_id != volume_id:
             return "it is another volume's"
         if commit.last_sequence < commit.first_sequence:
             return "it has no changes"
-        if not commit.parent:
-            return None if commit.first_sequence == 1 else "it has no parent, and is not the first"
-        parent = self._commit(commit.parent)
+        parent_id = self._kept.parent(commit)
+        if not parent_id:
+            is_first = commit.first_sequence == self._kept.first
+            return None if is_first else "it has no parent, and is not the first"
+        parent = self._commit(parent_id)
         if parent is None:
             return None  # it was told that this one cannot be had
         if parent.last_sequence + 1 != commit.first_sequence:

@@ -1,6 +1,7 @@
 """Marking what is kept: the present, snapshots, and as much history as retention says.
 
-Commits and their lists of changes are all kept, as the audit log; what they name is thinned out.
+Commits and their lists of changes are kept from the beginning of the history on, as the audit log;
+what they name is thinned out.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Keeping:
                 commit = load_commit(self._engine.chunks, snapshot.commit)
                 self._marking.entries([commit.root], self._holes_of(commit))
         until, self._newest = self._newest, head.commit
-        for commit_id, commit in commits_of(self._engine, head.commit, until):
+        for commit_id, commit in commits_of(self._engine, head.commit, self._kept, until):
             self._marking.objects([commit_id])
             changes = self._marking.changes(commit.changes)
             holes = self._holes_of(commit)
@@ -120,10 +121,12 @@ class VersionCounter:
                 yield old
 
 
-def commits_of(engine: Engine, newest: bytes, until: bytes = b"") -> Iterator[tuple[bytes, Commit]]:
+def commits_of(
+    engine: Engine, newest: bytes, kept: KeptStates, until: bytes = b""
+) -> Iterator[tuple[bytes, Commit]]:
     """Yield a commit and those before it, with their ids, up to but not including `until`.
 
-    What a repair has given up is passed over.
+    It ends where the volume's history begins. What a repair has given up is passed over.
 
     Raises:
         IntegrityError: one is missing or damaged.
@@ -140,11 +143,12 @@ def commits_of(engine: Engine, newest: bytes, until: bytes = b"") -> Iterator[tu
             commit_id = lost.before
             continue
         yield commit_id, commit
-        commit_id = commit.parent
+        commit_id = kept.parent(commit)
 
 
-def commit_marks(engine: Engine, newest: bytes) -> list[CommitMark]:
+def commit_marks(engine: Engine, newest: bytes, kept: KeptStates) -> list[CommitMark]:
     """Return what retention looks at of a volume's commits, the newest first."""
     return [
-        CommitMark(commit.time_ns, commit.last_sequence) for _, commit in commits_of(engine, newest)
+        CommitMark(commit.time_ns, commit.last_sequence, commit.first_sequence, commit_id)
+        for commit_id, commit in commits_of(engine, newest, kept)
     ]

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from cas.kept import EVERYTHING, KeptStates
+from cas.kept import EVERYTHING, Beginning, KeptStates
 from cas.retention import CalendarSpan, Dated, Retention, retain
 
 
@@ -17,11 +17,16 @@ class VersionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     Every state and version of the last span `every`, and of what is older the states that the
     rules `states` keep. With `versions`, in place of the span,
     so many versions of each path, the present one among them.
+
+    Commits and their changes, which say who changed what, stay for the span `audit`, for ever
+    where that is None; then they go, oldest first, and with them what only they lead to. Where
+    states of before that are kept, so are the commits from the oldest of these on.
     """
 
     every: CalendarSpan = CalendarSpan(days=30)
     states: Retention = Retention(within_daily=CalendarSpan(years=1))
     versions: int | None = None
+    audit: CalendarSpan | None = CalendarSpan(years=2)
 
 
 DEFAULT_POLICY: Final = VersionPolicy()
@@ -32,6 +37,8 @@ class CommitMark(NamedTuple):
 
     time_ns: int
     last_sequence: int
+    first_sequence: int
+    id: bytes
 
 
 def decide(commits: Sequence[CommitMark], policy: VersionPolicy, now_ns: int) -> KeptStates:
@@ -48,7 +55,19 @@ def decide(commits: Sequence[CommitMark], policy: VersionPolicy, now_ns: int) ->
     if policy.versions is None:
         every_since = _state_at(commits, policy.every.before(now_ns))
     old = sorted(v.key for v in verdicts if v.is_kept and v.key < every_since)
-    return KeptStates(every_since, old)
+    begins = None
+    if policy.audit is not None:
+        audited = _state_at(commits, policy.audit.before(now_ns))
+        begins = _beginning(commits, min([audited, every_since, *old]))
+    return KeptStates(every_since, old, begins)
+
+
+def _beginning(commits: Sequence[CommitMark], upto: int) -> Beginning | None:
+    """Return the newest commit up to a number as the beginning; None where it is the first."""
+    found = next((mark for mark in commits if mark.last_sequence <= upto), commits[-1])
+    if found is commits[-1]:
+        return None
+    return Beginning(found.id, found.first_sequence, found.last_sequence, found.time_ns)
 
 
 def _state_at(commits: Sequence[CommitMark], time_ns: int | None) -> int:

@@ -145,7 +145,7 @@ class _Purging:
         with self._engine.catalog.read() as transaction:
             head = head_of(transaction, self._volume.id)
             kept = kept_states(self._engine.nodes, transaction, self._volume.id)
-        for _, commit in commits_of(self._engine, head.commit):
+        for _, commit in commits_of(self._engine, head.commit, kept):
             if kept.has(commit.last_sequence):
                 self._add(self._at_paths(commit.root))
                 self._watcher.advance(1)

@@ -80,6 +80,7 @@ STRUCTS: Final[dict[str, type[msgspec.Struct]]] = {
     "SnapshotRecord": snapshots.SnapshotRecord,
     "VolumeRecord": registry.VolumeRecord,
     "KeptStates": kept.KeptStates,
+    "Beginning": kept.Beginning,
     "DroppedVolume": dropped.DroppedVolume,
     "LostObject": lost.LostObject,
     "Purge": purged.Purge,
@@ -247,6 +248,8 @@ def default_of(field: msgspec.structs.FieldInfo) -> str:
         return "empty"
     if field.default is msgspec.NODEFAULT:
         return ""
+    if field.default is None:
+        return "nil"
     if isinstance(field.default, bool):
         return str(field.default).lower()
     return "empty" if field.default in {b"", ""} else repr(field.default)

@@ -14,9 +14,11 @@ import cas
 from cas.catalog import Catalog, HistoryMark
 from cas.chunkstore import ChunkStore
 from cas.clock import SystemClock
-from cas.history import History, HistoryIndex, HistoryKeys
+from cas.history import History
+from cas.history_index import HistoryIndex
 from cas.ids import Kind
 from cas.journal import CHANGES_PER_NODE
+from cas.nodes import NodeStore
 from cas.repository import Repository
 from cas.stores.local import LocalStore
 from tests.support.encrypted import keys_of
@@ -35,7 +37,7 @@ class Index:
 
     def __init__(self, directory: Path) -> None:
         with cas.open(directory) as repository:
-            keys = HistoryKeys(repository.config.secret)
+            secret = repository.config.secret
         identifier = keys_of(directory).identifier
         self.catalog = Catalog(directory / "local" / "catalog", identifier.sealing)
         self.chunks = ChunkStore(
@@ -45,7 +47,8 @@ class Index:
             directory / "local" / "open",
             bytes(16),
         )
-        self.history = HistoryIndex(self.catalog, self.chunks, keys)
+        nodes = NodeStore(self.catalog, self.chunks)
+        self.history = HistoryIndex(self.catalog, self.chunks, nodes, secret)
 
     def opened(self, volume: cas.Volume) -> History:
         return self.history.open(volume.id)
@@ -123,7 +126,7 @@ def test_indexing_goes_on_where_it_was_interrupted(
 ) -> None:
     make_history(repository, volume)
     index.forget()
-    monkeypatch.setattr("cas.history._INDEXED_AT_ONCE", 1)
+    monkeypatch.setattr("cas.history_index._INDEXED_AT_ONCE", 1)
     marks = []
     while not index.history.catch_up(volume.id, 1):
         marks.append(index.mark(volume))
@@ -144,7 +147,7 @@ def test_a_list_of_changes_of_many_nodes_is_indexed_in_parts(
         for number in range(700):  # nodes that end by their bytes, not by their number
             edit.put(f"g{number}", cas.EMPTY_CONTENT, properties={f"{{{long}}}p": long * 3})
     repository.checkpoint()
-    monkeypatch.setattr("cas.history._INDEXED_AT_ONCE", 500)
+    monkeypatch.setattr("cas.history_index._INDEXED_AT_ONCE", 500)
     assert_complete(index, volume)
 
 

@@ -82,8 +82,10 @@ def test_every_state_is_there_in_another_process_whatever_became_of_the_catalog(
 
 def test_there_is_nothing_before_the_first_change_and_behind_the_last(volume: cas.Volume) -> None:
     last = put(volume, "a", b"1")
-    for sequence in (-1, 0, last + 1):
-        with pytest.raises(cas.NotFoundError, match=f"from #1 to #{last}"):
+    with pytest.raises(cas.NotFoundError, match=f"from #1 to #{last}"):
+        volume.at_sequence(last + 1)
+    for sequence in (-1, 0):
+        with pytest.raises(cas.BeforeHistoryError, match=r"history begins at .*Z, with #1$"):
             volume.at_sequence(sequence)
 
 
@@ -109,7 +111,7 @@ def test_a_time_is_the_state_of_that_moment(
         assert content(volume.at_time(moment + 5 * SECOND_NS), "a") == b"%d" % number
         assert content(volume.at_time(moment - 1), "a") == before
     assert content(volume.at_time(clock.now_ns() + 10**18), "a") == b"3"
-    with pytest.raises(cas.NotFoundError, match="begins later"):
+    with pytest.raises(cas.NotFoundError, match="history begins at"):
         volume.at_time(start - 1)
 
 

@@ -35,9 +35,11 @@ HOUR: Final = 3600
 PRESENT_ONLY: Final = cas.VersionPolicy(versions=1, states=Retention())
 POLICIES: Final = (
     PRESENT_ONLY,
-    cas.VersionPolicy(versions=3, states=Retention()),
-    cas.VersionPolicy(every=CalendarSpan(hours=6), states=Retention()),
-    cas.VersionPolicy(every=CalendarSpan(hours=2), states=Retention(last=2)),
+    cas.VersionPolicy(versions=3, states=Retention(), audit=CalendarSpan(hours=4)),
+    cas.VersionPolicy(every=CalendarSpan(hours=6), states=Retention(), audit=CalendarSpan(hours=1)),
+    cas.VersionPolicy(
+        every=CalendarSpan(hours=2), states=Retention(last=2), audit=CalendarSpan(hours=1)
+    ),
     cas.VersionPolicy(every=CalendarSpan(hours=6), states=Retention(hourly=3)),
 )
 
@@ -85,6 +87,8 @@ class CollectionMachine(RepositoryMachine):
         assert report.removed_packs == report.condemned_packs
         if policy is PRESENT_ONLY:
             self.assert_gone(repository, before)
+        for name in VOLUMES:
+            self.check_history(repository, repository.volume(name))
 
     def expect(self, name: str, policy: cas.VersionPolicy, volume: cas.Volume) -> None:
         """Note what a collection by this policy, now, keeps and drops."""
@@ -132,6 +136,16 @@ class CollectionMachine(RepositoryMachine):
 
     def is_kept(self, name: str, sequence: int) -> bool:
         return sequence >= self.kept[name]
+
+    def check_history(self, handle: cas.Repository, volume: cas.Volume) -> None:
+        """Check that the history is whole, and begins before all that is kept for sure."""
+        history = handle.engine.history.open(volume.id)
+        check_index(history)
+        begins = history.kept.begins
+        if begins is not None:
+            assert begins.last_sequence <= self.kept[volume.name]
+            logged = [item.sequence for item in volume.log("", recursive=True)]
+            assert all(sequence >= begins.first_sequence for sequence in logged)
 
     def is_gone(self, volume: cas.Volume, sequence: int) -> bool:
         if sequence >= self.gone[volume.name]:
@@ -190,10 +204,10 @@ class CollectionMachine(RepositoryMachine):
 
     @rule(number=chosen, name=volumes, path=paths, which=chosen)
     def read_the_log(self, number: int, name: str, path: Path, which: int) -> None:
-        """All changes stay; what was inside of what they name may not be known any more."""
+        """Changes stay if states do; what was in what they name may not be known any more."""
         handle = self.handle(number)
         volume = handle.volume(name)
-        check_index(handle.engine.history.open(volume.id))
+        self.check_history(handle, volume)
         items = list(volume.log(model.text(path)))
         for item in items[which % 7 :: 7]:
             try:

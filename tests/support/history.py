@@ -10,11 +10,12 @@ from cas.history import History, touched_paths
 
 def check_index(history: History) -> None:
     """Check that changes are found by number and path as they come one after the other."""
-    newest = history.head.sequence
+    first, newest = history.kept.first, history.head.sequence
     forward = list(history.forward(1))
-    assert [each.sequence for each in forward] == list(range(1, newest + 1))
+    assert [each.sequence for each in forward] == list(range(first, newest + 1))
     assert list(history.backward(newest + 1)) == forward[::-1]
-    assert [history.change(number) for number in range(1, newest + 1)] == forward
+    assert [history.change(number) for number in range(first, newest + 1)] == forward
+    assert history.change(first - 1) is None
     expected: dict[bytes, list[int]] = {}
     for each in reversed(forward):
         for path in touched_paths(each.change):

@@ -116,8 +116,8 @@ def test_the_help_of_what_reads_says_what_when_may_be(casdav: Casdav) -> None:
 def test_a_state_that_was_never_is_named(casdav: Casdav) -> None:
     put(casdav, b"old")
     assert "from #1 to #2" in casdav("ls", "v@#3:/", code=1).err
-    assert "begins later" in casdav("ls", "v@2d:/", code=1).err
-    assert "begins later" in casdav("ls", "v@1999-01-01T10:00:/", code=1).err
+    assert "history begins at" in casdav("ls", "v@2d:/", code=1).err
+    assert "history begins at" in casdav("ls", "v@1999-01-01T10:00:/", code=1).err
     assert "no commit begins" in casdav("ls", "v@deadbeef:/", code=1).err
     ended = casdav("ls", "v@2026-02-30:/", code=1)
     assert "2026-11-22T10:00" in ended.err
