@@ -1,7 +1,8 @@
 """XML request bodies: bounded, without document types, namespaces kept as they were written.
 
 The parser is expat itself. A document type is refused before any entity could be used, so
-neither expansion bombs nor external entities exist here (RFC 4918, sections 20.6 and 17).
+neither expansion bombs nor external entities exist here (RFC 4918, sections 20.6 and 17). What is
+said once and holds for many elements, namespaces and languages, is bounded as well.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ DEPTH_LIMIT: Final = 100
 """Elements inside each other."""
 ELEMENT_LIMIT: Final = 20_000
 """Elements in one body."""
+NAMESPACE_LIMIT: Final = 1024
+"""Characters of a namespace: each name in it is spelled with it."""
+LANGUAGE_LIMIT: Final = 100
+"""Characters of an `xml:lang`: it is written with each property that it is in force for."""
+SCOPE_LIMIT: Final = 200_000
+"""Declarations in force, summed over the elements that declare any."""
 
 _XML_NAMESPACE: Final = "http://www.w3.org/XML/1998/namespace"
 _RESERVED: Final = frozenset({_XML_NAMESPACE, "http://www.w3.org/2000/xmlns/"})
@@ -113,6 +120,7 @@ class _Builder:
         self.root: Element | None = None
         self._open: list[Element] = []
         self._count = 0
+        self._declarations = 0
         self.parser = expat.ParserCreate()
         self.parser.buffer_text = True
         self.parser.ordered_attributes = True
@@ -130,17 +138,23 @@ class _Builder:
         parent = self._open[-1] if self._open else None
         pairs = list(zip(attributes[::2], attributes[1::2], strict=True))
         declared = dict(_declarations(pairs))
-        scope = dict(parent.scope) if parent else {"xml": _XML_NAMESPACE}
-        scope.update(declared)
+        scope = parent.scope if parent else {"xml": _XML_NAMESPACE}
+        if declared:
+            scope = {**scope, **declared}
+            self._declarations += len(scope)
+            if self._declarations > SCOPE_LIMIT:
+                raise HttpError(400, "the body declares too many namespaces")
         plain = [pair for pair in pairs if pair[0] != "xmlns" and not pair[0].startswith("xmlns:")]
-        inherited = parent.language if parent else ""
+        language = dict(plain).get("xml:lang", parent.language if parent else "")
+        if len(language) > LANGUAGE_LIMIT:
+            raise HttpError(400, f"a language may have {LANGUAGE_LIMIT} characters")
         element = Element(
             name=_clark(tag, scope, is_attribute=False),
             tag=tag,
             attributes=plain,
             declared=declared,
             scope=scope,
-            language=dict(plain).get("xml:lang", inherited),
+            language=language,
         )
         names = [_clark(name, scope, is_attribute=True) for name, _ in plain]
         if len(set(names)) != len(names):
@@ -204,6 +218,8 @@ def _declarations(attributes: list[tuple[str, str]]) -> Iterator[tuple[str, str]
 
 def _checked(namespace: str) -> str:
     """Return a namespace: no URI has braces, and {namespace}local could not be taken apart."""
+    if len(namespace) > NAMESPACE_LIMIT:
+        raise HttpError(400, f"a namespace may have {NAMESPACE_LIMIT} characters")
     if "{" in namespace or "}" in namespace:
         raise HttpError(400, f"{namespace!r} is not the URI of a namespace")
     return namespace

@@ -12,6 +12,9 @@ from dav.xml_reader import Element, parse_xml, serialise
 
 PROPERTY_NAME_LIMIT: Final = 500
 """Properties that one PROPFIND may name: each costs work for every resource listed."""
+VALUES_LIMIT: Final = 4 * 1024 * 1024
+"""Characters of all properties that one PROPPATCH sets: each is written with the namespaces that
+are in force for it, and so may be longer than it came."""
 OWNER_LIMIT: Final = 8 * 1024
 """Characters of a lock's owner element: it is repeated for every resource listed below a lock."""
 
@@ -81,9 +84,11 @@ def parse_proppatch(body: bytes) -> tuple[PropertyUpdate, ...]:
     """Return the instructions of a PROPPATCH in document order (section 9.2).
 
     Raises:
-        HttpError: 400 where it is not a sound propertyupdate element.
+        HttpError: 400 where it is not a sound propertyupdate element, 413 where that would be
+            much longer than the body.
     """
     updates: list[PropertyUpdate] = []
+    size = 0
     for instruction in _root(body, "propertyupdate").elements():
         if instruction.name not in {"{DAV:}set", "{DAV:}remove"}:
             continue  # Unknown elements are ignored (section 17).
@@ -93,6 +98,9 @@ def parse_proppatch(body: bytes) -> tuple[PropertyUpdate, ...]:
         for element in prop.elements():
             if instruction.name == "{DAV:}set":
                 updates.append(PropertyUpdate(element.name, serialise(element), element.text))
+                size += len(updates[-1].value or "")
+                if size > VALUES_LIMIT:
+                    raise HttpError(413, f"properties may have {VALUES_LIMIT} characters together")
             else:
                 updates.append(PropertyUpdate(element.name, None))
     if not updates:

@@ -95,6 +95,48 @@ def test_document_types_are_refused(body: bytes, status: int) -> None:
     assert refused(body) == status
 
 
+def prop(declarations: bytes, elements: bytes) -> bytes:
+    opening = b'<D:propfind xmlns:D="DAV:" ' + declarations + b"><D:prop>"
+    return opening + elements + b"</D:prop></D:propfind>"
+
+
+MANY = b"".join(b"<p%d/>" % number for number in range(400))
+LONG = b"x" * 500_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        prop(b'xmlns="' + LONG + b'"', MANY),
+        prop(b'xml:lang="' + LONG + b'"', MANY),
+        prop(b" ".join(b'xmlns:a%d="b"' % n for n in range(9000)), b'<p xmlns="b"/>' * 400),
+    ],
+    ids=["namespace", "language", "declarations"],
+)
+def test_what_holds_for_many_elements_cannot_multiply_a_body(body: bytes) -> None:
+    assert refused(body) == 400
+
+
+def test_elements_that_declare_nothing_share_what_is_in_force() -> None:
+    declarations = b" ".join(b'xmlns:a%d="b"' % number for number in range(9000))
+    root = parse_xml(prop(declarations, b"<p/>" * 2))
+    [folder] = root.elements()
+    assert all(element.scope is root.scope for element in folder.elements())
+
+
+def test_properties_are_not_written_much_longer_than_they_came() -> None:
+    spaces = b" ".join(b'xmlns:a%d="%s"' % (n, b"x" * 1000) for n in range(400))
+    words = b"".join(b"a%d:" % number for number in range(400))
+    elements = b"".join(b"<p%d>%s</p%d>" % (number, words, number) for number in range(100))
+    update = prop(spaces, elements).replace(b"propfind", b"propertyupdate")
+    update = update.replace(b"<D:prop>", b"<D:set><D:prop>").replace(
+        b"</D:prop>", b"</D:prop></D:set>"
+    )
+    with pytest.raises(HttpError) as caught:
+        parse_proppatch(update)
+    assert caught.value.status == 413
+
+
 def test_a_body_over_the_limit_is_not_read() -> None:
     class Unread:
         def read(self, size: int, /) -> bytes:
