@@ -97,6 +97,7 @@ class Reception:
         self._wake_sender.close()
 
     def _turn(self, seconds: float) -> None:
+        listeners: list[socket.socket] = []
         for key, _ in self._selector.select(seconds):
             target = key.data
             if target is None:
@@ -106,7 +107,10 @@ class Reception:
                 self._release(target)
                 self._server.process_conn(target)
             else:
-                self._accept(target)
+                listeners.append(target)
+        # Last: a new connection may close one that waits, which must not be met again above.
+        for listener in listeners:
+            self._accept(listener)
         self._check()
 
     def _check(self) -> None:
@@ -163,11 +167,13 @@ class Reception:
             self.put(connection)
 
     def _evict(self) -> bool:
-        """Close the connection that loses least: an idle one, else one with half a head."""
-        parked = [conn for conn in self._parked() if conn.stage is not Stage.DRAIN]
+        """Close the connection that loses least: an idle one, else one that is not drained."""
+        parked = self._parked()
         if not parked:
             return False
-        loser = min(parked, key=lambda conn: (not conn.idle, conn.deadline))
+        loser = min(
+            parked, key=lambda conn: (not conn.idle, conn.stage is Stage.DRAIN, conn.deadline)
+        )
         self._release(loser)
         loser.close()
         return True
