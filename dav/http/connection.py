@@ -62,7 +62,8 @@ class Connection(HTTPConnection):
 
     Attributes:
         stage: What is waited for, when it is parked.
-        deadline: When (time.monotonic) it has waited for too long.
+        since: When (time.monotonic) that began.
+        deadline: When it has waited for too long.
         wants_turn: Whether it can go on at once, and only made room for others.
         tls_session: TLS version and cipher once the handshake is done, else None.
         stream: The bytes that come and go.
@@ -86,7 +87,9 @@ class Connection(HTTPConnection):
         self._scanned = 0
         self._to_drop = 0
         self.stage = Stage.HEAD if server.tls_context is None else Stage.GREETING
-        self.deadline = time.monotonic() + self._timeouts.head
+        self.since = 0.0
+        self.deadline = 0.0
+        self._set_deadline(self._timeouts.head)
         self._steps: dict[Stage, Callable[[], Outcome]] = {
             Stage.GREETING: self._greet,
             Stage.HANDSHAKE: self._shake_hands,
@@ -109,8 +112,7 @@ class Connection(HTTPConnection):
 
     def has_lingered(self, seconds: float) -> bool:
         """Whether its last answer went out that long ago, and the client has not closed yet."""
-        since = self.deadline - self._timeouts.linger
-        return self.stage is Stage.LINGER and time.monotonic() - since >= seconds
+        return self.stage is Stage.LINGER and time.monotonic() - self.since >= seconds
 
     def fileno(self) -> int:
         """The socket's descriptor, for a selector."""
@@ -147,8 +149,12 @@ class Connection(HTTPConnection):
 
     def _enter(self, stage: Stage, seconds: float) -> Outcome:
         self.stage = stage
-        self.deadline = time.monotonic() + seconds
+        self._set_deadline(seconds)
         return Outcome.GO
+
+    def _set_deadline(self, seconds: float) -> None:
+        self.since = time.monotonic()
+        self.deadline = self.since + seconds
 
     def _greet(self) -> Outcome:
         """Look at the first byte: plain HTTP on a TLS port gets an answer that it understands."""
@@ -200,7 +206,7 @@ class Connection(HTTPConnection):
             received = None if silent else self.transport.receive_now(_RECEIVE_SIZE)
             if received:
                 if not data:
-                    self.deadline = time.monotonic() + self._timeouts.head
+                    self._set_deadline(self._timeouts.head)
                 stream.feed(received)
             elif received is not None:
                 return Outcome.END

@@ -7,10 +7,11 @@ import selectors
 import socket
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from dav.http.connection import Connection, Stage
+from dav.http.connection import Connection
 from dav.http.errors import ClientGoneError
 from dav.http.response import render_error
 
@@ -167,13 +168,16 @@ class Reception:
             self.put(connection)
 
     def _evict(self) -> bool:
-        """Close the connection that loses least: an idle one, else one that is not drained."""
+        """Close one that waits: of the address with the most, the one that waits for longest.
+
+        So a flood from one address closes its own connections, and a new one is not closed before
+        its request can come.
+        """
         parked = self._parked()
         if not parked:
             return False
-        loser = min(
-            parked, key=lambda conn: (not conn.idle, conn.stage is Stage.DRAIN, conn.deadline)
-        )
+        counts = Counter(connection.remote_addr for connection in parked)
+        loser = min(parked, key=lambda each: (-counts[each.remote_addr], each.since))
         self._release(loser)
         loser.close()
         return True

@@ -27,7 +27,7 @@ class Limits:
     drain: int = 1024 * 1024
     """Largest unread rest of a body that is read and dropped to keep the connection."""
     connections: int = 2048
-    """Largest number of open connections of one process; idle ones give way to new ones."""
+    """Largest number of open connections of one process; those that wait give way to new ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,3 +41,24 @@ def test_connections_whose_bodies_are_dropped_give_way(serve: Serve) -> None:
             assert wire.answer().status == 401
         for _ in range(3):
             assert clients.enter_context(Wire(server)).get().status == 401
+
+
+def test_a_flood_from_one_address_closes_its_own_connections(serve: Serve) -> None:
+    server = serve(echo, limits=FEW)
+    with ExitStack() as clients:
+        quiet = clients.enter_context(Wire(server, source="127.0.0.2"))
+        assert quiet.get().status == 200
+        flood = [clients.enter_context(Wire(server)) for _ in range(40)]
+        assert clients.enter_context(Wire(server)).get().status == 200
+        assert quiet.get().status == 200
+        assert flood[0].is_closed()
+
+
+def test_half_heads_give_way_to_whole_ones(serve: Serve) -> None:
+    server = serve(echo, limits=FEW)
+    with ExitStack() as clients:
+        for _ in range(40):
+            clients.enter_context(Wire(server)).send(b"GET / HTTP/1.1\r\nHost: exam")
+            fresh = clients.enter_context(Wire(server))
+            clients.enter_context(Wire(server)).send(b"GET / HTTP/1.1\r\nHost: exam")
+            assert fresh.get().status == 200

@@ -29,8 +29,10 @@ class Answer(NamedTuple):
 class Wire:
     """A connection to a server."""
 
-    def __init__(self, server: Server, context: ssl.SSLContext | None = None) -> None:
-        raw = socket.create_connection((server.host, server.port), timeout=20)
+    def __init__(
+        self, server: Server, context: ssl.SSLContext | None = None, source: str = ""
+    ) -> None:
+        raw = socket.create_connection((server.host, server.port), 20, (source, 0))
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = context.wrap_socket(raw, server_hostname="localhost") if context else raw
         self.early = b""
