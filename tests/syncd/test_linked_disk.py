@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -214,6 +215,17 @@ def test_a_young_file_is_not_replaced(world: World) -> None:
         (done,) = world.apply(world.put("a", b"theirs", node))
         assert done.is_outdated
         assert (world.root / "a").read_bytes() == b"new"
+
+
+def test_a_file_with_a_time_to_come_is_replaced_and_removed_as_any_other(world: World) -> None:
+    for name in ("a", "b"):
+        (world.root / name).write_bytes(b"old")
+        os.utime(world.root / name, (4_000_000_000, 4_000_000_000))
+    settle(world)
+    a, b = world.node("a"), world.node("b")
+    steps = world.put("a", b"theirs", a), Step(Action.REMOVE, b, "b", world.item(b"old"))
+    assert not any(done.is_outdated or done.failure for done in world.apply(*steps))
+    assert tree_of(world.root) == {"a": b"theirs"}
 
 
 def test_ignored_files_keep_their_folder_and_it_does_not_come_back(world: World) -> None:
