@@ -307,6 +307,9 @@ class Edit:
                 self._committer.commit(self._request)
         finally:
             self._request.relies.let_go()
+            # An error has the frames that it went through, and those have this edit: in a circle
+            # they would stay, and hold what the content was stored with.
+            self._request.error = None
 
     def __enter__(self) -> Self:
         """Return the edit."""
