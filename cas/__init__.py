@@ -82,6 +82,13 @@ from cas.maintenance.collecting import CollectionReport
 from cas.maintenance.collection import collect_garbage
 from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind
 from cas.maintenance.fitness import require_fit_for_gateways
+from cas.maintenance.gateways import (
+    ANNOUNCE_SECONDS,
+    KnownGateway,
+    announce_gateway,
+    list_gateways,
+    withdraw_gateway,
+)
 from cas.maintenance.keyring import (
     KeyInfo,
     Rotation,
@@ -132,6 +139,7 @@ from cas.volume import Volume
 
 __all__ = [
     "ABSENT",
+    "ANNOUNCE_SECONDS",
     "CHUNK_SIZE_LIMIT",
     "DEFAULT_POLICY",
     "EMPTY_CONTENT",
@@ -189,6 +197,7 @@ __all__ = [
     "Kept",
     "KeyFile",
     "KeyInfo",
+    "KnownGateway",
     "Lock",
     "LockedError",
     "Locks",
@@ -243,6 +252,7 @@ __all__ = [
     "Watcher",
     "WrongKeyError",
     "add_key",
+    "announce_gateway",
     "beginning_text",
     "check_repository",
     "chunks_of",
@@ -256,6 +266,7 @@ __all__ = [
     "identify_file",
     "is_stored",
     "last_collection_ns",
+    "list_gateways",
     "list_keys",
     "look_at_source",
     "make_structs_ready",
@@ -283,4 +294,5 @@ __all__ = [
     "upgrade",
     "validate_bucket",
     "wire",
+    "withdraw_gateway",
 ]

@@ -77,6 +77,27 @@ class EpochRecord(msgspec.Struct, array_like=True, frozen=True):
         )
 
 
+def open_payload(identifier: Identifier, name: str, stored: bytes) -> bytes:
+    """Return what `close_payload` was given for the object of this name.
+
+    Raises:
+        IntegrityError: the bytes are damaged, or another object's.
+    """
+    if identifier.sealing is not None:
+        stored = identifier.sealing.open(name.encode(), stored)
+    payload = stored[_DIGEST_SIZE:]
+    if identifier.identify(Kind.REF, payload) != stored[:_DIGEST_SIZE]:
+        message = f"the object `{name}` is damaged"
+        raise IntegrityError(message)
+    return payload
+
+
+def close_payload(identifier: Identifier, name: str, payload: bytes) -> bytes:
+    """Return the bytes of a mutable object: with a digest, and sealed where there are keys."""
+    stored = identifier.identify(Kind.REF, payload) + payload
+    return stored if identifier.sealing is None else identifier.sealing.seal(name.encode(), stored)
+
+
 def read_epoch(store: BlobStore, identifier: Identifier) -> tuple[EpochRecord, Token | None]:
     """Return the newest epoch and the token of that state; None where no collection ever ran.
 
@@ -88,12 +109,7 @@ def read_epoch(store: BlobStore, identifier: Identifier) -> tuple[EpochRecord, T
         stored, token = store.read(EPOCH_NAME)
     except NotFoundError:
         return EpochRecord(), None
-    if identifier.sealing is not None:
-        stored = identifier.sealing.open(EPOCH_NAME.encode(), stored)
-    payload = stored[_DIGEST_SIZE:]
-    if identifier.identify(Kind.REF, payload) != stored[:_DIGEST_SIZE]:
-        raise IntegrityError("the object `epoch` is damaged")
-    return decode(payload, EpochRecord), token
+    return decode(open_payload(identifier, EPOCH_NAME, stored), EpochRecord), token
 
 
 def write_epoch(
@@ -106,10 +122,7 @@ def write_epoch(
         StoreError: it may have been written, or not.
     """
     payload = encode(msgspec.structs.replace(record, nonce=secrets.token_bytes(16)))
-    stored = identifier.identify(Kind.REF, payload) + payload
-    if identifier.sealing is not None:
-        stored = identifier.sealing.seal(EPOCH_NAME.encode(), stored)
-    store.replace(EPOCH_NAME, stored, expected)
+    store.replace(EPOCH_NAME, close_payload(identifier, EPOCH_NAME, payload), expected)
 
 
 def update_epoch(

@@ -149,25 +149,15 @@ def _prepare(
     """See that there is a repository with a user; return the new admin and app password, if any."""
     if not quickstart:
         with session.open(location) as repository:
-            _warn_of_lone_locks(session, repository)
             if not accounts.list_users(repository):
                 session.output.warn("there is no user yet: casdav user add NAME --admin")
         return None
     with _open_or_create(location, session) as repository:
-        _warn_of_lone_locks(session, repository)
         admin = accounts.ensure_admin(repository, author())
         password = loaded.settings.quickstart.admin_password
         if admin is not None and password:
             accounts.set_password(repository, admin[0], password, author())
         return admin
-
-
-def _warn_of_lone_locks(session: Session, repository: cas.Repository) -> None:
-    if repository.is_shared and not session.locks():
-        session.output.warn(
-            "WebDAV locks hold on this gateway alone: if there are several, give all of them "
-            "--locks redis://HOST:6379/0"
-        )
 
 
 def _open_or_create(location: str, session: Session) -> cas.Repository:

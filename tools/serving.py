@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import cas
-from dav import collector, scheduler, transfers
+from dav import collector, presence, scheduler, transfers
 from dav.api.settings import ApiSettings
 from dav.app import make_app
 from dav.audit import AuditLog
@@ -78,6 +78,8 @@ def open_served(job: object) -> ServedApplication:
         transfers.upkeep(repository, job.drive.transfer_seconds),
         scheduler.upkeep(repository),
     ]
+    if repository.is_shared:
+        jobs.append(presence.upkeep(repository, has_shared_locks=bool(job.locks)))
     if job.collection is not None:
         jobs.append(collector.upkeep(repository, job.collection))
     metrics = None if job.metrics is None else _open_metrics(repository, job.metrics)
@@ -93,6 +95,7 @@ def open_served(job: object) -> ServedApplication:
         upkeep.close()
         if metrics is not None:
             metrics.close()
+        cas.withdraw_gateway(repository)
         repository.close()
 
     def log(record: AccessRecord) -> None:

@@ -9,13 +9,13 @@ import click
 import cas
 from tools.exits import Exit, Failure
 from tools.framework import Group
-from tools.names import printable
+from tools.names import printable, short_time, time_text
 from tools.session import Session, pass_session, repository_expected
 
 
 @click.group(cls=Group)
 def store() -> None:
-    """Where the repository is kept: what a bucket can do, and which gateway writes to it."""
+    """Where the repository is kept: what a bucket can do, and which gateways use it."""
 
 
 @store.command(
@@ -57,6 +57,56 @@ def validate(session: Session, url: str | None) -> None:
         raise Failure("the bucket will do for one gateway, not for several", Exit.PROBLEMS)
     if bad:
         raise Failure("the bucket will do, but see what it does not", Exit.PROBLEMS)
+
+
+@store.command(
+    examples="""
+    casdav store gateways
+    casdav store gateways --json
+    """,
+)
+@pass_session
+def gateways(session: Session) -> None:
+    """Show which gateways serve a bucket that several share, as each says of itself.
+
+    One that ended says so; one that died is shown as gone once it has been silent for half an
+    hour.
+    """
+    with session.open() as repository:
+        found = cas.list_gateways(repository)
+        is_shared = repository.is_shared
+    session.output.document(
+        {
+            "shared": is_shared,
+            "gateways": [
+                {
+                    "id": each.id,
+                    "host": each.record.host,
+                    "version": each.record.version,
+                    "started": time_text(each.record.started_ns),
+                    "seen": time_text(each.record.seen_ns),
+                    "stale": each.is_stale,
+                    "own": each.is_own,
+                }
+                for each in found
+            ],
+        }
+    )
+    if not found:
+        here = "no gateway serves it at present" if is_shared else "it is of this machine alone"
+        session.output.done(here)
+        return
+    rows = [
+        [
+            printable(each.record.host) + (" (here)" if each.is_own else ""),
+            each.record.version,
+            short_time(each.record.started_ns),
+            short_time(each.record.seen_ns) + (", gone" if each.is_stale else ""),
+            each.id[:8],
+        ]
+        for each in found
+    ]
+    session.output.table(["HOST", "VERSION", "SINCE", "SEEN", "ID"], rows)
 
 
 @store.command(

@@ -29,6 +29,7 @@ AREAS: Final = {
     "refs": Area(depth=1, mutable=True),
     "packs": Area(depth=2, mutable=False),
     "index": Area(depth=1, mutable=False),
+    "gateways": Area(depth=1, mutable=True),
     "writer": Area(depth=0, mutable=True),
 }
 CONFIG_NAME: Final = "config"

@@ -49,6 +49,7 @@ from cas import (
     snapshots,
     trees,
 )
+from cas.maintenance import gateways
 from tests.support.corpus import seeded_bytes
 from tests.support.encrypted import KEY, is_asked
 from tests.support.independent_reader import IndependentReader
@@ -73,6 +74,7 @@ STRUCTS: Final[dict[str, type[msgspec.Struct]]] = {
     "SharedRef": refs.SharedRef,
     "EpochRecord": epochs.EpochRecord,
     "Removal": epochs.Removal,
+    "GatewayRecord": gateways.GatewayRecord,
     "NamedPack": pack_index.NamedPack,
     "IndexDirectory": index_format.IndexDirectory,
     "IndexedPack": index_format.IndexedPack,

@@ -67,6 +67,26 @@ def test_a_bucket_is_taken_over_by_another_machine(
     assert "alice" in in_bucket("ls").out
 
 
+def test_gateways_are_shown_as_they_say_of_themselves(bucket: Bucket, tmp_path: Path) -> None:
+    url = bucket.url(durability="remote", local=str(tmp_path / "one"))
+    casdav = Casdav(url)  # type: ignore[arg-type]
+    with cas.create(url) as repository:
+        cas.announce_gateway(repository, "1.2.3", 0)
+        document = casdav("store", "gateways", "--json").document
+        (shown,) = document["gateways"]
+        assert document["shared"]
+        assert (shown["version"], shown["started"]) == ("1.2.3", "1970-01-01T00:00:00.000000000Z")
+        assert (shown["own"], shown["stale"]) == (True, False)
+        assert "1.2.3" in casdav("store", "gateways").out
+        cas.withdraw_gateway(repository)
+    assert "no gateway" in casdav("store", "gateways").out
+
+
+def test_one_machine_alone_has_no_gateways(casdav: Casdav) -> None:
+    assert casdav("store", "gateways", "--json").document == {"shared": False, "gateways": []}
+    assert "alone" in casdav("store", "gateways").out
+
+
 def test_stats_tell_what_the_bucket_does_not_have_yet(in_bucket: Casdav) -> None:
     document = in_bucket("stats", "--json").document
     assert document["waiting"] == {"packs": 0, "size": 0, "changes": 0, "error": ""}
