@@ -98,6 +98,7 @@ from cas.maintenance.keyring import (
     remove_key,
     rotate_key,
 )
+from cas.maintenance.policies import set_volume_policy, volume_policy
 from cas.maintenance.policy import DEFAULT_POLICY, VersionPolicy
 from cas.maintenance.purging import PurgeReport, purge_path
 from cas.maintenance.reindex import RebuildSource, RebuiltIndex, look_at_source, rebuild_index
@@ -283,6 +284,7 @@ __all__ = [
     "require_fit_for_gateways",
     "retain",
     "rotate_key",
+    "set_volume_policy",
     "snapshot_name",
     "stored_version",
     "sum_kept",
@@ -293,6 +295,7 @@ __all__ = [
     "unshared",
     "upgrade",
     "validate_bucket",
+    "volume_policy",
     "wire",
     "withdraw_gateway",
 ]

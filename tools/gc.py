@@ -69,8 +69,9 @@ def gc(
     It runs beside a server at work, which goes on reading and writing. The present and all
     snapshots stay; of history, what the options say, or the settings `gc`, by which `serve` does
     the same once a day. Where nothing else is kept of old states, who changed what goes after two
-    years, the oldest first. An upload that has begun before is waited for. It can be stopped at any
-    time: what was begun is finished by the next one.
+    years, the oldest first. A volume with rules of its own (`casdav volume retention`) keeps to
+    these. An upload that has begun before is waited for. It can be stopped at any time: what was
+    begun is finished by the next one.
     """
     if keep_within is not None and keep_versions is not None:
         raise click.UsageError("take either --keep-within or --keep-versions")

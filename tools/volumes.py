@@ -11,6 +11,7 @@ from dav import accounts, grants, schedules
 from tools.framework import Group
 from tools.names import json_name, printable, size_text, time_text
 from tools.parameters import LIMIT, limit_of
+from tools.retaining import retention
 from tools.scheduling import schedule, schedule_text
 from tools.session import Session, author, pass_session
 from tools.undeleting import list_deleted, undelete
@@ -151,6 +152,7 @@ def quota(session: Session, name: str, size: int) -> None:
     session.output.done(f"{printable(name)} has {shown} now")
 
 
+volume.add_command(retention)
 volume.add_command(schedule)
 volume.add_command(undelete)
 

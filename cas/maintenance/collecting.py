@@ -31,6 +31,7 @@ from cas.maintenance.forgetting import forget_before
 from cas.maintenance.keeping import Keeping, commit_marks
 from cas.maintenance.marking import Marking
 from cas.maintenance.packing import PackUse, packs_to_empty
+from cas.maintenance.policies import policies, policy_in, policy_path
 from cas.maintenance.policy import VersionPolicy, decide
 from cas.maintenance.watching import Patience, Watcher
 from cas.objects import decode
@@ -81,6 +82,7 @@ class Collection:
         self._repository = repository
         self._engine = repository.engine
         self._policy = policy
+        self._policies: dict[bytes, VersionPolicy] = {}  # of volumes with their own
         self._now_ns = now_ns
         self._watcher = watcher
         self._deadline = deadline
@@ -163,12 +165,15 @@ class Collection:
             heads = dict(transaction.heads())
             before = {v: kept_states(self._engine.nodes, transaction, v) for v in heads}
             purged = {v: purged_from(self._engine.nodes, transaction, v) for v in heads}
+            self._policies = policies(self._engine.nodes, transaction)
         decided: dict[bytes, KeptStates] = {}
         if REGISTRY_ID in heads:  # first: by what is kept of it, deleted volumes are dropped
-            decided[REGISTRY_ID] = self._decision(heads[REGISTRY_ID], before[REGISTRY_ID])
+            decided[REGISTRY_ID] = self._decision(
+                REGISTRY_ID, heads[REGISTRY_ID], before[REGISTRY_ID]
+            )
             self._dropped = self._dropping.decide(decided[REGISTRY_ID], is_dry_run=is_dry_run)
         for volume_id in heads.keys() - self._dropped - decided.keys():
-            decided[volume_id] = self._decision(heads[volume_id], before[volume_id])
+            decided[volume_id] = self._decision(volume_id, heads[volume_id], before[volume_id])
         for volume_id, kept in decided.items():
             self._keeping(volume_id, kept, purged[volume_id])
         changed = {v: kept for v, kept in decided.items() if kept != before[v]}
@@ -177,18 +182,31 @@ class Collection:
                 for volume_id, kept in changed.items():
                     folder, name = kept_path(volume_id)
                     edit.require(_still(join_names((folder, name)), before[volume_id]))
+                    edit.require(self._still_policy(volume_id))
                     edit.make_directory(join_names((folder,)), parents=True)
                     edit.put_record(join_names((folder, name)), encode_kept(kept))
         if not is_dry_run:
             for volume_id, kept in decided.items():
                 forget_before(self._engine.catalog, volume_id, kept.first)
 
-    def _decision(self, head: Head, before: KeptStates) -> KeptStates:
+    def _decision(self, volume_id: bytes, head: Head, before: KeptStates) -> KeptStates:
         marks = commit_marks(self._engine, head.commit, before)
-        further = decide(marks, self._policy, self._now_ns)
+        policy = self._policies.get(volume_id, self._policy)
+        further = decide(marks, policy, self._now_ns)
         kept = before.thinned(further, (mark.last_sequence for mark in marks))
         self._dropped_commits += sum(mark.last_sequence < kept.first for mark in marks)
         return kept
+
+    def _still_policy(self, volume_id: bytes) -> Callable[[TreeState], None]:
+        """Return a check that nobody has given the volume other rules meanwhile."""
+        path, policy = join_names(policy_path(volume_id)), self._policies.get(volume_id)
+
+        def check(state: TreeState) -> None:
+            entry = state.get(path)
+            if (None if entry is None else policy_in(entry)) != policy:
+                raise ConflictError("a volume was given other rules of what is kept: try again")
+
+        return check
 
     def _mark(self, stage: str) -> None:
         """Mark all that is kept, or of that what has come since the last time."""
@@ -263,7 +281,8 @@ class Collection:
     def _keeping(self, volume_id: bytes, kept: KeptStates, purged: Purged | None = None) -> Keeping:
         """Return what is kept of a volume; of one that is new, everything."""
         if volume_id not in self._volumes:
-            keeping = Keeping(self._engine, self._marking, self._policy, kept, purged)
+            policy = self._policies.get(volume_id, self._policy)
+            keeping = Keeping(self._engine, self._marking, policy, kept, purged)
             self._volumes[volume_id] = keeping
         return self._volumes[volume_id]
 

@@ -30,12 +30,13 @@ def collect_garbage(
 ) -> CollectionReport:
     """Delete what nothing refers to any more, and return what came of it.
 
+    Volumes with rules of their own (`set_volume_policy`) keep what these say, not the policy.
     With a budget, packs are emptied until so much time has passed; the rest is for the next time.
     `now_ns` is the time that ages are counted back from, where the clock is not to be believed.
 
     Raises:
         LockedError: another collection is at work, or a check, repair or replication.
-        ConflictError: another has decided meanwhile what is kept.
+        ConflictError: another has decided meanwhile what is kept, or what the rules are.
         MissingObjectError, IntegrityError: something that is kept is missing or damaged; nothing
             was deleted.
         StoreError, StoreFullError: the disk failed or is full; the next collection goes on.

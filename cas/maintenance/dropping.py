@@ -14,6 +14,7 @@ registry. A catalog that is made anew before step 4 has the volume's head again,
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
 from cas.catalog import Head, WriteTransaction
@@ -27,6 +28,7 @@ from cas.lost import lost_objects
 from cas.maintenance.forgetting import forget_history
 from cas.maintenance.keeping import VersionCounter, commits_of
 from cas.maintenance.marking import Marking
+from cas.maintenance.policies import policy_path
 from cas.maintenance.policy import VersionPolicy
 from cas.objects import decode, encode
 from cas.paths import join_names
@@ -149,11 +151,12 @@ class Dropping:
         except ConflictError:
             return
         self._dropped.add(volume_id)
-        try:
-            with self._repository.registry.edit(author="gc") as edit:
-                edit.remove(join_names(kept_path(volume_id)))
-        except NotFoundError:
-            return  # nothing was ever thinned out of it
+        for path in (kept_path(volume_id), policy_path(volume_id)):
+            with (
+                suppress(NotFoundError),  # nothing was ever thinned out of it, or it had no rules
+                self._repository.registry.edit(author="gc") as edit,
+            ):
+                edit.remove(join_names(path))
 
 
 def _volumes_in(changes: Iterable[Change]) -> Iterator[bytes]:

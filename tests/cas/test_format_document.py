@@ -45,11 +45,12 @@ from cas import (
     purged,
     refs,
     registry,
+    retention,
     sealing,
     snapshots,
     trees,
 )
-from cas.maintenance import gateways
+from cas.maintenance import gateways, policies
 from tests.support.corpus import seeded_bytes
 from tests.support.encrypted import KEY, is_asked
 from tests.support.independent_reader import IndependentReader
@@ -83,6 +84,9 @@ STRUCTS: Final[dict[str, type[msgspec.Struct]]] = {
     "VolumeRecord": registry.VolumeRecord,
     "KeptStates": kept.KeptStates,
     "Beginning": kept.Beginning,
+    "PolicyRecord": policies.PolicyRecord,
+    "CalendarSpan": retention.CalendarSpan,
+    "Retention": retention.Retention,
     "DroppedVolume": dropped.DroppedVolume,
     "LostObject": lost.LostObject,
     "Purge": purged.Purge,
