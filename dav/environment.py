@@ -7,6 +7,8 @@ from typing import Final
 from urllib.parse import quote
 from wsgiref.types import WSGIEnvironment
 
+from dav.http.gateway import AWAIT_BODY, CLAIM_THREAD
+
 _WITHOUT_PREFIX: Final = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 _PAGE_METHODS: Final = frozenset({"GET", "HEAD"})
 
@@ -31,6 +33,31 @@ def wants_page(environ: WSGIEnvironment) -> bool:
     """Return whether this is a browser that opens a page; DAV clients do not ask for HTML."""
     is_asking = environ["REQUEST_METHOD"] in _PAGE_METHODS
     return is_asking and "text/html" in environ.get("HTTP_ACCEPT", "").lower()
+
+
+def await_body(environ: WSGIEnvironment) -> None:
+    """See that no thread waits for the body of somebody who has not signed in.
+
+    Other servers than ours may let one wait.
+
+    Raises:
+        Exception: what the server wants to know, by which it calls the application again when the
+            body is here, or answers that it is too long.
+    """
+    server = environ.get(AWAIT_BODY)
+    if server is not None:
+        server()
+
+
+def claim_thread(environ: WSGIEnvironment, user: str) -> bool:
+    """Say whose request this is, `""` for who has not signed in.
+
+    Returns:
+        False where this user's requests hold so many of the server's threads that others might
+        find none: this one is not to go on.
+    """
+    server = environ.get(CLAIM_THREAD)
+    return server is None or bool(server(user))
 
 
 @cache

@@ -18,7 +18,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import cas
 from dav.auth import Authenticator
 from dav.challenge import Challenge, Reason
-from dav.environment import wants_page
+from dav.environment import claim_thread, wants_page
 from dav.health import health
 from dav.http.errors import AnswerCutError
 from dav.http.settings import ServerSettings
@@ -121,11 +121,16 @@ class Gate:
         outcome = self._authenticator.authenticate(environ)
         if isinstance(outcome, Challenge):
             return self._refusal(environ, outcome)
-        environ[PRINCIPAL] = outcome
-        environ[USER] = outcome.name
+        return self._admit(environ, outcome)
+
+    def _admit(self, environ: WSGIEnvironment, principal: Principal) -> Response | None:
+        environ[PRINCIPAL] = principal
+        environ[USER] = principal.name
+        if not claim_thread(environ, principal.name):
+            return _TOO_MANY
         if environ["PATH_INFO"] == "/" and wants_page(environ):
-            return self._pages.home(environ, outcome)
-        if outcome.method is Method.SESSION and environ["REQUEST_METHOD"] not in _SESSION_METHODS:
+            return self._pages.home(environ, principal)
+        if principal.method is Method.SESSION and environ["REQUEST_METHOD"] not in _SESSION_METHODS:
             text = b"A browser's session only reads. Mount the drive to change files.\n"
             return Response("403 Forbidden", [("Content-Type", "text/plain")], text)
         return None
@@ -174,6 +179,13 @@ _FAILED: Final = Response(
     "503 Service Unavailable",
     [("Content-Type", "text/plain"), ("Retry-After", "10")],
     b"The store of accounts cannot be read or written. The server's log says why.\n",
+)
+
+
+_TOO_MANY: Final = Response(
+    "503 Service Unavailable",
+    [("Content-Type", "text/plain"), ("Retry-After", "1")],
+    b"This user has too many requests running at once.\n",
 )
 
 

@@ -22,6 +22,7 @@ from dav.auth import (
 )
 from dav.challenge import Challenge, Reason
 from dav.credentials import FORM_SIZE_LIMIT, parse_cookies, parse_form
+from dav.environment import await_body
 from dav.home import home_page
 from dav.identity import Principal
 from dav.markup import ICON, PAGE_HEADERS, STYLE_SHEET, Html, Response, page, render
@@ -175,6 +176,7 @@ def _set_cookie(environ: WSGIEnvironment, name: str, value: str) -> tuple[str, s
 
 def _read_form(environ: WSGIEnvironment) -> dict[str, str] | None:
     """Return the fields of a request's form; None where it is malformed or too long."""
+    await_body(environ)
     length = environ.get("CONTENT_LENGTH") or ""
     if length:
         if not length.isdecimal() or int(length[:9]) > FORM_SIZE_LIMIT:

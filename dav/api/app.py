@@ -29,6 +29,7 @@ from dav.api.routes import Route, all_routes
 from dav.api.settings import ApiSettings
 from dav.api.signing import sign_in
 from dav.auth import Authenticator
+from dav.environment import await_body, claim_thread
 from dav.http.listener import open_listeners
 from dav.http.settings import ServerSettings
 from dav.http.tls import load_context
@@ -183,7 +184,11 @@ class Api:
         principal = _NOBODY
         if route.needs_account:
             principal = sign_in(services.authenticator, environ)
+        else:
+            await_body(environ)
         environ["casdav.user"] = principal.name
+        if not claim_thread(environ, principal.name):
+            raise refused(503, "busy", "too many requests at once", retry_s=1)
         self._limit(environ, principal, route.cost)
         return Call(services, environ, principal, rest)
 

@@ -1,10 +1,12 @@
 """One client connection, as stages that never wait for a client while they hold a thread.
 
 A thread advances a connection as far as what has come allows, and parks it in the selector when
-it needs more. Only an application that reads a body or writes an answer waits in its thread.
+it needs more. Only an application that reads a body or writes an answer waits in its thread, and
+it may have a small body waited for here.
 
     GREETING ─> HANDSHAKE ─> HEAD ─> (the request runs) ─> DRAIN ─> HEAD ...
-      (TLS alone)                                     └──> LINGER ─> closed
+      (TLS alone)                      │    ^         └──> LINGER ─> closed
+                                       └> BODY (where the application asks for that)
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from cheroot.server import HTTPConnection
 
 from dav.http.access import AccessRecord
 from dav.http.errors import RefusedError
-from dav.http.head import find_head_end, parse_head
+from dav.http.head import RequestHead, find_head_end, parse_head
 from dav.http.proxy import plain_address
 from dav.http.request import Request
 from dav.http.response import render_error
@@ -45,6 +47,7 @@ class Stage(Enum):
     GREETING = auto()
     HANDSHAKE = auto()
     HEAD = auto()
+    BODY = auto()
     DRAIN = auto()
     LINGER = auto()
 
@@ -86,6 +89,7 @@ class Connection(HTTPConnection):
         self._answered = False
         self._scanned = 0
         self._to_drop = 0
+        self._head: RequestHead | None = None
         self.stage = Stage.HEAD if server.tls_context is None else Stage.GREETING
         self.since = 0.0
         self.deadline = 0.0
@@ -94,14 +98,15 @@ class Connection(HTTPConnection):
             Stage.GREETING: self._greet,
             Stage.HANDSHAKE: self._shake_hands,
             Stage.HEAD: self._read_head,
+            Stage.BODY: self._read_body,
             Stage.DRAIN: self._drain,
             Stage.LINGER: self._linger,
         }
 
     @property
-    def is_half_head(self) -> bool:
-        """Whether a request head has begun and not ended: a late one is worth an answer."""
-        return self.stage is Stage.HEAD and self.stream.buffered > 0
+    def is_half_here(self) -> bool:
+        """Whether a request has begun and not come to its end: a late one is worth an answer."""
+        return self.stage is Stage.BODY or (self.stage is Stage.HEAD and self.stream.buffered > 0)
 
     @property
     def idle(self) -> bool:
@@ -186,9 +191,34 @@ class Connection(HTTPConnection):
             head = parse_head(raw, self.server.settings.limits)
         except RefusedError as refusal:
             return self._refuse(refusal)
+        return self._run(head)
+
+    def _read_body(self) -> Outcome:
+        """Wait for all of a small body, and run the request anew."""
+        head = self._head
+        assert head is not None  # noqa: S101 - this stage begins with one
+        while self.stream.buffered < head.length:
+            received = self.transport.receive_now(_RECEIVE_SIZE)
+            if received:
+                self.stream.feed(received)
+            elif received is not None:
+                return Outcome.END
+            elif time.monotonic() >= self.deadline:
+                return self._refuse(
+                    RefusedError("408 Request Timeout", "The request body does not come on.")
+                )
+            else:
+                return Outcome.WAIT
+        return self._run(head)
+
+    def _run(self, head: RequestHead) -> Outcome:
         request = Request(self.server, self, head)
-        self.requests_seen += 1
         request.respond()
+        if request.awaits_body:
+            self._head = head
+            return self._enter(Stage.BODY, self._timeouts.head)
+        self._head = None
+        self.requests_seen += 1
         self._answered = True
         return self._follow(request)
 

@@ -6,7 +6,9 @@
     ├── BodyIncompleteError          the connection ended before the body did
     ├── BodyTimeoutError             the client stopped sending, or sends too slowly
     ├── BodyMalformedError           the chunked coding is wrong
-    └── BodyTooLargeError            more than the server takes
+    ├── BodyTooLargeError            more than the server takes
+    └── BodyUnboundedError           it does not say how long it is, where it has to
+    BodyAwaitedError                 the application wants to be called when the body has come
     ResponseError                    the application's answer cannot be sent as it is
     AnswerCutError                   the rest of an answer cannot be had any more
     ClientGoneError (OSError)        the client left, or stopped reading the answer
@@ -75,3 +77,13 @@ class AnswerCutError(Exception):
 
 class ClientGoneError(OSError):
     """The answer cannot be delivered: the client left, stopped reading, or reads too slowly."""
+
+
+class BodyUnboundedError(BodyError):
+    """The body does not say how long it is, where it has to."""
+
+    status = "411 Length Required"
+
+
+class BodyAwaitedError(Exception):
+    """The application is to be called again when all of the request's body is here."""

@@ -19,6 +19,10 @@ ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType]
 TAKES_BUFFERS: Final = "casdav.takes_buffers"
 """Key of the environment: whether a block of an answer may be a tuple of bytes and memoryviews,
 which are sent together and not copied."""
+AWAIT_BODY: Final = "casdav.await_body"
+"""Key of the environment: `Request.await_body`."""
+CLAIM_THREAD: Final = "casdav.claim_thread"
+"""Key of the environment: `Request.claim_thread`."""
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -102,6 +106,8 @@ class WsgiGateway(Gateway):
             "wsgi.multiprocess": server.reuse_port,
             "wsgi.run_once": False,
             TAKES_BUFFERS: True,
+            AWAIT_BODY: request.await_body,
+            CLAIM_THREAD: request.claim_thread,
         }
         if connection.tls_session is not None:
             environ["HTTPS"] = "on"

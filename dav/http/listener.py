@@ -22,6 +22,7 @@ from dav.http.proxy import ProxyTrust
 from dav.http.reception import Reception
 from dav.http.response import SERVER_NAME
 from dav.http.settings import ServerSettings
+from dav.http.shares import Shares
 from dav.http.tls import load_context
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class StrictServer(HTTPServer):
 
     Attributes:
         settings: What it was made with.
+        shares: How many requests each user has running.
         connections: All open connections.
         connection_limit: How many there may be: the setting, or what the system allows.
         is_impatient: Set to cut a graceful stop short.
@@ -64,6 +66,7 @@ class StrictServer(HTTPServer):
         self.proxy_trust = ProxyTrust(settings.trusted_proxies) if settings.behind_proxy else None
         self.tls_context = self._load_tls()
         self.requests: WorkerPool[Connection] = WorkerPool(self._handle, settings.threads)
+        self.shares = Shares(settings.threads)
         self.connections: set[Connection] = set()
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         allowed = soft - _SPARE_DESCRIPTORS if soft > 0 else settings.limits.connections

@@ -123,7 +123,7 @@ class Reception:
         for connection in self._parked():
             if connection.deadline <= now:
                 self._release(connection)
-                if connection.is_half_head:
+                if connection.is_half_here:
                     self._server.process_conn(connection)
                 else:
                     connection.close()

@@ -11,8 +11,11 @@ from dav.http.access import AccessRecord
 from dav.http.body import BodyFraming, ChunkedFraming, LengthFraming, RequestBody
 from dav.http.errors import (
     AnswerCutError,
+    BodyAwaitedError,
     BodyError,
     BodyIncompleteError,
+    BodyTooLargeError,
+    BodyUnboundedError,
     ClientGoneError,
     ResponseError,
 )
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from dav.http.connection import Connection
     from dav.http.listener import StrictServer
 
+SMALL_BODY: Final = 16 * 1024
+"""Bytes of a body that can be waited for without a thread."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BODILESS: Final = frozenset({204, 304})
 # The connection is this layer's alone (PEP 3333, "Other HTTP Features").
@@ -48,6 +53,7 @@ class Request(HTTPRequest):
         whole_length: Size of the answer where the application gave all of it at once.
         body_is_over: Whether no more bytes of the answer are wanted.
         broken: Whether the answer was cut: the client must not take it for a whole one.
+        awaits_body: Whether the application is to be called again when the body has come.
         ended_by_close: Whether the answer's end is the connection's end (HTTP/1.0).
     """
 
@@ -71,11 +77,41 @@ class Request(HTTPRequest):
         self._written = 0
         self._bodiless = False
         self.ended_by_close = False
+        self.awaits_body = False
+        self._user: str | None = None
+
+    def claim_thread(self, user: str) -> bool:
+        """Say whose request this is; False where this user's requests hold too many threads."""
+        if self._user is None and self.server.shares.take(user):
+            self._user = user
+        return self._user == user
+
+    def await_body(self) -> None:
+        """See that all of a small body is here: then reading it keeps no thread waiting.
+
+        For who has not signed in: many such clients could hold all threads. To be called before
+        anything is answered.
+
+        Raises:
+            BodyAwaitedError: it is not; let that pass, to be called again when it is.
+            BodyError: it is too long for that, or does not say how long it is.
+        """
+        if self.head.framing is Framing.CHUNKED:
+            raise BodyUnboundedError("Here a body needs a Content-Length.")
+        if self.head.length > SMALL_BODY:
+            raise BodyTooLargeError(f"Here a body may have {SMALL_BODY} bytes.")
+        if self.conn.stream.buffered < self.head.length:
+            if self.head.expects_continue:
+                self._send_continue()
+            raise BodyAwaitedError
 
     def respond(self) -> None:
         """Run the application and send its answer; what goes wrong is answered and logged."""
         try:
             self.server.gateway(self).respond()
+        except BodyAwaitedError:
+            self.awaits_body = True
+            return
         except BodyError as error:
             self._fail(error.status, str(error), alarm=False)
         except ClientGoneError:
@@ -89,7 +125,10 @@ class Request(HTTPRequest):
         finally:
             if self.body.failed:
                 self.close_connection = True
-            self._log()
+            if self._user is not None:
+                self.server.shares.give_back(self._user)
+            if not self.awaits_body:
+                self._log()
 
     def start(self, status: str, fields: list[tuple[str, str]]) -> None:
         """Take the application's status and fields. Raises ResponseError for bad ones."""
