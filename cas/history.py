@@ -42,8 +42,12 @@ class HistoryKeys:
 
     def key(self, volume_id: bytes, path: bytes) -> bytes:
         """Return the key of a path, its names joined by `/`."""
-        folder = blake3(path.rpartition(b"/")[0], key=self._key).digest(length=_FOLDER_HASH_SIZE)
-        return volume_id + folder + blake3(path, key=self._key).digest(length=_PATH_HASH_SIZE)
+        names = self.folder(volume_id, path.rpartition(b"/")[0])
+        return names + blake3(path, key=self._key).digest(length=_PATH_HASH_SIZE)
+
+    def folder(self, volume_id: bytes, path: bytes) -> bytes:
+        """Return what the keys of a folder's names begin with, and maybe those of another's."""
+        return volume_id + blake3(path, key=self._key).digest(length=_FOLDER_HASH_SIZE)
 
 
 class History:
@@ -126,6 +130,24 @@ class History:
             if not numbers:
                 return
             before = numbers[-1]
+
+    def changes_in(self, folder: bytes) -> Iterator[Recorded]:
+        """Yield the changes that touched paths right in a folder, newest first.
+
+        In time and memory it costs as many numbers as there are such changes.
+        """
+        committed = self.head.commit_sequence
+        young = range(committed + 1, committed + 1 + len(self._young))
+        with self._catalog.read() as transaction:
+            below = self._keys.folder(self.volume_id, folder)
+            numbers = transaction.history().changes_below(below)
+        known = {n for n in numbers if self.kept.first <= n <= committed}  # more may have come
+        for number in [*reversed(young), *sorted(known, reverse=True)]:
+            recorded = self.change(number)
+            if recorded is None:
+                return  # what is older is not kept any more
+            if any(path.rpartition(b"/")[0] == folder for path in touched_paths(recorded.change)):
+                yield recorded
 
     def backward(self, before: int) -> Iterator[Recorded]:
         """Yield the changes with numbers below `before`, newest first, as far as they are kept."""

@@ -60,6 +60,16 @@ class HistoryTables:
                     return True
         return False
 
+    def changes_below(self, prefix: bytes) -> list[int]:
+        """Return the numbers of the changes at all paths whose keys begin so, as the keys lie."""
+        numbers: list[int] = []
+        with self._transaction.cursor(db=self._changed_paths) as cursor:
+            is_there = cursor.set_range(prefix)
+            while is_there and cursor.key().startswith(prefix):
+                numbers.append(_SEQUENCE.unpack(cursor.key()[-_SEQUENCE.size :])[0])
+                is_there = cursor.next()
+        return numbers
+
     def paths_from(
         self, volume_id: bytes, start: bytes, limit: int
     ) -> tuple[list[tuple[bytes, int]], bytes]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from cas.dropped import dropped_path, dropped_volumes
 from cas.errors import AlreadyExistsError, NotFoundError
+from cas.formats import REGISTRY_ID
 from cas.group import TreeState
 from cas.objects import Entry, decode
 from cas.operations import ABSENT
@@ -42,21 +43,22 @@ def deleted_volumes(repository: Repository) -> Iterator[DeletedVolume]:
         IntegrityError: the registry's history is damaged.
     """
     engine = repository.engine
+    engine.freshen(REGISTRY_ID)
     with engine.catalog.read() as transaction:
         seen = dropped_volumes(engine.nodes, transaction)
         seen |= {info.id for info in engine.registry.volumes(transaction).values()}
-    folder = VOLUMES.decode()
-    for item in repository.registry.log(folder, recursive=True):
-        if item.old is None or item.new is not None or not item.path.startswith(f"{folder}/"):
+    for _, change, _ in engine.history.open(REGISTRY_ID).changes_in(VOLUMES):
+        if change.old is None or change.new is not None:
             continue
-        record = decode(item.old.content, VolumeRecord)
+        record = decode(change.old.content, VolumeRecord)
         if record.id not in seen:
             seen.add(record.id)
-            name = item.path.removeprefix(f"{folder}/")
+            name = change.path.rpartition(b"/")[2].decode(errors="surrogateescape")
             info = VolumeInfo(name, record.id, record.owner, record.quota, record.created_ns)
+            engine.freshen(record.id)
             with engine.catalog.read() as transaction:
                 root = head_of(transaction, record.id).root
-            yield DeletedVolume(info, item.author, item.time_ns, root)
+            yield DeletedVolume(info, change.author, change.time_ns, root)
 
 
 def undelete_volume(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 import cas
+from cas.history import History, Recorded
 from cas.retention import CalendarSpan, Retention
 from tests.support.checking import assert_sound
 from tests.support.clock import FakeClock
@@ -206,3 +207,35 @@ def test_a_copy_of_the_past_brings_no_ref_of_a_dropped_volume_to_a_replica(
         assert_sound(replica)
         assert refs(replica) == 2
         assert read(replica.volume("kept"), "file") == seeded_bytes(6, SIZE)
+
+
+def test_deleted_volumes_are_found_without_a_walk_of_all_that_changed(
+    repository: cas.Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "second", "there"):
+        repository.create_volume(name)
+        with repository.registry.edit() as edit:
+            edit.make_directory(f"audit/{name}", parents=True)
+            for number in range(2000):
+                edit.put_record(f"audit/{name}/{number}", b"somebody came")
+    repository.delete_volume("first", author="ann")
+    repository.checkpoint()
+    repository.delete_volume("second")
+    looked_at = []
+    changes = History.change, History.backward
+
+    def change(self: History, sequence: int) -> Recorded | None:
+        looked_at.append(sequence)
+        return changes[0](self, sequence)
+
+    def backward(self: History, before: int) -> Iterator[Recorded]:
+        for recorded in changes[1](self, before):
+            looked_at.append(recorded.sequence)
+            yield recorded
+
+    monkeypatch.setattr(History, "change", change)
+    monkeypatch.setattr(History, "backward", backward)
+    found = list(cas.deleted_volumes(repository))
+    assert [each.info.name for each in found] == ["second", "first"]
+    assert found[1].author == "ann"
+    assert len(looked_at) < 20

@@ -244,3 +244,11 @@ def test_a_replica_is_made_while_gateways_go_on(made: Gateways, tmp_path: Path) 
     with cas.open(tmp_path / "replica", clock=made.clock) as replica:
         assert content(replica) == {"b": b"2", "c": b"3"}
         assert_sound(replica)
+
+
+def test_a_new_gateway_knows_what_deleted_volumes_held(made: Gateways) -> None:
+    one = made.open("one")
+    put(one, "file", seeded_bytes(1, 1 << 16))
+    one.delete_volume("v")
+    (found,) = cas.deleted_volumes(made.open("two"))
+    assert (found.info.name, found.root.size) == ("v", 1 << 16)

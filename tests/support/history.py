@@ -22,6 +22,12 @@ def check_index(history: History) -> None:
             expected.setdefault(path, []).append(each.sequence)
     found = {path: list(history.numbers_at(path, newest + 1)) for path in expected}
     assert found == expected
+    for folder in {path.rpartition(b"/")[0] for path in expected}:
+        assert list(history.changes_in(folder)) == [
+            each
+            for each in reversed(forward)
+            if folder in {path.rpartition(b"/")[0] for path in touched_paths(each.change)}
+        ]
 
 
 def check_log(volume: cas.Volume, path: str, which: int) -> None:
