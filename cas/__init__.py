@@ -82,6 +82,7 @@ from cas.maintenance.collecting import CollectionReport
 from cas.maintenance.collection import collect_garbage
 from cas.maintenance.damage import Affected, CheckSummary, Damage, DamageKind
 from cas.maintenance.fitness import require_fit_for_gateways
+from cas.maintenance.freshening import freshness_of, set_freshness
 from cas.maintenance.gateways import (
     ANNOUNCE_SECONDS,
     KnownGateway,
@@ -263,6 +264,7 @@ __all__ = [
     "diff",
     "export_config",
     "follow_chains",
+    "freshness_of",
     "growth",
     "identify_file",
     "is_stored",
@@ -284,6 +286,7 @@ __all__ = [
     "require_fit_for_gateways",
     "retain",
     "rotate_key",
+    "set_freshness",
     "set_volume_policy",
     "snapshot_name",
     "stored_version",

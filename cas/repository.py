@@ -22,6 +22,7 @@ from cas.engine import Engine, make_committer
 from cas.errors import NotFoundError
 from cas.following import Follower
 from cas.formats import DAMAGE_MARK, REGISTRY_ID, SHARED, RepositoryConfig
+from cas.freshness import make_freshen
 from cas.gateway import Gateway
 from cas.history_index import HistoryIndex
 from cas.ids import Kind
@@ -205,14 +206,9 @@ class Repository:
             Past(self._catalog, self._process, self._history, chunks, self._nodes, shape),
             self._clock,
             recovery.adopt_dead,
-            self._freshen,
+            make_freshen(self._catalog, self._nodes, self._gateway),
             self._gateway,
         )
-
-    def _freshen(self, volume_id: bytes) -> None:
-        """Let the catalog have what other gateways have done to a volume."""
-        if self._gateway is not None:
-            self._gateway.freshen(volume_id)
 
     def _volume_ids(self) -> list[bytes]:
         with self._catalog.read() as transaction:
@@ -265,7 +261,7 @@ class Repository:
 
     def volumes(self) -> list[VolumeInfo]:
         """Return the volumes, by name."""
-        self._freshen(REGISTRY_ID)
+        self.engine.freshen(REGISTRY_ID)
         with self._catalog.read() as transaction:
             return sorted(self._registry.volumes(transaction).values(), key=lambda v: v.name)
 
@@ -275,7 +271,7 @@ class Repository:
         Raises:
             NotFoundError: there is none.
         """
-        self._freshen(REGISTRY_ID)
+        self.engine.freshen(REGISTRY_ID)
         with self._catalog.read() as transaction:
             info = self._registry.volumes(transaction).get(name)
         if info is None:

@@ -9,6 +9,7 @@ import click
 import cas
 from dav import accounts, grants, schedules
 from tools.framework import Group
+from tools.freshening import freshness
 from tools.names import json_name, printable, size_text, time_text
 from tools.parameters import LIMIT, limit_of
 from tools.retaining import retention
@@ -153,6 +154,7 @@ def quota(session: Session, name: str, size: int) -> None:
 
 
 volume.add_command(retention)
+volume.add_command(freshness)
 volume.add_command(schedule)
 volume.add_command(undelete)
 
