@@ -19,6 +19,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
+from blake3 import blake3
+
 import cas
 from dav.addressed import Resource
 from dav.answers import Answer
@@ -34,7 +36,7 @@ from dav.request import Request
 from dav.room import check_disk, check_room
 from dav.status import HttpError
 from dav.storing import commit_file, receive, stored
-from dav.unfinished import FOLDER, PART_LIMIT, State, held
+from dav.unfinished import FOLDER, PART_LIMIT, UPLOAD_LIMIT, State, has_too_many, held
 from dav.upkeep import Job
 
 ASSEMBLED: Final = ".file"
@@ -54,6 +56,7 @@ def begin(request: Request) -> Answer:
     remove_expired(request.repository, request.settings.transfer_seconds)
     folder = f"{FOLDER}/{user}"
     with request.repository.registry.edit(author=user) as edit:
+        edit.require(lambda state: _check_count(state, user))
         edit.make_directory(folder, parents=True)
         edit.make_directory(f"{folder}/{transfer}")
     return Answer(201)
@@ -170,8 +173,11 @@ def listing(request: Request, depth: int | None) -> Iterator[tuple[Location, str
         raise HttpError(404, "there is no such part")
     yield request.location, path, entry
     if depth != 0 and entry is not _NO_TRANSFERS and not part:
+        mark = "" if transfer else _mark(request)
         for name, member in view.list(path):
-            names = (*request.location.names, name)
+            if not name.startswith(mark):
+                continue
+            names = (*request.location.names, name.removeprefix(mark))
             yield request.location._replace(names=names), f"{path}/{name}", member
 
 
@@ -197,7 +203,7 @@ def _join(request: Request, resource: Resource, transfer: str, *, overwrite: boo
 
 
 def _names(request: Request) -> tuple[str, str, str]:
-    """Return user, transfer and part of the target, empty where it has none.
+    """Return user, transfer and part of the target as they are kept, empty where it has none.
 
     Raises:
         HttpError: 404 where the user is not the principal, or the path is too deep.
@@ -206,7 +212,23 @@ def _names(request: Request) -> tuple[str, str, str]:
     transfer, part, *rest = (*location.names, "", "")
     if location.volume != request.principal.name or any(rest):
         raise HttpError(404, "there is no such transfer")
-    return location.volume, transfer, part
+    return location.volume, transfer and _mark(request) + transfer, part
+
+
+def _mark(request: Request) -> str:
+    """Return how the names of a narrowed credential's transfers begin: each has its own ones.
+
+    Or else it could put parts into a file that another one makes where it may not write.
+    """
+    scope = request.principal.scope
+    if not scope.volume:
+        return ""
+    return f"~{blake3(repr((scope.volume, scope.path)).encode()).hexdigest(length=8)}~"
+
+
+def _check_count(state: State, user: str) -> None:
+    if has_too_many(state, user):
+        raise HttpError(507, f"a user may have {UPLOAD_LIMIT} unfinished uploads; finish some")
 
 
 def _check_scope(request: Request) -> None:

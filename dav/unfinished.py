@@ -12,6 +12,10 @@ PART_LIMIT: Final = 10_000
 """Parts of one upload."""
 
 
+UPLOAD_LIMIT: Final = 1000
+"""Unfinished uploads of one user, of the drive and of the API together."""
+
+
 class State(Protocol):
     """A view of the reserved volume, or its state inside a commit."""
 
@@ -31,6 +35,12 @@ class Held(NamedTuple):
     parts: int
     size: int
     elsewhere: int
+
+
+def has_too_many(state: State, user: str) -> bool:
+    """Return whether a user can begin no upload before another one has ended."""
+    total = state.get(f"{FOLDER}/{user}")
+    return total is not None and total.folders >= UPLOAD_LIMIT
 
 
 def held(state: State, user: str, upload: str, part: str) -> Held:

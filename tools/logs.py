@@ -1,7 +1,8 @@
 """The server's log on standard error: one line for each request, as text or as JSON.
 
 A line holds no header and no query, so no password, token or cookie. Other messages, of the
-program and its libraries, come in the same form.
+program and its libraries, come in the same form. Names in them may be anybody's: none can begin a
+line, or steer the terminal.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from dav.http.access import AccessRecord
-from tools.names import printable
+from tools.names import printable, printable_line
 
 ACCESS: Final = "casdav.access"
 """The logger of requests."""
@@ -61,9 +62,12 @@ class TextFormatter(logging.Formatter):
                 f'"{printable(access.method)} {printable(access.path)}" {access.status} '
                 f"in={access.bytes_in} out={access.bytes_out} {access.seconds:.3f}s{cut}"
             )
-        line = f"{moment} {record.levelname.lower()} {record.name}: {record.getMessage()}"
+        message = printable_line(record.getMessage())
+        line = f"{moment} {record.levelname.lower()} {record.name}: {message}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            # Set in: what an error says may hold a name with a line end in it.
+            for one in self.formatException(record.exc_info).split("\n"):
+                line += f"\n    {printable_line(one)}"
         return line
 
 

@@ -31,6 +31,11 @@ def printable(name: str) -> str:
     return "".join(map(_printable_character, name))
 
 
+def printable_line(text: str) -> str:
+    """Return a message as one line that cannot steer the terminal."""
+    return printable(text).replace("\\\\", "\\")
+
+
 def _printable_character(character: str) -> str:
     if character in _SHORT_ESCAPES:
         return _SHORT_ESCAPES[character]

@@ -17,7 +17,7 @@ from typing import IO, Protocol, Self
 import click
 
 from tools.exits import Exit, Failure, error_kind, exit_code, explain
-from tools.names import json_name, printable
+from tools.names import json_name, printable, printable_line
 
 
 class Progress(Protocol):
@@ -154,11 +154,6 @@ class Output:
             return
         with _Bar(title, counted, has_sizes=has_sizes) as bar:
             yield bar
-
-
-def printable_line(text: str) -> str:
-    """Return a message as one line that cannot steer the terminal."""
-    return printable(text).replace("\\\\", "\\")
 
 
 def _is_terminal(stream: IO[str]) -> bool:

@@ -14,6 +14,7 @@ from dav.api.signing import unauthorized
 from dav.challenge import Challenge, Reason
 from dav.devices import devices_of, revoke
 from dav.identity import Method
+from dav.records import Device
 
 
 class Registration(msgspec.Struct, forbid_unknown_fields=True):
@@ -114,8 +115,6 @@ def me(call: Call) -> Answer:
 def list_devices(call: Call) -> Answer:
     """Answer `GET devices`."""
     authenticator = call.services.authenticator
-    state = authenticator.registry.state()
-    found = devices_of(state, state.users[call.principal.name])
     return document(
         [
             DeviceItem(
@@ -125,7 +124,7 @@ def list_devices(call: Call) -> Answer:
                 authenticator.devices.seen_ns(device.id),
                 device.id == call.principal.token_id and call.principal.method is Method.JWT,
             )
-            for device in found
+            for device in _own_devices(call)
         ]
     )
 
@@ -134,9 +133,15 @@ def revoke_device(call: Call) -> Answer:
     """Answer `DELETE devices/{id}`: end a device of one's own."""
     if call.principal.scope.read_only:
         raise refused(403, "read_only", "this credential only reads")
-    state = call.services.authenticator.registry.state()
-    own = {device.id for device in devices_of(state, state.users[call.principal.name])}
-    if call.rest not in own:
+    if call.rest not in {device.id for device in _own_devices(call)}:
         raise refused(404, "not_found", "you have no such device")
     revoke(call.repository, call.rest, author=call.principal.name)
     return Answer(204)
+
+
+def _own_devices(call: Call) -> list[Device]:
+    """Return the account's devices; to a credential for one volume, those as narrow as it is."""
+    state = call.services.authenticator.registry.state()
+    scope = call.principal.scope
+    found = devices_of(state, state.users[call.principal.name])
+    return [device for device in found if not scope.volume or device.scope == scope]

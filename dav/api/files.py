@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from fnmatch import translate
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final
 
 import msgspec
@@ -14,6 +14,7 @@ import cas
 from dav.api.answers import Answer, document, not_found, refused
 from dav.api.call import Call, number, text
 from dav.api.handles import Named, by_handle, by_name, handle
+from dav.identity import Right
 from dav.paths import is_representable
 from dav.properties import content_type
 
@@ -129,7 +130,13 @@ def versions(call: Call) -> Answer:
     named = by_handle(call)
     before = number(query, "before", 0, _LONGEST_SEQUENCE)
     limit = max(1, number(query, "limit", LIMIT, LIMIT))
-    log = named.volume.log(named.path, before=before or None)
+    rights, volume = call.services.authenticator.rights, named.volume
+
+    def is_readable(item: cas.LogItem) -> bool:
+        return rights.right(call.principal, volume.info, item.path) >= Right.READ
+
+    # Where it was moved here from, a credential for one folder may see nothing.
+    log = takewhile(is_readable, volume.log(named.path, before=before or None))
     found = list(islice(log, limit + 1))
     following = found[limit - 1].sequence if len(found) > limit else None
     return document(Versions([_version(named, item) for item in found[:limit]], following))

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterator
+from functools import partial
 from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -26,7 +27,7 @@ from dav.api.call import Call, number
 from dav.api.files import item_of
 from dav.api.handles import Named, find
 from dav.room import free_bytes
-from dav.unfinished import FOLDER, PART_LIMIT, State, held
+from dav.unfinished import FOLDER, PART_LIMIT, UPLOAD_LIMIT, State, has_too_many, held
 
 CHUNK_LIMIT: Final = 256 * 1024 * 1024
 """Bytes of one part."""
@@ -88,15 +89,22 @@ def begin(call: Call) -> Answer:
     upload_id = secrets.token_hex(16)
     user = call.principal.name
     with call.repository.registry.edit(author=user) as edit:
+        edit.require(partial(_check_count, user=user))
         edit.make_directory(f"{FOLDER}/{user}", parents=True)
         kept = {_ABOUT: msgspec.json.encode(about).decode()}
         edit.make_directory(f"{FOLDER}/{user}/{_PREFIX}{upload_id}", properties=kept)
     return document(Began(upload_id, CHUNK_LIMIT), 201)
 
 
+def _check_count(state: State, user: str) -> None:
+    """Raise where the user has as many unfinished uploads as one may have."""
+    if has_too_many(state, user):
+        raise refused(507, "quota_exceeded", f"{UPLOAD_LIMIT} unfinished uploads are the most")
+
+
 def put_chunk(call: Call) -> Answer:
     """Answer `PUT upload/chunk/{id}`."""
-    upload = _find(call)
+    upload = _find_writable(call)
     offset = number(call.query(), "offset", 0, SIZE_LIMIT)
     length = call.environ.get("CONTENT_LENGTH")
     if not length:
@@ -173,8 +181,15 @@ def finish(call: Call) -> Answer:
 
 def abandon(call: Call) -> Answer:
     """Answer `DELETE upload/{id}`."""
-    _remove(call, _find(call))
+    _remove(call, _find_writable(call))
     return Answer(204)
+
+
+def _find_writable(call: Call) -> _Upload:
+    """Return the upload that the request's path names, to somebody who may make its file."""
+    upload = _find(call)
+    upload.target.check_writable()
+    return upload
 
 
 def _find(call: Call) -> _Upload:

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
 from dav.http.errors import ListenError
+from dav.http.settings import PRIVATE_NETWORKS
 from dav.http.target import check_host
 
 _FIELDS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST")
@@ -48,7 +49,7 @@ def plain_address(text: str) -> str:
 class ProxyTrust:
     """Decides whose X-Forwarded fields are believed, and reads them."""
 
-    def __init__(self, networks: Iterable[str]) -> None:
+    def __init__(self, networks: Collection[str]) -> None:
         """Takes networks in CIDR notation, or addresses. Raises ListenError for a bad one."""
         self._networks: list[IPv4Network | IPv6Network] = []
         for network in networks:
@@ -56,6 +57,7 @@ class ProxyTrust:
                 self._networks.append(ip_network(network, strict=False))
             except ValueError as error:
                 raise ListenError(f"The trusted proxy {network!r} is not a network.") from error
+        self._follows_chains = set(networks) != set(PRIVATE_NETWORKS)
         self._trusts = lru_cache(maxsize=1024)(self._is_trusted)
 
     def resolve(self, fields: dict[str, str], peer: Peer) -> Peer:
@@ -73,14 +75,18 @@ class ProxyTrust:
         )
 
     def _find_client(self, forwarded: str) -> str:
-        """The address nearest to us that is no trusted proxy; what lies beyond may be invented."""
+        """The address nearest to us that is no trusted proxy; what lies beyond may be invented.
+
+        Of private networks as a whole nobody knows whether an address is a proxy or a client that
+        invents what lies beyond it: then the nearest address is the client.
+        """
         found = ""
         for item in reversed(forwarded.split(",")):
             address = _parse_address(item)
             if address is None:
                 break
             found = str(address)
-            if not self._trusts(address):
+            if not (self._follows_chains and self._trusts(address)):
                 break
         return found
 

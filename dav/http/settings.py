@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,19 @@ class Timeouts:
     """How long a stopping server waits for running requests."""
 
 
+PRIVATE_NETWORKS: Final = (
+    "127.0.0.0/8",
+    "::1/128",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+)
+"""Loopback and private addresses, where a proxy is as a rule, and clients may be too."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """All that a `dav.server.Server` needs besides the application. Picklable.
@@ -67,7 +81,8 @@ class ServerSettings:
         certificate: PEM file with the certificate chain. It turns TLS on.
         key: PEM file with the private key; None where the certificate's file holds it.
         behind_proxy: Believe X-Forwarded-For, -Proto and -Host from trusted addresses.
-        trusted_proxies: Networks whose X-Forwarded fields are believed.
+        trusted_proxies: Networks whose X-Forwarded fields are believed. With any but the default
+            these are proxies and nothing else, and a chain of them is followed to its client.
         limits: Bounds on what a client may send.
         timeouts: Bounds on how long a client may take.
     """
@@ -80,15 +95,6 @@ class ServerSettings:
     certificate: Path | None = None
     key: Path | None = None
     behind_proxy: bool = False
-    trusted_proxies: tuple[str, ...] = (
-        "127.0.0.0/8",
-        "::1/128",
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "169.254.0.0/16",
-        "fc00::/7",
-        "fe80::/10",
-    )
+    trusted_proxies: tuple[str, ...] = PRIVATE_NETWORKS
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)

@@ -62,6 +62,21 @@ def test_others_are_not_believed(serve: Serve, settings: dict[str, object]) -> N
     ],
 )
 def test_the_nearest_address_that_is_no_proxy_is_the_client(forwarded: str, expected: str) -> None:
+    trust = ProxyTrust(["127.0.0.1", "10.0.0.0/24"])
+    assert trust.resolve({"HTTP_X_FORWARDED_FOR": forwarded}, LOCAL).address == expected
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "expected"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("1.1.1.1, 192.168.1.50", "192.168.1.50"),
+        ("1.1.1.1, 127.0.0.1", "127.0.0.1"),
+        ("1.1.1.1, 203.0.113.7", "203.0.113.7"),
+        ("1.1.1.1, nonsense", "127.0.0.1"),
+    ],
+)
+def test_clients_at_private_addresses_cannot_choose_another(forwarded: str, expected: str) -> None:
     trust = ProxyTrust(ServerSettings().trusted_proxies)
     assert trust.resolve({"HTTP_X_FORWARDED_FOR": forwarded}, LOCAL).address == expected
 
