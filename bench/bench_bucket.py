@@ -138,7 +138,7 @@ def _check(restored: Path, tree: Tree) -> None:
 def _casdav(home: Path, tree: Tree, endpoint: str, prefix: str) -> Program:
     home.mkdir()
     local = home / "local"
-    url = f"s3://{BUCKET}/{prefix}?endpoint={endpoint}&local={local}"
+    url = f"s3://{BUCKET}/{prefix}?endpoint={endpoint}&local={local}&durability=local"
     keys = {**CREDENTIALS, "CASDAV_STORE": url, "CASDAV_KEY_FILE": str(home / "key")}
 
     def initialise() -> None:

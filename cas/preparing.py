@@ -98,8 +98,13 @@ def refuse_other_durability(store: BlobStore, *, is_shared: bool) -> None:
         InvalidError: it is for several gateways and the location not, or the other way round.
     """
     if is_shared and store.is_staging:
-        message = f"several gateways share {store.location}: add durability=remote to the location"
+        message = (
+            f"{store.location} was made for several gateways: leave durability=local out of the "
+            "location"
+        )
         raise InvalidError(message)
     if not is_shared and isinstance(store, SharedStore):
-        message = f"{store.location} is of one gateway: leave durability=remote out"
+        message = (
+            f"{store.location} was made for one gateway: put durability=local into the location"
+        )
         raise InvalidError(message)

@@ -43,7 +43,7 @@ def require_fit_for_gateways(location: str | Path) -> bool:
             raise StoreError(
                 f"the bucket cannot be written to by several gateways ({finding.check}: "
                 f"{finding.detail}): see `casdav store validate`, or make a repository for one "
-                "gateway, without durability=remote"
+                "gateway, with durability=local in its location"
             )
     with StoreErrors():
         mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -31,9 +31,10 @@ class BucketLocation:
     `endpoint` and `region` are empty where boto3 finds them (AWS_ENDPOINT_URL, AWS_REGION,
     ~/.aws). `checksums=required` is for servers that do not know the newer ones of S3. With
     `durability=remote` what is acknowledged is in the bucket, and several gateways may use it;
-    else it is on this machine's disk, and soon in the bucket. `local` is the directory on this
-    machine for what belongs to its buckets, empty for the default. `cache` bounds the bytes of
-    packs kept there; `staging` those that wait to be uploaded.
+    with `local` it is on this machine's disk, and soon in the bucket. Where it is left out, a
+    new repository is made for `remote`, and another is as it was made. `local` is the directory
+    on this machine for what belongs to its buckets, empty for the default. `cache` bounds the
+    bytes of packs kept there; `staging` those that wait to be uploaded.
     """
 
     bucket: str
@@ -42,7 +43,7 @@ class BucketLocation:
     region: str = ""
     checksums: Literal["supported", "required"] = "supported"
     addressing: Literal["path", "virtual"] = "path"
-    durability: Literal["local", "remote"] = "local"
+    durability: Literal["", "local", "remote"] = ""
     local: str = ""
     cache: int = 4 << 30
     staging: int = 1 << 30

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from cas.disk import StoreErrors
 from cas.errors import StoreError
@@ -13,7 +14,8 @@ from cas.stores.ownership import Writer, claim, gateway_id, write
 from cas.stores.staged import StagedStore
 from cas.stores.uploading import Uploader, fetch_refs, remember
 
-_CLAIMED = "claimed"
+CLAIMED: Final = "claimed"
+"""Is there once this machine has become the one that writes."""
 
 
 class GatewayStore(StagedStore):
@@ -40,7 +42,7 @@ class GatewayStore(StagedStore):
             LockedError: another gateway is.
             StoreError: the bucket cannot be reached, and this gateway never was.
         """
-        claimed = self.root / _CLAIMED
+        claimed = self.root / CLAIMED
         if not claimed.exists():
             claim(self.remote, self._gateway, datetime.now(UTC).isoformat(timespec="seconds"))
             remember(self, CONFIG_NAME, self.remote.read(CONFIG_NAME)[0])
@@ -65,7 +67,7 @@ class GatewayStore(StagedStore):
             ConflictError: another was faster.
         """
         aside = None
-        if (self.root / _CLAIMED).exists():
+        if (self.root / CLAIMED).exists():
             stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
             aside = self.root.with_name(f"{self.root.name}-until-{stamp}")
             with StoreErrors():

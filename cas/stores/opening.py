@@ -11,11 +11,13 @@ from urllib.parse import unquote, urlsplit
 from blake3 import blake3
 from platformdirs import user_data_path
 
-from cas.errors import InvalidError
+from cas.errors import InvalidError, NotFoundError
+from cas.formats import SHARED, decode_stamp
 from cas.stores.base import BlobStore
 from cas.stores.bucket_location import parse_bucket_location
 from cas.stores.local import LocalStore
 from cas.stores.memory import MemoryStore
+from cas.stores.names import CONFIG_NAME
 from cas.stores.shared import SharedStore
 
 # A scheme of one letter would be a drive of Windows.
@@ -50,19 +52,44 @@ def open_store(location: str | Path, *, create: bool = False) -> BlobStore:
 def open_working_store(location: str | Path, *, create: bool = False) -> BlobStore:
     """Return the store at a location as a gateway works on it; raises what `open_store` does.
 
-    Before a bucket this puts a directory of this machine, where what is new lies first.
+    Before a bucket this puts a directory of this machine. A bucket is written to as the location
+    says, or else as the repository there was made; with `create`, by several gateways.
     """
     store = open_store(location, create=create)
     if not isinstance(location, str) or not location.lower().startswith("s3:"):
         return store
-    from cas.stores.gateway_store import GatewayStore  # noqa: PLC0415 - as below
+    from cas.stores.gateway_store import CLAIMED, GatewayStore  # noqa: PLC0415 - as below
 
     where = parse_bucket_location(location)
+    # Only what is not known by this machine's own part is asked for: the bucket may be away.
     parent = Path(where.local) if where.local else user_data_path("casdav") / "buckets"
     digest = blake3(str(where).encode()).hexdigest(length=8)
-    if where.durability == "remote":
-        return SharedStore(store, parent / f"{where.bucket}-{digest}-shared", where.cache)
-    return GatewayStore(store, parent / f"{where.bucket}-{digest}", where.staging, where.cache)
+    alone = parent / f"{where.bucket}-{digest}"
+    shared = parent / f"{where.bucket}-{digest}-shared"
+    durability = where.durability
+    if not durability and create:
+        durability = "remote"
+    if not durability:
+        is_own = (alone / CLAIMED).exists()
+        try:
+            durability = "remote" if not is_own and _is_shared(store, shared) else "local"
+        except BaseException:
+            store.close()
+            raise
+    if durability == "remote":
+        return SharedStore(store, shared, where.cache)
+    return GatewayStore(store, alone, where.staging, where.cache)
+
+
+def _is_shared(store: BlobStore, directory: Path) -> bool:
+    """Whether a bucket is one of several gateways, as far as this machine or the bucket knows."""
+    if (directory / "local" / "catalog").exists():
+        return True
+    try:
+        document, _ = store.read(CONFIG_NAME)
+    except NotFoundError:
+        return True  # there is no repository, as will be said
+    return SHARED in decode_stamp(document).write_features
 
 
 def _open_directory(path: Path, create: bool) -> BlobStore:  # noqa: FBT001

@@ -77,7 +77,7 @@ def test_one_where_two_win_a_race_is_refused(
 
 
 def test_a_repository_of_one_gateway_needs_none_of_it(bucket: Bucket, tmp_path: Path) -> None:
-    location = bucket.url(local=str(tmp_path / "local"))
+    location = bucket.url(durability="local", local=str(tmp_path / "local"))
     cas.create(location).close()
     assert not cas.require_fit_for_gateways(location)
     assert not cas.require_fit_for_gateways(tmp_path)

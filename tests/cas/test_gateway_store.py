@@ -96,27 +96,27 @@ def copied(bucket: MemoryStore) -> MemoryStore:
 
 
 def test_another_machine_is_refused(bucket: Bucket, tmp_path: Path) -> None:
-    with cas.create(bucket.url(local=str(tmp_path / "one"))) as repository:
+    with cas.create(bucket.url(durability="local", local=str(tmp_path / "one"))) as repository:
         put(repository.create_volume("v"), "file", CONTENT)
-    with cas.open(bucket.url(local=str(tmp_path / "one"))) as repository:
+    with cas.open(bucket.url(durability="local", local=str(tmp_path / "one"))) as repository:
         assert repository.waiting is not None
         assert repository.waiting[:3] == (0, 0, 0)
         assert read(repository.volume("v"), "file") == CONTENT
     with pytest.raises(LockedError, match="casdav store takeover"):
-        cas.open(bucket.url(local=str(tmp_path / "two")))
+        cas.open(bucket.url(durability="local", local=str(tmp_path / "two")))
 
 
 def test_a_bucket_with_a_repository_or_something_else_is_left_alone(bucket: Bucket) -> None:
     client = bucket.server.client()
     with pytest.raises(NotFoundError, match="there is no repository"):
-        cas.open(bucket.url())
+        cas.open(bucket.url(durability="local"))
     client.put_object(Bucket=BUCKET, Key=f"{bucket.prefix}/holiday.jpg", Body=b"1")
     with pytest.raises(AlreadyExistsError, match=r"it holds 'holiday.jpg': take another prefix"):
-        cas.create(bucket.url())
+        cas.create(bucket.url(durability="local"))
     client.delete_object(Bucket=BUCKET, Key=f"{bucket.prefix}/holiday.jpg")
-    cas.create(bucket.url()).close()
+    cas.create(bucket.url(durability="local")).close()
     with pytest.raises(AlreadyExistsError, match="there is a repository"):
-        cas.create(bucket.url())
+        cas.create(bucket.url(durability="local"))
     client.close()
 
 

@@ -36,11 +36,29 @@ def test_two_gateways_and_one_that_begins_with_nothing(bucket: Bucket, tmp_path:
 
 def test_a_location_that_forgets_the_others_is_refused(bucket: Bucket, tmp_path: Path) -> None:
     cas.create(url(bucket, tmp_path / "one")).close()
-    with pytest.raises(cas.InvalidError, match="durability=remote"):
-        cas.open(bucket.url(local=str(tmp_path / "two")))
+    with pytest.raises(cas.InvalidError, match="leave durability=local out"):
+        cas.open(bucket.url(local=str(tmp_path / "two"), durability="local"))
 
 
 def test_a_bucket_of_one_gateway_is_not_shared(bucket: Bucket, tmp_path: Path) -> None:
-    cas.create(bucket.url(local=str(tmp_path / "one"))).close()
-    with pytest.raises(cas.InvalidError, match="of one gateway"):
+    cas.create(bucket.url(local=str(tmp_path / "one"), durability="local")).close()
+    with pytest.raises(cas.InvalidError, match="put durability=local into"):
         cas.open(url(bucket, tmp_path / "two"))
+
+
+def test_a_new_repository_is_for_several_gateways_unless_it_is_said(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    with cas.create(bucket.url(local=str(tmp_path / "one"))) as repository:
+        assert repository.is_shared
+    with cas.open(bucket.url(local=str(tmp_path / "two"))) as repository:
+        assert repository.is_shared
+
+
+def test_a_location_need_not_say_it_again(bucket: Bucket, tmp_path: Path) -> None:
+    cas.create(bucket.url(local=str(tmp_path / "one"), durability="local")).close()
+    with cas.open(bucket.url(local=str(tmp_path / "one"))) as repository:
+        assert not repository.is_shared
+        assert repository.waiting is not None
+    with pytest.raises(cas.LockedError, match="casdav store takeover"):
+        cas.open(bucket.url(local=str(tmp_path / "two")))

@@ -30,7 +30,7 @@ def test_a_gateway_killed_again_and_again_loses_nothing(
     bucket: Bucket, tmp_path: Path, rounds: int
 ) -> None:
     moments = random.Random(rounds)
-    url = bucket.url(local=str(tmp_path / "one"))
+    url = bucket.url(durability="local", local=str(tmp_path / "one"))
     make_repository(url)
     workers = [
         Worker(url, folder, *options, errors=tmp_path / f"{folder}.errors")
@@ -49,7 +49,7 @@ def test_a_gateway_killed_again_and_again_loses_nothing(
     assert all(worker.acknowledged for worker in workers)
     # The last one to close has uploaded everything: another machine finds it all.
     shutil.rmtree(tmp_path / "one")
-    elsewhere = bucket.url(local=str(tmp_path / "two"))
+    elsewhere = bucket.url(durability="local", local=str(tmp_path / "two"))
     cas.take_over(elsewhere)
     with cas.open(elsewhere) as repository:
         for worker in workers:

@@ -22,7 +22,7 @@ def in_bucket(bucket: Bucket, tmp_path: Path) -> Casdav:
 
 
 def at(bucket: Bucket, local: Path, *, is_new: bool = False) -> Casdav:
-    url = bucket.url(local=str(local))
+    url = bucket.url(durability="local", local=str(local))
     if is_new:
         cas.create(url).close()
     return Casdav(url)  # type: ignore[arg-type]
