@@ -121,7 +121,7 @@ from cas.maintenance.takeover import Takeover, take_over
 from cas.maintenance.undeleting import DeletedVolume, deleted_volumes, undelete_volume
 from cas.maintenance.upgrading import Upgrade, upgrade
 from cas.maintenance.validation import Finding, Need, validate_bucket
-from cas.maintenance.watching import DamageWatcher, Watcher
+from cas.maintenance.watching import DamageWatcher, WaitedFor, Watcher
 from cas.moves import Move
 from cas.objects import EMPTY_CONTENT, Content, Entry, EntryKind, FileNode
 from cas.opening import create
@@ -251,6 +251,7 @@ __all__ = [
     "View",
     "Volume",
     "VolumeInfo",
+    "WaitedFor",
     "Watcher",
     "WrongKeyError",
     "add_key",

@@ -7,6 +7,7 @@ when the process ends, however it ends.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import logging
 import os
 import secrets
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from cas.catalog import Catalog, ProcessRow, ReadTransaction, WriteTransaction, compact
 from cas.clock import Clock
@@ -26,6 +27,14 @@ from cas.reliance import Lease, Pin
 
 _Seen = TypeVar("_Seen")
 _logger = logging.getLogger(__name__)
+
+
+class _Write(NamedTuple):
+    """A write that holds a lease: the epoch it found things in, when it began, in what volume."""
+
+    epoch: int
+    since_ns: int
+    volume_id: bytes
 
 
 class Process:
@@ -38,7 +47,8 @@ class Process:
         self._directory = directory
         self._clock = clock
         self._pins: Counter[int] = Counter()
-        self._leases: Counter[int] = Counter()
+        self._leases: dict[int, _Write] = {}  # the oldest first
+        self._numbers = itertools.count()
         self._pins_lock = threading.Lock()
         self._forgotten: deque[int] = deque()
         self._released: deque[int] = deque()
@@ -79,11 +89,16 @@ class Process:
         """
         self._forgotten.append(pin.generation)
 
-    def rely(self) -> Lease:
-        """Return a lease for a write: no collection deletes what it finds stored from now on."""
+    def rely(self, volume_id: bytes = b"") -> Lease:
+        """Return a lease for a write: no collection deletes what it finds stored from now on.
+
+        The volume's id is for those who wait for the write to end.
+        """
+        now_ns = self._clock.now_ns()
         with self._pins_lock:
-            self._leases[self._epoch] += 1
-            return Lease(self._epoch, self._released.append)
+            number = next(self._numbers)
+            self._leases[number] = _Write(self._epoch, now_ns, volume_id)
+            return Lease(self._epoch, number, self._released.append)
 
     def advance(self, transaction: WriteTransaction) -> None:
         """Say in the catalog on which generations and epochs nothing here leans any more."""
@@ -93,7 +108,8 @@ class Process:
             oldest = min(self._pins, default=transaction.generation())
             # Writes that begin from here on look things up in this epoch, or a later one.
             self._epoch = transaction.epoch()
-            oldest_epoch = self._oldest_lease()
+            write = self._oldest_write()
+            oldest_epoch = self._epoch if write is None else write.epoch
         if oldest > self.generation or oldest_epoch > self._written_epoch:
             self.generation = max(oldest, self.generation)
             self._written_epoch = oldest_epoch
@@ -112,13 +128,20 @@ class Process:
             self._put(transaction)
 
     def keep_up(self) -> None:
-        """Do what `advance` does if an epoch has begun of which the catalog does not know here."""
+        """Do what `advance` does if an epoch has begun of which the catalog does not know here.
+
+        As long as a write keeps this from being said, say since when.
+        """
         with self._catalog.read() as reading:
             row, epoch = reading.process(self.id), reading.epoch()
         if row is not None and row.epoch < epoch:
             self._written_epoch = row.epoch  # a transaction that was given up wrote no other
             with self._catalog.write() as transaction:
                 self.advance(transaction)
+                with self._pins_lock:
+                    write = self._oldest_write()
+                if write is not None and write.since_ns != row.since_ns:
+                    self._put(transaction)
 
     def others(self, transaction: ReadTransaction) -> list[tuple[bytes, ProcessRow]]:
         """Return the other processes, dead ones that nobody has tidied up after among them."""
@@ -148,13 +171,11 @@ class Process:
             self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
-    def _oldest_lease(self) -> int:
+    def _oldest_write(self) -> _Write | None:
+        """Return the oldest write that holds a lease. The lock has to be held."""
         while self._released:
-            epoch = self._released.popleft()
-            self._leases[epoch] -= 1
-            if not self._leases[epoch]:
-                del self._leases[epoch]
-        return min(self._leases, default=self._epoch)
+            del self._leases[self._released.popleft()]
+        return next(iter(self._leases.values()), None)
 
     def _release(self, generation: int) -> None:
         self._pins[generation] -= 1
@@ -162,9 +183,15 @@ class Process:
             del self._pins[generation]
 
     def _put(self, transaction: WriteTransaction) -> None:
-        now = self._clock.now_ns()
+        with self._pins_lock:
+            write = self._oldest_write() or _Write(0, 0, b"")
         row = ProcessRow(
-            os.getpid(), self.generation, now, epoch=self._written_epoch, sealing=self._sealing
+            os.getpid(),
+            self.generation,
+            write.since_ns,
+            epoch=self._written_epoch,
+            sealing=self._sealing,
+            volume_id=write.volume_id,
         )
         transaction.put_process(self.id, row)
 

@@ -19,17 +19,21 @@ class Pin(NamedTuple):
 
 
 class Lease:
-    """Keeps collections from deleting what was found stored since `epoch`, while it is held."""
+    """Keeps collections from deleting what was found stored since `epoch`, while it is held.
 
-    __slots__ = ("_release", "epoch")
+    `number` is told when it is released.
+    """
 
-    def __init__(self, epoch: int, release: Callable[[int], None]) -> None:
+    __slots__ = ("_number", "_release", "epoch")
+
+    def __init__(self, epoch: int, number: int, release: Callable[[int], None]) -> None:
         self.epoch = epoch
+        self._number = number
         self._release = release
 
     def __del__(self) -> None:
         """Let go: a write ends when nobody holds what it leans on, however it ends."""
-        self._release(self.epoch)
+        self._release(self._number)
 
 
 class Reliance:

@@ -373,7 +373,7 @@ class Volume:
         return found
 
     def _reliance(self) -> Reliance:
-        return Reliance(self._engine.process.rely())
+        return Reliance(self._engine.process.rely(self.id))
 
     def _look(self, look: Callable[[ReadNodes, Head], _Seen]) -> _Seen:
         """Look at the newest state's nodes while they are pinned."""

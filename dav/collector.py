@@ -17,6 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -166,6 +167,13 @@ class _Gentle(cas.Watcher):
     def stage(self, name: str, total: int | None = None) -> None:
         """Pause, or stop."""
         self.advance(0)
+
+    def waiting(self, processes: list[cas.WaitedFor]) -> None:
+        """Say in the log who is waited for."""
+        for process, since_ns, volume in processes:
+            moment = datetime.fromtimestamp(since_ns // _SECOND_NS, UTC).isoformat()
+            write = f", for a write in {volume!r} since {moment}" if since_ns else ""
+            _logger.info("garbage collection: waiting for process %d%s", process, write)
 
     def advance(self, steps: int) -> None:
         """Pause, or stop."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import cas
-from tools.names import json_name, printable
+from tools.names import json_name, printable, short_time
 from tools.output import NoProgress, Output, Progress
 
 _STATES_SHOWN = 3
@@ -24,10 +24,10 @@ class StagePrinter(cas.Watcher):
         if total is not None:
             self._progress.expect(total, 0)
 
-    def waiting(self, processes: list[int]) -> None:
+    def waiting(self, processes: list[cas.WaitedFor]) -> None:
         """Say who is waited for."""
-        pids = ", ".join(map(str, processes))
-        self._output.warn(f"waiting for process {pids}; to stop now does no harm")
+        shown = ", ".join(map(_waited_for_text, processes))
+        self._output.warn(f"waiting for {shown}; to stop now does no harm")
 
     def queued(self) -> None:
         """Say that this has to wait for its turn."""
@@ -82,6 +82,13 @@ class DamagePrinter(cas.DamageWatcher):
     def advance(self, steps: int) -> None:
         """Show how much was read."""
         self._progress.advance(1, steps)
+
+
+def _waited_for_text(each: cas.WaitedFor) -> str:
+    if not each.since_ns:
+        return f"process {each.process}"
+    where = f" in {printable(each.volume)}" if each.volume else ""
+    return f"process {each.process}, for a write{where} since {short_time(each.since_ns)}"
 
 
 def _say_queued(output: Output) -> None:

@@ -179,17 +179,20 @@ class ProcessRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A process at work on the repository.
 
     It may lean on nursery nodes since `generation`, and on what it found stored since `epoch`.
-    It has sealed its open packs at the request of number `sealing`.
+    It has sealed its open packs at the request of number `sealing`. The oldest write that it does
+    so for began at `since_ns`, nanoseconds since the epoch, in the volume of that id, if in one; 0
+    where there is none.
     `is_adopted` says of one that died that its journal records have been replayed; only its
     packs still have to be moved to the blob store.
     """
 
     pid: int
     generation: int
-    started_ns: int
+    since_ns: int = 0
     is_adopted: bool = False
     epoch: int = 0
     sealing: int = 0
+    volume_id: bytes = b""
 
 
 def encode_row(row: object) -> bytes:

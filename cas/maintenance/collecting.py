@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from cas.catalog import Head, PackRow, PackState
+from cas.catalog import Head, PackRow, PackState, ProcessRow
 from cas.errors import ConflictError
 from cas.formats import REGISTRY_ID
 from cas.group import TreeState
@@ -33,7 +33,7 @@ from cas.maintenance.marking import Marking
 from cas.maintenance.packing import PackUse, packs_to_empty
 from cas.maintenance.policies import policies, policy_in, policy_path
 from cas.maintenance.policy import VersionPolicy, decide
-from cas.maintenance.watching import Patience, Watcher
+from cas.maintenance.watching import Patience, WaitedFor, Watcher
 from cas.objects import decode
 from cas.pack_reader import pack_blob_name
 from cas.paths import join_names
@@ -231,22 +231,28 @@ class Collection:
         while behind := self._behind(epoch):
             if self._is_late():
                 return False
-            patience.wait_for(behind)
+            patience.wait_for(map(self._waited_for, behind))
         self._marking.resolve_young()
         self._mark("looking at what has come meanwhile")
         return True
 
-    def _behind(self, epoch: int) -> list[int]:
+    def _waited_for(self, row: ProcessRow) -> WaitedFor:
+        with self._engine.catalog.read() as transaction:
+            volumes = self._engine.registry.volumes(transaction).values()
+        names = (info.name for info in volumes if info.id == row.volume_id)
+        return WaitedFor(row.pid, row.since_ns, next(names, ""))
+
+    def _behind(self, epoch: int) -> list[ProcessRow]:
         """Return the processes that may lean on what they found before this epoch."""
         process = self._engine.process
         process.keep_up()
         with self._engine.catalog.read() as transaction:
             rows = transaction.processes()
-        behind = [(key, row.pid) for key, row in rows if row.epoch < epoch and not row.is_adopted]
+        behind = [(key, row) for key, row in rows if row.epoch < epoch and not row.is_adopted]
         if not all(key == process.id or process.is_alive(key) for key, _ in behind):
             with self._engine.catalog.write() as transaction:
                 self._engine.recover(transaction)  # what the dead had acknowledged is replayed
-        return [pid for _, pid in behind]
+        return [row for _, row in behind]
 
     def _empty(self, chosen: list[PackUse]) -> list[PackUse]:
         """Copy what is live out of the packs and delete them, as many as there is time for."""

@@ -38,7 +38,7 @@ from cas.maintenance.damage import Damage
 from cas.maintenance.exclusive import exclusive, one_at_a_time
 from cas.maintenance.pack_table import PackTable
 from cas.maintenance.reading import read_pack
-from cas.maintenance.watching import Patience, Watcher
+from cas.maintenance.watching import Patience, WaitedFor, Watcher
 from cas.objects import decode
 from cas.pack_reader import StoredPack, pack_blob_name
 from cas.packfile import RECORD_OVERHEAD, read_footer
@@ -223,7 +223,7 @@ class _Replication:
             if not all(process.is_alive(key) for key in behind):
                 self._repository.upkeep.adopt_dead()
             else:
-                patience.wait_for(list(behind.values()))
+                patience.wait_for(map(WaitedFor, behind.values()))
 
     def _sealed_packs(self) -> list[tuple[int, PackRow]]:
         with self._engine.catalog.read() as transaction:

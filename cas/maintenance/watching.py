@@ -6,12 +6,25 @@ Called by one thread, and now and then, not for every record.
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from cas.maintenance.damage import Affected, Damage
 
 _POLL_SECONDS: Final = 0.05
 _PATIENCE_SECONDS: Final = 3.0
+
+
+class WaitedFor(NamedTuple):
+    """A process that is waited for, by the system's id, and the write for which that is.
+
+    It began at `since_ns`, nanoseconds since the epoch, in the volume of this name. They are 0
+    and empty where the process has only not looked yet; the name also where it has none.
+    """
+
+    process: int
+    since_ns: int = 0
+    volume: str = ""
 
 
 class Watcher:
@@ -23,8 +36,8 @@ class Watcher:
     def stage(self, name: str, total: int | None = None) -> None:
         """A stage begins, of so many steps if that is known."""
 
-    def waiting(self, processes: list[int]) -> None:
-        """Processes, by the system's ids, are waited for; told once, if it takes long."""
+    def waiting(self, processes: list[WaitedFor]) -> None:
+        """Processes are waited for; told if it takes long, and again when they are others."""
 
     def queued(self) -> None:
         """Another collection, check, repair or replication is at work, and is waited for."""
@@ -34,18 +47,21 @@ class Watcher:
 
 
 class Patience:
-    """Waits for processes in short turns; after a while the watcher is told of them, once."""
+    """Waits for processes in short turns; every while the watcher is told of those that are new."""
 
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
-        self._begun = time.monotonic()
-        self._has_told = False
+        self._since = time.monotonic()
+        self._told: set[WaitedFor] = set()
 
-    def wait_for(self, processes: list[int]) -> None:
-        """Wait one turn for processes, by the system's ids."""
-        if not self._has_told and time.monotonic() - self._begun > _PATIENCE_SECONDS:
-            self._watcher.waiting(processes)
-            self._has_told = True
+    def wait_for(self, processes: Iterable[WaitedFor]) -> None:
+        """Wait one turn for processes."""
+        if time.monotonic() - self._since > _PATIENCE_SECONDS:
+            found = set(processes)
+            if not found <= self._told:
+                self._watcher.waiting(sorted(found))
+            self._told |= found
+            self._since = time.monotonic()
         self._watcher.advance(0)
         time.sleep(_POLL_SECONDS)
 

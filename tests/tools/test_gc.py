@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import cas
 from tests.support import free_port, wait_until
 from tests.support.corpus import seeded_bytes
 from tests.support.server import Server
+from tools.output import NoProgress, Output
+from tools.watching import StagePrinter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,3 +134,10 @@ def test_a_server_collects_by_itself_and_goes_on_when_it_was_killed(
     assert "Traceback" not in server.log
     assert casdav("cat", "v:/file").out_bytes == seeded_bytes(2, SIZE)
     assert casdav("check", "--read-data").code == 0
+
+
+def test_it_says_for_whom_it_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = StagePrinter(Output(), NoProgress())
+    printer.waiting([cas.WaitedFor(17), cas.WaitedFor(18, 1_800_000_000 * 10**9, "fam\nily")])
+    said = capsys.readouterr().err
+    assert "waiting for process 17, process 18, for a write in fam\\nily since 2027-01-1" in said
