@@ -69,7 +69,7 @@ class Reply(NamedTuple):
         found = {}
         for stat in responses[href].findall(f"{DAV}propstat"):
             status = int((stat.findtext(f"{DAV}status") or "").split()[1])
-            for element in stat.find(f"{DAV}prop") or ():
+            for element in stat.iterfind(f"{DAV}prop/*"):
                 found[element.tag] = (status, element)
         return found
 
