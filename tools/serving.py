@@ -17,7 +17,7 @@ from dav.app import make_app
 from dav.audit import AuditLog
 from dav.auth import Authenticator
 from dav.collector import CollectionPlan
-from dav.http.listener import open_listeners
+from dav.http.listener import open_listeners, raise_descriptor_limit
 from dav.server import AccessRecord, ServerSettings
 from dav.settings import DriveSettings
 from dav.upkeep import Upkeep
@@ -70,6 +70,7 @@ def open_served(job: object) -> ServedApplication:
     """
     assert isinstance(job, ServeJob)  # noqa: S101 - from our own process
     start_logging(job.log_format, job.verbosity)
+    raise_descriptor_limit()
     cas.make_structs_ready()
     key = job.key
     unlock = None if key is None else lambda: key

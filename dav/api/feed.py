@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from websockets.asyncio.server import ServerConnection, broadcast, serve
@@ -33,11 +33,13 @@ from cas import wire
 from dav.access_tokens import LIFETIME_SECONDS
 from dav.api.heads import Heads, VolumeState
 from dav.auth import Authenticator
+from dav.http.listener import FEED_SHARE, most_connections
 from dav.identity import Principal, Right
 
 PATH: Final = "/api/v1/ws/sync"
 CONNECTIONS_PER_USER: Final = 200
-CONNECTIONS: Final = 10_000
+HANDSHAKES: Final = 128
+"""Connections that have not signed in yet; an open one ends after ten seconds."""
 
 _INTERVAL_SECONDS: Final = 0.04
 _CHECK_SECONDS: Final = 5.0
@@ -59,6 +61,28 @@ class _Listener:
     until: float
 
 
+class _Counted(ServerConnection):
+    """A connection that is counted from its beginning on, and cut where there are too many."""
+
+    def __init__(self, there: set[ServerConnection], most: int, *args: Any, **more: Any) -> None:  # noqa: ANN401 - the library's
+        super().__init__(*args, **more)
+        self._there = there
+        self._most = most
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, or end at once: nothing was said yet."""
+        super().connection_made(transport)
+        if len(self._there) < self._most:
+            self._there.add(self)
+        else:
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._there.discard(self)
+        super().connection_lost(exc)
+
+
 class Feed:
     """The feed of one process, on sockets that listen already. `start` it, and `close` it."""
 
@@ -75,6 +99,8 @@ class Feed:
         self._tls = tls
         self._admitted: WeakKeyDictionary[ServerConnection, _Listener] = WeakKeyDictionary()
         self._listeners: dict[ServerConnection, _Listener] = {}
+        self._there: set[ServerConnection] = set()
+        self._most = most_connections() // FEED_SHARE
         self._closing: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
@@ -126,6 +152,7 @@ class Feed:
                     sock=listening,
                     ssl=self._tls,
                     process_request=self._admit,
+                    create_connection=cast("type[ServerConnection]", self._connect),
                     compression=None,
                     max_size=_MESSAGE_LIMIT,
                     max_queue=1,
@@ -138,6 +165,10 @@ class Feed:
             self._is_open.set()
             await self._stopping.wait()
 
+    def _connect(self, *args: Any, **more: Any) -> ServerConnection:  # noqa: ANN401 - the library's
+        most = min(self._most, len(self._listeners) + HANDSHAKES)
+        return _Counted(self._there, most, *args, **more)
+
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a request that is not let in; None for one that is."""
         if request.path.partition("?")[0] != PATH:
@@ -147,7 +178,7 @@ class Feed:
         if principal is None:
             return connection.respond(http.HTTPStatus.UNAUTHORIZED, "sign in with a token\n")
         mine = sum(each.principal.name == principal.name for each in self._listeners.values())
-        if mine >= CONNECTIONS_PER_USER or len(self._listeners) >= CONNECTIONS:
+        if mine >= CONNECTIONS_PER_USER:
             return connection.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "too many connections\n")
         self._admitted[connection] = _Listener(principal, time.monotonic() + LIFETIME_SECONDS)
         return None

@@ -26,7 +26,10 @@ from dav.http.shares import Shares
 from dav.http.tls import load_context
 
 _log = logging.getLogger(__name__)
+FEED_SHARE: Final = 4
+"""Of all connections, one in so many may be the change feed's."""
 _SPARE_DESCRIPTORS: Final = 256
+_MOST_DESCRIPTORS: Final = 65_536
 _ABORT_SECONDS: Final = 5.0
 _DUAL_STACK_HOSTS: Final = frozenset({"::", "::0"})
 _LARGEST_PORT: Final = 65535
@@ -68,9 +71,10 @@ class StrictServer(HTTPServer):
         self.requests: WorkerPool[Connection] = WorkerPool(self._handle, settings.threads)
         self.shares = Shares(settings.threads)
         self.connections: set[Connection] = set()
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        allowed = soft - _SPARE_DESCRIPTORS if soft > 0 else settings.limits.connections
-        self.connection_limit = max(min(settings.limits.connections, allowed), 16)
+        allowed = most_connections()
+        self.connection_limit = max(
+            min(settings.limits.connections, allowed - allowed // FEED_SHARE), 16
+        )
         self.is_impatient = False
         self._sockets: list[socket.socket] = []
 
@@ -152,6 +156,24 @@ class StrictServer(HTTPServer):
         if self.settings.certificate is None:
             return None
         return load_context(self.settings.certificate, self.settings.key)
+
+
+def most_connections() -> int:
+    """Return how many connections this process may have: the system's limit, with some to spare."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _MOST_DESCRIPTORS
+    return max(min(soft, _MOST_DESCRIPTORS) - _SPARE_DESCRIPTORS, 64)
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process open as many files and connections as the system allows it to ask for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(hard, wanted)
+    if soft not in {resource.RLIM_INFINITY, wanted} and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def open_listeners(settings: ServerSettings, *, listen: bool = True) -> list[socket.socket]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import queue
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 import cas
 from cas import wire
 from dav.access_tokens import access_tokens
+from dav.api.feed import HANDSHAKES
 from dav.api.rates import Rates
 from dav.api.settings import ApiSettings
 from dav.devices import Devices, revoke
@@ -130,6 +134,35 @@ def test_who_has_no_token_is_not_let_in(device: Device) -> None:
     with pytest.raises(InvalidStatus) as caught, connect(wrong, additional_headers=headers):
         pass
     assert caught.value.response.status_code == 404
+
+
+def test_who_says_nothing_takes_no_more_than_some_connections(device: Device) -> None:
+    url = urlsplit(address(device.remote))
+    assert url.hostname is not None
+    assert url.port is not None
+    with ExitStack() as silent:
+        sockets = [
+            silent.enter_context(socket.create_connection((url.hostname, url.port), timeout=30))
+            for _ in range(HANDSHAKES + 20)
+        ]
+        for one in sockets[HANDSHAKES:]:
+            try:
+                assert one.recv(1) == b""
+            except ConnectionResetError:
+                continue
+        sockets[HANDSHAKES - 1].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            sockets[HANDSHAKES - 1].recv(1)  # its time is not over
+    headers = token_headers(device.remote)
+
+    def can_listen() -> bool:
+        try:
+            with connect(url.geturl(), additional_headers=headers, open_timeout=5) as feed:
+                return bool(feed.recv(timeout=30))
+        except (EOFError, OSError, InvalidMessage):
+            return False
+
+    wait_until(can_listen, "a place for one who signs in")
 
 
 def test_a_revoked_device_hears_nothing_more(device: Device, drive: Drive) -> None:
