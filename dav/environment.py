@@ -49,15 +49,16 @@ def await_body(environ: WSGIEnvironment) -> None:
         server()
 
 
-def claim_thread(environ: WSGIEnvironment, user: str) -> bool:
+def claim_thread(environ: WSGIEnvironment, user: str) -> None:
     """Say whose request this is, `""` for who has not signed in.
 
-    Returns:
-        False where this user's requests hold so many of the server's threads that others might
-        find none: this one is not to go on.
+    Raises:
+        Exception: what the server wants to know, by which it calls the application again when
+            this user's requests hold fewer of its threads, so that others find some.
     """
     server = environ.get(CLAIM_THREAD)
-    return server is None or bool(server(user))
+    if server is not None:
+        server(user)
 
 
 @cache

@@ -126,8 +126,7 @@ class Gate:
     def _admit(self, environ: WSGIEnvironment, principal: Principal) -> Response | None:
         environ[PRINCIPAL] = principal
         environ[USER] = principal.name
-        if not claim_thread(environ, principal.name):
-            return _TOO_MANY
+        claim_thread(environ, principal.name)
         if environ["PATH_INFO"] == "/" and wants_page(environ):
             return self._pages.home(environ, principal)
         if principal.method is Method.SESSION and environ["REQUEST_METHOD"] not in _SESSION_METHODS:
@@ -179,13 +178,6 @@ _FAILED: Final = Response(
     "503 Service Unavailable",
     [("Content-Type", "text/plain"), ("Retry-After", "10")],
     b"The store of accounts cannot be read or written. The server's log says why.\n",
-)
-
-
-_TOO_MANY: Final = Response(
-    "503 Service Unavailable",
-    [("Content-Type", "text/plain"), ("Retry-After", "1")],
-    b"This user has too many requests running at once.\n",
 )
 
 

@@ -187,8 +187,7 @@ class Api:
         else:
             await_body(environ)
         environ["casdav.user"] = principal.name
-        if not claim_thread(environ, principal.name):
-            raise refused(503, "busy", "too many requests at once", retry_s=1)
+        claim_thread(environ, principal.name)
         self._limit(environ, principal, route.cost)
         return Call(services, environ, principal, rest)
 

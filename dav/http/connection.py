@@ -6,7 +6,7 @@ it may have a small body waited for here.
 
     GREETING ─> HANDSHAKE ─> HEAD ─> (the request runs) ─> DRAIN ─> HEAD ...
       (TLS alone)                      │    ^         └──> LINGER ─> closed
-                                       └> BODY (where the application asks for that)
+                                       └> BODY, TURN (where the application asks for that)
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Stage(Enum):
     HANDSHAKE = auto()
     HEAD = auto()
     BODY = auto()
+    TURN = auto()
     DRAIN = auto()
     LINGER = auto()
 
@@ -68,6 +69,7 @@ class Connection(HTTPConnection):
         since: When (time.monotonic) that began.
         deadline: When it has waited for too long.
         wants_turn: Whether it can go on at once, and only made room for others.
+        awaits_turn: The user of whose requests fewer have to run before it can go on.
         tls_session: TLS version and cipher once the handshake is done, else None.
         stream: The bytes that come and go.
     """
@@ -82,6 +84,7 @@ class Connection(HTTPConnection):
         self.remote_port = address[1]
         self.requests_seen = 0
         self.wants_turn = False
+        self.awaits_turn: str | None = None
         self.tls_session: tuple[str, str] | None = None
         self._timeouts = server.settings.timeouts
         self._plain = PlainTransport(sock)
@@ -99,6 +102,7 @@ class Connection(HTTPConnection):
             Stage.HANDSHAKE: self._shake_hands,
             Stage.HEAD: self._read_head,
             Stage.BODY: self._read_body,
+            Stage.TURN: self._take_turn,
             Stage.DRAIN: self._drain,
             Stage.LINGER: self._linger,
         }
@@ -126,6 +130,7 @@ class Connection(HTTPConnection):
     def communicate(self) -> bool:
         """Go as far as what has come allows. True to park the connection, False to close it."""
         self.wants_turn = False
+        self.awaits_turn = None
         self._answered = False
         try:
             for _ in range(_PIPELINE_BURST):
@@ -211,9 +216,20 @@ class Connection(HTTPConnection):
                 return Outcome.WAIT
         return self._run(head)
 
+    def _take_turn(self) -> Outcome:
+        """Run the request anew, of whose user fewer are running now."""
+        head = self._head
+        assert head is not None  # noqa: S101 - this stage begins with one
+        return self._run(head)
+
     def _run(self, head: RequestHead) -> Outcome:
         request = Request(self.server, self, head)
         request.respond()
+        self.awaits_turn = request.awaits_turn
+        if self.awaits_turn is not None:
+            self._head = head
+            self.stage = Stage.TURN
+            return Outcome.WAIT
         if request.awaits_body:
             self._head = head
             return self._enter(Stage.BODY, self._timeouts.head)

@@ -9,6 +9,7 @@
     ├── BodyTooLargeError            more than the server takes
     └── BodyUnboundedError           it does not say how long it is, where it has to
     BodyAwaitedError                 the application wants to be called when the body has come
+    TurnAwaitedError                 and when fewer requests of this user run
     ResponseError                    the application's answer cannot be sent as it is
     AnswerCutError                   the rest of an answer cannot be had any more
     ClientGoneError (OSError)        the client left, or stopped reading the answer
@@ -87,3 +88,7 @@ class BodyUnboundedError(BodyError):
 
 class BodyAwaitedError(Exception):
     """The application is to be called again when all of the request's body is here."""
+
+
+class TurnAwaitedError(Exception):
+    """The application is to be called again when fewer requests of the user run."""

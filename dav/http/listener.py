@@ -69,7 +69,7 @@ class StrictServer(HTTPServer):
         self.proxy_trust = ProxyTrust(settings.trusted_proxies) if settings.behind_proxy else None
         self.tls_context = self._load_tls()
         self.requests: WorkerPool[Connection] = WorkerPool(self._handle, settings.threads)
-        self.shares = Shares(settings.threads)
+        self.shares: Shares[Connection] = Shares(settings.threads)
         self.connections: set[Connection] = set()
         allowed = most_connections()
         self.connection_limit = max(
@@ -98,6 +98,8 @@ class StrictServer(HTTPServer):
             if not self.requests.stop(_ABORT_SECONDS):
                 self.error_log("Some requests did not end; they are left behind.")
             self._connections.close()
+            for connection in self.shares.give_up():
+                connection.close()
 
     def stop(self) -> None:
         """Begin to stop: accept no more, finish what runs. Any thread or signal handler."""
@@ -119,6 +121,12 @@ class StrictServer(HTTPServer):
     def process_conn(self, conn: Connection) -> None:
         """Give a connection to a thread."""
         self.requests.put(conn)
+
+    def end_turn(self, user: str) -> None:
+        """Count a request of this user as over, and go on with one that waits for that."""
+        waiting = self.shares.give_back(user)
+        if waiting is not None:
+            self.requests.put(waiting)
 
     def forget(self, connection: Connection) -> None:
         """Count a connection as closed."""
@@ -143,7 +151,10 @@ class StrictServer(HTTPServer):
         except BaseException:  # noqa: BLE001 - a thread of the pool lives on, whatever happens
             self.error_log("A connection failed.", traceback=True)
         try:
-            if keep and connection.wants_turn:
+            if keep and connection.awaits_turn is not None:
+                if not self.shares.wait(connection.awaits_turn, connection):
+                    self.requests.put(connection)
+            elif keep and connection.wants_turn:
                 self.requests.put(connection)
             elif keep:
                 self._connections.put(connection)

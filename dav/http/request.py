@@ -18,6 +18,7 @@ from dav.http.errors import (
     BodyUnboundedError,
     ClientGoneError,
     ResponseError,
+    TurnAwaitedError,
 )
 from dav.http.head import Framing, RequestHead
 from dav.http.proxy import Peer
@@ -54,6 +55,7 @@ class Request(HTTPRequest):
         body_is_over: Whether no more bytes of the answer are wanted.
         broken: Whether the answer was cut: the client must not take it for a whole one.
         awaits_body: Whether the application is to be called again when the body has come.
+        awaits_turn: The user of whose requests fewer have to run before that, if it is so.
         ended_by_close: Whether the answer's end is the connection's end (HTTP/1.0).
     """
 
@@ -78,13 +80,20 @@ class Request(HTTPRequest):
         self._bodiless = False
         self.ended_by_close = False
         self.awaits_body = False
+        self.awaits_turn: str | None = None
         self._user: str | None = None
 
-    def claim_thread(self, user: str) -> bool:
-        """Say whose request this is; False where this user's requests hold too many threads."""
-        if self._user is None and self.server.shares.take(user):
+    def claim_thread(self, user: str) -> None:
+        """Say whose request this is. To be called before anything is done or answered.
+
+        Raises:
+            TurnAwaitedError: this user's requests hold so many threads that others might find
+                none; let that pass, to be called again when one of them is over.
+        """
+        if self._user is None:
+            if not self.server.shares.take(user):
+                raise TurnAwaitedError(user)
             self._user = user
-        return self._user == user
 
     def await_body(self) -> None:
         """See that all of a small body is here: then reading it keeps no thread waiting.
@@ -112,6 +121,9 @@ class Request(HTTPRequest):
         except BodyAwaitedError:
             self.awaits_body = True
             return
+        except TurnAwaitedError as error:
+            (self.awaits_turn,) = error.args
+            return
         except BodyError as error:
             self._fail(error.status, str(error), alarm=False)
         except ClientGoneError:
@@ -126,8 +138,8 @@ class Request(HTTPRequest):
             if self.body.failed:
                 self.close_connection = True
             if self._user is not None:
-                self.server.shares.give_back(self._user)
-            if not self.awaits_body:
+                self.server.end_turn(self._user)
+            if not self.awaits_body and self.awaits_turn is None:
                 self._log()
 
     def start(self, status: str, fields: list[tuple[str, str]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -24,37 +24,107 @@ def patient(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 @pytest.mark.parametrize(("threads", "most"), [(1, 1), (2, 1), (4, 3), (64, 48)])
 def test_a_user_has_three_quarters_of_the_threads(threads: int, most: int) -> None:
-    shares = Shares(threads)
+    shares = Shares[str](threads)
     assert [shares.take("bob") for _ in range(most + 2)] == [True] * most + [False] * 2
     assert shares.take("alice")
-    shares.give_back("bob")
+    assert shares.give_back("bob") is None
     assert shares.take("bob")
 
 
-def test_requests_over_the_share_are_told_and_the_next_ones_served(serve: Serve) -> None:
-    gate = threading.Event()
-    started = threading.Semaphore(0)
+def test_what_waits_for_a_share_begins_in_its_order() -> None:
+    shares = Shares[str](2)
+    assert not shares.wait("bob", "may begin")
+    assert shares.take("bob")
+    assert shares.wait("bob", "first")
+    assert shares.wait("bob", "second")
+    assert shares.give_back("bob") == "first"
+    assert shares.take("bob")
+    assert shares.give_back("bob") == "second"
+    assert shares.take("bob")
+    assert shares.give_back("bob") is None
 
-    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if not claim_thread(environ, "bob"):
-            start_response("503 Service Unavailable", [])
-            return []
-        started.release()
-        gate.wait(20)
+
+class Crowd:
+    """An application whose answers to bob wait for a gate; alice is answered at once."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.started = threading.Semaphore(0)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        user = environ["PATH_INFO"].strip("/")
+        claim_thread(environ, user)
+        if user == "bob":
+            self.started.release()
+            self.gate.wait(20)
         return echo(environ, start_response)
 
-    server = serve(app, threads=4)
+
+@pytest.fixture
+def crowd() -> Iterator[Crowd]:
+    crowd = Crowd()
+    yield crowd
+    crowd.gate.set()
+
+
+def test_requests_over_the_share_wait_and_others_are_served(serve: Serve, crowd: Crowd) -> None:
+    server = serve(crowd, threads=4)
     with ExitStack() as clients:
-        clients.callback(gate.set)
-        held = [clients.enter_context(Wire(server)) for _ in range(3)]
-        for wire in held:
-            wire.send(b"GET / HTTP/1.1\r\n", HOST, b"\r\n")
-            assert started.acquire(timeout=20)
-        fourth = clients.enter_context(Wire(server))
-        assert fourth.get().status == 503
-        gate.set()
-        assert [wire.answer().status for wire in held] == [200] * 3
-        assert fourth.get().status == 200
+        wires = [clients.enter_context(Wire(server)) for _ in range(12)]
+        for number, wire in enumerate(wires):
+            wire.send(b"PUT /bob HTTP/1.1\r\n", HOST, b"Content-Length: 2\r\n\r\nok")
+            if number < 3:
+                assert crowd.started.acquire(timeout=20)
+            assert clients.enter_context(Wire(server)).get("/alice").status == 200
+        assert not crowd.started.acquire(blocking=False)
+        crowd.gate.set()
+        assert [wire.answer().body for wire in wires] == [b"PUT /bob?\nok"] * 12
+        assert wires[-1].get("/alice").status == 200
+
+
+def test_who_waits_for_a_turn_is_answered_before_the_server_stops(
+    serve: Serve, crowd: Crowd
+) -> None:
+    server = serve(crowd, threads=4)
+    with ExitStack() as clients:
+        wires = [clients.enter_context(Wire(server)) for _ in range(6)]
+        for wire in wires:
+            wire.send(b"GET /bob HTTP/1.1\r\n", HOST, b"\r\n")
+            assert clients.enter_context(Wire(server)).get("/alice").status == 200
+        server.stop()
+        crowd.gate.set()
+        assert [wire.answer().status for wire in wires] == [200] * 6
+
+
+def test_who_waits_for_a_turn_is_cut_when_the_server_stops_at_once(
+    serve: Serve, crowd: Crowd
+) -> None:
+    server = serve(crowd, threads=4)
+    with ExitStack() as clients:
+        wires = [clients.enter_context(Wire(server)) for _ in range(6)]
+        for wire in wires:
+            wire.send(b"GET /bob HTTP/1.1\r\n", HOST, b"\r\n")
+            assert clients.enter_context(Wire(server)).get("/alice").status == 200
+        server.stop(at_once=True)
+        assert all(wire.is_closed() for wire in wires)
+        crowd.gate.set()
+        server.join()
+
+
+def test_who_leaves_while_waiting_for_a_turn_takes_none(serve: Serve, crowd: Crowd) -> None:
+    server = serve(crowd, threads=4)
+    with ExitStack() as clients:
+        wires = [clients.enter_context(Wire(server)) for _ in range(3)]
+        for wire in wires:
+            wire.send(b"GET /bob HTTP/1.1\r\n", HOST, b"\r\n")
+            assert crowd.started.acquire(timeout=20)
+        for _ in range(3):
+            with Wire(server) as gone:
+                gone.send(b"GET /bob HTTP/1.1\r\n", HOST, b"\r\n")
+                assert clients.enter_context(Wire(server)).get("/alice").status == 200
+        crowd.gate.set()
+        assert [wire.answer().status for wire in wires] == [200] * 3
+        assert [wire.get("/bob").status for wire in wires] == [200] * 3
 
 
 def test_small_bodies_are_waited_for_without_a_thread(serve: Serve) -> None:
