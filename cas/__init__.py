@@ -129,6 +129,7 @@ from cas.opening import open_repository as open
 from cas.operations import ABSENT, EXISTS, Applied, ContentIs, EntryIs, Expectation
 from cas.parts import FileParts, numbered_changes
 from cas.past import beginning_text
+from cas.printing import printable, printable_line
 from cas.registry import VolumeInfo
 from cas.repository import Repository
 from cas.retention import UNLIMITED, CalendarSpan, Dated, Retention, Verdict, retain
@@ -278,6 +279,8 @@ __all__ = [
     "node_size",
     "numbered_changes",
     "open",
+    "printable",
+    "printable_line",
     "purge_path",
     "read_file_node",
     "rebuild_index",

@@ -9,42 +9,24 @@ from __future__ import annotations
 
 import base64
 import os
-import re
-import unicodedata
 from datetime import UTC, datetime
 from typing import Final
 
-_PLAIN: Final = re.compile(r"[ -\[\]-~]*\Z")
+from cas import printable, printable_line
+
+__all__ = [
+    "json_name",
+    "mode_text",
+    "printable",
+    "printable_line",
+    "short_time",
+    "size_text",
+    "time_text",
+]
+
 _NANOSECONDS: Final = 1_000_000_000
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _UNIT_STEP: Final = 1024
-_UNSAFE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_SHORT_ESCAPES: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\"}
-_FIRST_ESCAPED_BYTE: Final = 0xDC80
-_LAST_ESCAPED_BYTE: Final = 0xDCFF
-
-
-def printable(name: str) -> str:
-    r"""Return the name with everything but visible characters and spaces as `\`-escapes."""
-    if _PLAIN.match(name):
-        return name
-    return "".join(map(_printable_character, name))
-
-
-def printable_line(text: str) -> str:
-    """Return a message as one line that cannot steer the terminal."""
-    return printable(text).replace("\\\\", "\\")
-
-
-def _printable_character(character: str) -> str:
-    if character in _SHORT_ESCAPES:
-        return _SHORT_ESCAPES[character]
-    if _FIRST_ESCAPED_BYTE <= ord(character) <= _LAST_ESCAPED_BYTE:
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    # A joiner makes emoji families; it cannot reorder or hide text.
-    if unicodedata.category(character) in _UNSAFE_CATEGORIES and character != "\u200d":
-        return character.encode("unicode_escape", "surrogatepass").decode()
-    return character
 
 
 def json_name(key: str, name: str) -> dict[str, str]:

@@ -28,7 +28,7 @@ from dav.api.rates import Rates
 from dav.api.routes import Route, all_routes
 from dav.api.settings import ApiSettings
 from dav.api.signing import sign_in
-from dav.auth import Authenticator
+from dav.auth import Authenticator, is_secure
 from dav.environment import await_body, claim_thread
 from dav.http.listener import open_listeners
 from dav.http.settings import ServerSettings
@@ -111,9 +111,15 @@ class Api:
         self.feed.start()
 
     def _feed_url(self, environ: WSGIEnvironment) -> str:
-        """Return where the client that asks finds the feed, empty where there is none."""
+        """Return where the client that asks finds the feed, empty where there is none.
+
+        There is none either where TLS ends at a proxy: nobody knows under which address that one
+        has the feed, and tokens are not to be sent to this process in the clear.
+        """
         if self.feed is None or self._settings.feed_url:
             return self._settings.feed_url
+        if is_secure(environ) and not self.feed.is_encrypted:
+            return ""
         try:
             host = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname or "127.0.0.1"
         except ValueError:

@@ -11,6 +11,7 @@ from syncd.client import links, places
 from syncd.client.exits import Exit, Failure
 from syncd.client.linking import reload_daemon
 from syncd.client.links import Link
+from syncd.client.printing import say
 from syncd.client.showing import size_words
 from syncd.disk.name_map import true_path
 from syncd.disk.state import LinkState
@@ -32,7 +33,7 @@ def skip(paths: tuple[str, ...], dry_run: bool) -> None:  # noqa: FBT001 - as cl
     if not paths:
         for link in links.load().links:
             for path in skipped_now(link):
-                click.echo(os.path.join(link.root, path))  # noqa: PTH118 - as text
+                say(os.path.join(link.root, path))  # noqa: PTH118 - as text
         return
     link, chosen = _chosen(paths)
     if "" in chosen:
@@ -40,7 +41,7 @@ def skip(paths: tuple[str, ...], dry_run: bool) -> None:  # noqa: FBT001 - as cl
     for path in chosen:
         files, size = _held(link, path)
         would = "would be " if dry_run else ""
-        click.echo(f"{path}: {files} files, {size_words(size)}, {would}removed from this device")
+        say(f"{path}: {files} files, {size_words(size)}, {would}removed from this device")
     if not dry_run:
         _save(link, {*skipped_now(link), *chosen})
 
@@ -57,7 +58,7 @@ def unskip(paths: tuple[str, ...]) -> None:
         raise Failure(f"{unknown[0]} is not skipped; `syncd skip` lists what is", Exit.NOT_LINKED)
     _save(link, before - set(chosen))
     for path in chosen:
-        click.echo(f"{path}: comes to this device")
+        say(f"{path}: comes to this device")
 
 
 def _chosen(paths: tuple[str, ...]) -> tuple[Link, list[str]]:

@@ -14,6 +14,7 @@ from syncd.client.choosing import skip, unskip
 from syncd.client.exits import EXPECTED, MEANINGS, Exit, exit_code
 from syncd.client.linking import link, unlink
 from syncd.client.listing import conflicts, ignored, log, problems
+from syncd.client.printing import say
 from syncd.client.running import limit, pause, resume, run, start, stop
 from syncd.client.showing import status
 from syncd.client.versions import restore, versions
@@ -75,7 +76,7 @@ def _run(args: Sequence[str] | None) -> int:
         return _fail(KeyboardInterrupt())
     except click.UsageError as error:
         hint = f" (try `{error.ctx.command_path} --help`)" if error.ctx else ""
-        print(f"syncd: {error.format_message()}{hint}", file=sys.stderr)  # noqa: T201 - the interface
+        say(f"syncd: {error.format_message()}{hint}", is_error=True)
         return Exit.USAGE
     except EXPECTED as error:
         return _fail(error)
@@ -84,5 +85,5 @@ def _run(args: Sequence[str] | None) -> int:
 
 def _fail(error: BaseException) -> int:
     words = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-    print(f"syncd: {words}", file=sys.stderr)  # noqa: T201 - the interface
+    say(f"syncd: {words}", is_error=True)
     return exit_code(error)

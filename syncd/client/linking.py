@@ -16,6 +16,7 @@ from syncd.client import links, places
 from syncd.client.control import Question, ask
 from syncd.client.exits import Exit, Failure
 from syncd.client.links import Link, Mode, Settings
+from syncd.client.printing import say
 from syncd.client.tokens import tokens_of
 from syncd.disk.folder import STATE_NAME
 from syncd.remote.client import Remote
@@ -97,7 +98,7 @@ def link(
     settings.links.append(new)
     links.save(settings)
     reload_daemon()
-    click.echo(f"{folder} is linked with {new.place} on {new.server}")
+    say(f"{folder} is linked with {new.place} on {new.server}")
 
 
 def _require_free(settings: Settings, folder: str) -> None:
@@ -161,4 +162,4 @@ def unlink(folder: str | None) -> None:
     state = Path(found.root) / STATE_NAME
     if links.marker(found.root).is_file():
         shutil.rmtree(state, ignore_errors=True)
-    click.echo(f"{found.root} is not linked any more")
+    say(f"{found.root} is not linked any more")

@@ -16,6 +16,7 @@ from syncd.client.choosing import skipped_now
 from syncd.client.exits import Exit
 from syncd.client.links import Link
 from syncd.client.places import state_file
+from syncd.client.printing import say
 from syncd.disk.folder import Folder
 from syncd.disk.ignoring import IGNORE_NAME, Ignored, parse_lines
 from syncd.disk.state import LinkState, Noted
@@ -98,9 +99,9 @@ def ignored(folder: str | None, as_json: bool) -> None:  # noqa: FBT001 - as cli
         click.echo(msgspec.json.encode(shown).decode())
     else:
         for one in found:
-            click.echo(f"{one['path']}  ({one['why']})")
+            say(f"{one['path']}  ({one['why']})")
     for line, reason in rules.mistakes:
-        click.echo(f"{IGNORE_NAME}: {line!r} is no pattern: {reason}", err=True)
+        say(f"{IGNORE_NAME}: {line!r} is no pattern: {reason}", is_error=True)
 
 
 def _lines(link: Link) -> list[str]:
@@ -124,7 +125,7 @@ def _print(found: Iterable[Noted], link: Link, word: str, *, as_json: bool) -> N
         click.echo(msgspec.json.encode(lines).decode())
         return
     for one in found:
-        click.echo(f"{_time(one.at_ns) or _NO_TIME}  {one.path}  {one.text}")
+        say(f"{_time(one.at_ns) or _NO_TIME}  {one.path}  {one.text}")
 
 
 def _shown(path: str) -> str:

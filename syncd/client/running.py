@@ -12,6 +12,7 @@ from syncd.client import daemon, links, places, services
 from syncd.client.control import Question, ask, is_running
 from syncd.client.exits import Exit, Failure
 from syncd.client.links import Link
+from syncd.client.printing import LogFormatter
 from syncd.client.worker import LinkWorker
 from syncd.disk.staging import mode_of_new_files
 from syncd.remote.pace import TokenBucket
@@ -23,10 +24,9 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 def run(verbose: bool) -> None:  # noqa: FBT001 - as click calls it
     """Keep all linked folders in sync, in the foreground, until Ctrl-C or `syncd stop`."""
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
     logging.getLogger("urllib3").setLevel(logging.WARNING)
     logging.getLogger("websockets").setLevel(logging.WARNING)
     daemon.run(partial(_make_worker, new_mode=mode_of_new_files()))

@@ -12,6 +12,7 @@ import msgspec
 from syncd.client import links, places
 from syncd.client.control import Question, ask
 from syncd.client.exits import Exit, Failure
+from syncd.client.printing import say
 from syncd.client.status import LinkStatus, Phase, code_of, will_go_on
 
 _POLL_SECONDS = 0.1
@@ -43,7 +44,7 @@ def status(
         click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:
         for one in found:
-            click.echo(in_words(one))
+            say(in_words(one))
         if not found:
             click.echo("nothing is linked")
     context.exit(code_of(found) if found else Exit.NOT_LINKED)

@@ -17,6 +17,7 @@ from syncd.client.control import Question, ask
 from syncd.client.daemon import only_one
 from syncd.client.exits import Exit, Failure
 from syncd.client.links import Link
+from syncd.client.printing import say
 from syncd.client.showing import size_words
 from syncd.client.tokens import tokens_of
 from syncd.disk.name_map import true_path
@@ -84,7 +85,7 @@ def versions(path: str, limit: int, as_json: bool) -> None:  # noqa: FBT001 - as
     for one in found:
         size = "-" if one.size is None else size_words(one.size)
         who = f"{one.author} on {one.device}" if one.device else one.author
-        click.echo(f"{one.sequence:>8}  {_time(one.time_ns)}  {size:>10}  {one.action}  {who}")
+        say(f"{one.sequence:>8}  {_time(one.time_ns)}  {size:>10}  {one.action}  {who}")
 
 
 @click.command(
@@ -104,11 +105,11 @@ def restore(path: str, version: int | None, dry_run: bool) -> None:  # noqa: FBT
         if version is None:
             version = _before_last(_versions(connection, named, _LOOKED_AT))
         if dry_run:
-            click.echo(f"{path} would be as version {version}")
+            say(f"{path} would be as version {version}")
             return
         body = {"sequence": version}
         connection.ask_json("POST", f"restore/{named.id}", body, _Restored)
-    click.echo(f"{path} is as version {version} again")
+    say(f"{path} is as version {version} again")
 
 
 def _before_last(found: list[Version]) -> int:

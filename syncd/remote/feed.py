@@ -87,7 +87,7 @@ class Listener:
         backoff = Backoff()
         while not self._closed.is_set():
             try:
-                address = self._remote.connection.get_json("", About).feed
+                address = self._address()
                 if not (address and self._hear(address, backoff)):
                     self._poll(_FEED_RETRY_SECONDS if address else float("inf"), backoff)
             except RemoteError as error:
@@ -95,6 +95,15 @@ class Listener:
                     self._on_error(error)
                     long = isinstance(error, SignedOutError)
                     self._closed.wait(backoff.pause(_WAIT_SECONDS if long else 0.0))
+
+    def _address(self) -> str:
+        """Return where the feed is, empty where there is none that a token may be sent to."""
+        address = self._remote.connection.get_json("", About).feed
+        is_encrypted = self._remote.connection.url.startswith("https:")
+        if is_encrypted and address and not address.startswith("wss:"):
+            _logger.info("the change feed is not used: it is not encrypted, as the server is")
+            return ""
+        return address
 
     def _hear(self, address: str, backoff: Backoff) -> bool:
         """Listen to the feed until it breaks off; False if it cannot be had."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import socket
 import threading
@@ -163,6 +164,15 @@ def test_who_says_nothing_takes_no_more_than_some_connections(device: Device) ->
             return False
 
     wait_until(can_listen, "a place for one who signs in")
+
+
+def test_no_feed_is_told_of_where_tls_ends_at_a_proxy(drive: Drive) -> None:
+    for scheme, begins in (("http", "ws://drive:"), ("https", "")):
+        asked = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/v1", "HTTP_HOST": "drive"}
+        body = drive.app({**asked, "wsgi.url_scheme": scheme}, lambda *_: lambda _: None)
+        told = json.loads(b"".join(body))["feed"]
+        assert told.startswith(begins)
+        assert bool(told) == bool(begins)
 
 
 def test_a_revoked_device_hears_nothing_more(device: Device, drive: Drive) -> None:
