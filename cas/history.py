@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from blake3 import blake3
 
 from cas.catalog import Catalog, ChangesRow, Head
 from cas.chunkstore import ChunkStore
-from cas.errors import IntegrityError
-from cas.ids import Kind
-from cas.journal import Action, Change, ChangeNode
+from cas.errors import IntegrityError, MissingObjectError
+from cas.ids import Kind, ObjectId
+from cas.journal import Action, Change, ChangeNode, Commit
 from cas.kept import Beginning, KeptStates
 from cas.objects import decode
 
@@ -28,6 +28,13 @@ class Recorded(NamedTuple):
     sequence: int
     change: Change
     commit: bytes
+
+
+class Remains(NamedTuple):
+    """What is left of a volume's history, and ids of what a repair has given up of any."""
+
+    kept: KeptStates
+    lost: Container[bytes]
 
 
 class HistoryKeys:
@@ -66,7 +73,9 @@ class History:
         head: Head,
         kept: KeptStates,
         young: list[Change],
+        look_again: Callable[[], Remains],
     ) -> None:
+        """`look_again` tells what is left of the history by the time that it is called."""
         self.volume_id = volume_id
         self.head = head
         self.kept = kept
@@ -74,6 +83,7 @@ class History:
         self._chunks = chunks
         self._keys = keys
         self._young = young
+        self._look_again = look_again
         self._nodes: OrderedDict[bytes, list[Change]] = OrderedDict()
 
     def beginning(self) -> Beginning | None:
@@ -89,7 +99,11 @@ class History:
         return Beginning(first.commit, first.sequence, first.sequence, first.change.time_ns)
 
     def change(self, sequence: int) -> Recorded | None:
-        """Return the change of this number, or None where it is not kept (any more)."""
+        """Return the change of this number, or None where it is not kept, or given up as lost.
+
+        Raises:
+            MissingObjectError: it is missing, and nobody has given it up.
+        """
         committed = self.head.commit_sequence
         if sequence < self.kept.first:
             return None
@@ -104,6 +118,7 @@ class History:
         changes = self._changes(*found)
         row = found[1]
         if changes is None:
+            self._refuse_missing([row.node], row.first, found[0])
             return None
         return Recorded(sequence, changes[sequence - row.first], row.commit)
 
@@ -144,13 +159,19 @@ class History:
         known = {n for n in numbers if self.kept.first <= n <= committed}  # more may have come
         for number in [*reversed(young), *sorted(known, reverse=True)]:
             recorded = self.change(number)
-            if recorded is None:
-                return  # what is older is not kept any more
-            if any(path.rpartition(b"/")[0] == folder for path in touched_paths(recorded.change)):
+            if recorded is not None and any(
+                path.rpartition(b"/")[0] == folder for path in touched_paths(recorded.change)
+            ):
                 yield recorded
 
     def backward(self, before: int) -> Iterator[Recorded]:
-        """Yield the changes with numbers below `before`, newest first, as far as they are kept."""
+        """Yield the changes with numbers below `before`, newest first, as far as they are kept.
+
+        What a repair has given up is passed over.
+
+        Raises:
+            MissingObjectError: some are missing, and nobody has given them up.
+        """
         committed = self.head.commit_sequence
         for index in range(min(before - committed - 2, len(self._young) - 1), -1, -1):
             yield Recorded(committed + 1 + index, self._young[index], b"")
@@ -158,10 +179,12 @@ class History:
         while sequence >= self.kept.first:
             found = self.run(sequence)
             if found is None or found[1].first > sequence:
-                return
+                sequence = self._before_hole(sequence, found)
+                continue
             changes, first = self._changes(*found), found[1].first
             if changes is None:
-                return
+                self._refuse_missing([found[1].node], first, found[0])
+                changes, sequence = [], first - 1
             for number in range(sequence, first - 1, -1):
                 yield Recorded(number, changes[number - first], found[1].commit)
             sequence = first - 1
@@ -204,8 +227,47 @@ class History:
             low = recorded.sequence
         return low
 
+    def _before_hole(self, sequence: int, behind: tuple[int, ChangesRow] | None) -> int:
+        """Return the number of the last change before those that the index lacks, 0 for none.
+
+        `sequence` is the last one of these, and `behind` the run after it.
+
+        Raises:
+            MissingObjectError: nobody has given up what they were in.
+        """
+        with self._catalog.read() as transaction:
+            before = transaction.history().run_before(self.volume_id, sequence)
+        newest = self.head.commit if behind is None else behind[1].commit
+        missing = self._missing_in(newest, sequence)
+        self._refuse_missing(missing, max(before + 1, self.kept.first), sequence)
+        return before
+
+    def _missing_in(self, commit_id: bytes, sequence: int) -> list[bytes]:
+        """Return what is missing of a commit, or else of the one before, if it held a change."""
+        if not commit_id or not self._chunks.finds(commit_id):
+            return [commit_id]
+        commit = decode(self._chunks.get(Kind.COMMIT, ObjectId(commit_id)), Commit)
+        if sequence < commit.first_sequence:
+            return self._missing_in(commit.parent, sequence)
+        missing, waiting = [], [commit.changes]
+        while waiting:
+            node_id = waiting.pop()
+            if self._chunks.finds(node_id):
+                node = self._chunks.get(Kind.CHANGE_NODE, ObjectId(node_id))
+                waiting += decode(node, ChangeNode).children
+            else:
+                missing.append(node_id)
+        return missing
+
+    def _refuse_missing(self, missing: list[bytes], first: int, last: int) -> None:
+        """Raise if changes are missing, and neither dropped by now nor given up by a repair."""
+        kept, lost = self._look_again()
+        if last >= kept.first and not any(object_id in lost for object_id in missing):
+            message = f"the changes #{first} to #{last} are missing: run `casdav check`"
+            raise MissingObjectError(message)
+
     def _changes(self, last: int, row: ChangesRow) -> list[Change] | None:
-        """Return the changes of a run; None where they are not kept any more."""
+        """Return the changes of a run; None where they are missing."""
         changes = self._nodes.get(row.node)
         if changes is None:
             if not self._chunks.finds(row.node):

@@ -10,13 +10,14 @@ gap, and a repository that was made before there were such tables gets them too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from cas.catalog import COMMIT_RESERVE, Catalog, ChangesRow, Head, HistoryMark, ReadTransaction
 from cas.chunkstore import ChunkStore
-from cas.errors import CasError, IntegrityError, NotFoundError
-from cas.history import History, HistoryKeys, touched_paths
-from cas.ids import Kind
+from cas.errors import CasError, IntegrityError, MissingObjectError, NotFoundError
+from cas.history import History, HistoryKeys, Remains, touched_paths
+from cas.ids import Kind, ObjectId
 from cas.journal import Change, ChangeNode, Commit, JournalRecord
 from cas.kept import kept_states
 from cas.lost import lost_objects
@@ -62,7 +63,21 @@ class HistoryIndex:
             return None
         kept = kept_states(self._nodes, transaction, volume_id)
         young = self._young_changes(transaction, volume_id, head)
-        return History(self._catalog, self._chunks, self._keys, volume_id, head, kept, young)
+        return History(
+            self._catalog,
+            self._chunks,
+            self._keys,
+            volume_id,
+            head,
+            kept,
+            young,
+            partial(self._remains, volume_id),
+        )
+
+    def _remains(self, volume_id: bytes) -> Remains:
+        with self._catalog.read() as transaction:
+            kept = kept_states(self._nodes, transaction, volume_id)
+            return Remains(kept, lost_objects(self._nodes, transaction))
 
     def catch_up_all(self, limit: int, is_stopping: Callable[[], bool] = lambda: False) -> None:
         """Index all volumes in turns, `limit` changes or some more each, until all is done.
@@ -175,17 +190,47 @@ class HistoryIndex:
         self, commit_id: bytes, commit: Commit
     ) -> Iterator[tuple[int, ChangesRow, list[Change]]]:
         """Yield the leaves of a commit's changes: number of the last one, row, changes."""
-        first = commit.first_sequence
-        for node_id, changes in self._leaves(commit.changes):
+        for node_id, first, changes in self._numbered_leaves(commit_id, commit):
             row = ChangesRow(node_id, first, commit_id, commit.last_sequence, commit.time_ns)
-            first += len(changes)
-            yield first - 1, row, changes
-        if first != commit.last_sequence + 1:
-            message = f"commit {commit_id.hex()} has other changes than it says"
-            raise IntegrityError(message)
+            yield first + len(changes) - 1, row, changes
 
-    def _leaves(self, node_id: bytes) -> Iterator[tuple[bytes, list[Change]]]:
-        node = decode(self._chunks.get(Kind.CHANGE_NODE, node_id), ChangeNode)
+    def _numbered_leaves(
+        self, commit_id: bytes, commit: Commit
+    ) -> Iterator[tuple[bytes, int, list[Change]]]:
+        """Yield the leaves, each with the number of its first change.
+
+        Without those that a repair has given up, and any between two of these.
+        """
+        first = commit.first_sequence
+        leaves = self._leaves(commit.changes)
+        for node_id, changes in leaves:
+            if changes is None:
+                break
+            yield node_id, first, changes
+            first += len(changes)
+        else:
+            if first != commit.last_sequence + 1:
+                message = f"commit {commit_id.hex()} has other changes than it says"
+                raise IntegrityError(message)
+            return
+        rest: list[tuple[bytes, list[Change]]] = []  # behind the last lost one
+        for node_id, changes in leaves:
+            rest = [] if changes is None else [*rest, (node_id, changes)]
+        first = commit.last_sequence + 1 - sum(len(changes) for _, changes in rest)
+        for node_id, changes in rest:
+            yield node_id, first, changes
+            first += len(changes)
+
+    def _leaves(self, node_id: bytes) -> Iterator[tuple[bytes, list[Change] | None]]:
+        """Yield the leaves below a node; None in place of what a repair has given up."""
+        try:
+            node = decode(self._chunks.get(Kind.CHANGE_NODE, ObjectId(node_id)), ChangeNode)
+        except MissingObjectError:
+            with self._catalog.read() as transaction:
+                if node_id not in lost_objects(self._nodes, transaction):
+                    raise
+            yield node_id, None
+            return
         if node.level == 0:
             yield node_id, node.changes
         for child in node.children:

@@ -108,7 +108,7 @@ class PathLog:
         With `recursive`, those of everything below it too.
 
         Raises:
-            IntegrityError: a change or a tree is damaged.
+            IntegrityError: a change or a tree is damaged, or missing and not given up.
         """
         history = self._open(volume_id)
         if before is None:
@@ -209,9 +209,8 @@ def _touching(place: _Place) -> Iterator[Recorded]:
     )
     for number, _ in groupby(numbers):
         recorded = place.history.change(number)
-        if recorded is None:
-            return  # what is older is not kept any more
-        yield recorded
+        if recorded is not None:  # else a repair has given it up
+            yield recorded
 
 
 def _everything(place: _Place) -> Iterator[Recorded]:

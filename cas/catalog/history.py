@@ -50,6 +50,15 @@ class HistoryTables:
                 cursor.value(), ChangesRow
             )
 
+    def run_before(self, volume_id: bytes, sequence: int) -> int:
+        """Return the last number of the newest run that ends before a number; 0 for none."""
+        with self._transaction.cursor(db=self._changes) as cursor:
+            is_there = cursor.set_range(volume_id + _SEQUENCE.pack(sequence))
+            is_there = cursor.prev() if is_there else cursor.last()
+            if not is_there or not cursor.key().startswith(volume_id):
+                return 0
+            return int(_SEQUENCE.unpack(cursor.key()[len(volume_id) :])[0])
+
     def has_any(self, volume_id: bytes) -> bool:
         """Return whether there is a mark or any row of the volume."""
         if self._transaction.get(_MARK + volume_id, db=self._meta) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -109,3 +110,38 @@ def test_what_nobody_has_given_up_is_not_passed_over(location: Path) -> None:
     damage_object(location, chain[3][0])
     with pytest.raises(cas.IntegrityError):
         collect(location)
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+@pytest.mark.parametrize("what", ["commit", "changes"])
+@pytest.mark.parametrize("is_catalog_lost", [False, True])
+def test_the_log_ends_with_an_error_until_a_repair_and_then_passes_over_what_is_lost(
+    location: Path, number: int, what: str, *, is_catalog_lost: bool
+) -> None:
+    chain = commits(location)
+    commit_id, commit = chain[number]
+    lost = commit_id if what == "commit" else commit.changes
+    hidden = range(commit.first_sequence, commit.last_sequence + 1)
+    with cas.open(location) as repository:
+        whole = [item.sequence for item in repository.volume("v").log("", recursive=True)]
+    if what == "commit" and not is_catalog_lost:
+        hidden = range(0)  # the catalog knows where its changes are
+    damage_object(location, lost)
+    with cas.open(location) as repository:
+        cas.repair_repository(repository)
+    if is_catalog_lost:
+        shutil.rmtree(location / "local")
+    with cas.open(location) as repository:
+        volume = repository.volume("v")
+        left = [sequence for sequence in whole if sequence not in hidden]
+        assert [item.sequence for item in volume.log("", recursive=True)] == left
+        at_path = [item.sequence for item in volume.log("file")]
+        assert at_path == [sequence for sequence in left if sequence > 1]
+        with repository.registry.edit() as edit:
+            edit.remove(f"lost/{lost.hex()}")
+        if hidden:
+            log = volume.log("", recursive=True)
+            newer = [next(log).sequence for sequence in whole if sequence > hidden[-1]]
+            assert newer == [sequence for sequence in whole if sequence > hidden[-1]]
+            with pytest.raises(cas.IntegrityError, match=f"#{hidden[0]} to #{hidden[-1]}"):
+                next(log)

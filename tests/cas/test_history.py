@@ -198,7 +198,7 @@ def test_it_is_filled_when_a_repository_closes(tmp_path: Path) -> None:
             assert index.mark(volume) == HistoryMark(view.sequence)
 
 
-def test_it_ends_where_older_history_is_not_kept(
+def test_it_ends_where_a_commit_is_missing(
     repository: cas.Repository, volume: cas.Volume, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_history(repository, volume)
@@ -210,7 +210,10 @@ def test_it_ends_where_older_history_is_not_kept(
         last_gone = view.sequence
     history = index.opened(volume)
     kept = list(range(history.head.sequence, last_gone, -1))
-    assert [each.sequence for each in history.backward(history.head.sequence + 1)] == kept
+    backward = history.backward(history.head.sequence + 1)
+    assert [next(backward).sequence for _ in kept] == kept
+    with pytest.raises(cas.IntegrityError, match=f"#1 to #{last_gone} are missing"):
+        next(backward)
     assert [each.sequence for each in history.forward(1)] == kept[::-1]
     assert history.change(last_gone) is None
     assert list(history.numbers_at(b"n0", 1000)) == []
