@@ -20,6 +20,7 @@ _CHOICES: Final = {
     "durability": ("local", "remote"),
 }
 _SIZES: Final = ("cache", "staging")
+_SECONDS: Final = re.compile(r"([1-9][0-9]{0,4})s?", re.ASCII)
 _WORDS: Final = ("endpoint", "region", "local")
 _HINT: Final = "write s3://bucket/prefix?endpoint=https://host:port&region=name"
 
@@ -34,7 +35,8 @@ class BucketLocation:
     with `local` it is on this machine's disk, and soon in the bucket. Where it is left out, a
     new repository is made for `remote`, and another is as it was made. `local` is the directory
     on this machine for what belongs to its buckets, empty for the default. `cache` bounds the
-    bytes of packs kept there; `staging` those that wait to be uploaded.
+    bytes of packs kept there; `staging` those that wait to be uploaded. `timeout` is for how many
+    seconds a server that does not answer is asked again, 0 for the default.
     """
 
     bucket: str
@@ -47,6 +49,7 @@ class BucketLocation:
     local: str = ""
     cache: int = 4 << 30
     staging: int = 1 << 30
+    timeout: int = 0
 
     def __str__(self) -> str:
         """Return the location without what is this machine's alone."""
@@ -85,9 +88,11 @@ def _checked(location: str, options: Mapping[str, str]) -> dict[str, Any]:
             checked[name] = value
         elif name in _SIZES and (match := _SIZE.fullmatch(value)):
             checked[name] = int(match[1]) * _UNITS[match[2].upper()]
+        elif name == "timeout" and (match := _SECONDS.fullmatch(value)):
+            checked[name] = int(match[1])
         elif name in _WORDS and value:
             checked[name] = value
         else:
-            known = ", ".join([*_WORDS, *_CHOICES, *_SIZES])
+            known = ", ".join([*_WORDS, *_CHOICES, *_SIZES, "timeout"])
             raise InvalidError(f"{location!r}: {name}={value} is not known; there are {known}")
     return checked

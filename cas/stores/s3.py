@@ -35,6 +35,7 @@ from botocore.parsers import ResponseParserError
 from cas.errors import CasError, InvalidError, NotFoundError, StoreError
 from cas.stores.bucket_location import BucketLocation
 from cas.stores.s3_answers import Answer, OutsideError, answer_error
+from cas.stores.slow_answers import SlowAnswers
 
 Body = bytes | BinaryIO
 _Result = TypeVar("_Result")
@@ -71,22 +72,23 @@ class Found(NamedTuple):
 class S3:
     """The calls, by key in one bucket. Shared by threads."""
 
-    def __init__(
-        self, location: BucketLocation, patience_seconds: float = PATIENCE_SECONDS
-    ) -> None:
+    def __init__(self, location: BucketLocation, patience_seconds: float | None = None) -> None:
         """Make ready; nothing is asked of the server yet.
+
+        `patience_seconds` goes before the location's `timeout`.
 
         Raises:
             StoreError: the settings of boto3 (environment, ~/.aws) are not usable.
             InvalidError: the endpoint is no URL.
         """
         self._location = location
-        self._patience_seconds = patience_seconds
+        self._patience_seconds = patience_seconds or location.timeout or PATIENCE_SECONDS
+        self._slow = SlowAnswers(str(location), self._patience_seconds)
         checksums = "when_required" if location.checksums == "required" else "when_supported"
         config = Config(
             signature_version="s3v4",
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
+            connect_timeout=min(CONNECT_SECONDS, location.timeout or CONNECT_SECONDS),
+            read_timeout=min(READ_SECONDS, location.timeout or READ_SECONDS),
             retries={"total_max_attempts": 1},
             max_pool_connections=_CONNECTIONS,
             request_checksum_calculation=checksums,
@@ -108,6 +110,7 @@ class S3:
 
     def close(self) -> None:
         """Close the connections."""
+        self._slow.close()
         self._client.close()
 
     def put_once(self, key: str, body: Body, condition: str | None = "") -> str:
@@ -263,13 +266,15 @@ class S3:
     ) -> _Result:
         """Do a call that may be repeated, until it works or its time is over."""
         deadline = deadline or self.deadline(0)
-        for number in range(1 << 30):
-            try:
-                with self._errors(key):
-                    return act()
-            except StoreError as error:
-                if not error.transient or not pause(number, deadline):
-                    raise
+        moving = max(0.0, deadline - self.deadline(0))  # what the bytes may take
+        with self._slow.watching(moving):
+            for number in range(1 << 30):
+                try:
+                    with self._errors(key):
+                        return act()
+                except StoreError as error:
+                    if not error.transient or not pause(number, deadline):
+                        raise
         raise AssertionError
 
     def _page(self, prefix: str, further: dict[str, str]) -> dict[str, Any]:
@@ -307,12 +312,16 @@ class S3:
 
 
 def pause(number: int, deadline: float) -> bool:
-    """Wait before the try after the `number`th, at random but longer each time; False: too late."""
+    """Wait before the try after the `number`th, at random but longer each time; False: too late.
+
+    The last try is at the deadline.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        return False
     longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(number, 20))
     seconds = longest * (0.5 + random.random() / 2)  # noqa: S311 - so that rivals do not meet again
-    if time.monotonic() + seconds > deadline:
-        return False
-    time.sleep(seconds)
+    time.sleep(min(seconds, left))
     return True
 
 

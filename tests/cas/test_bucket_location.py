@@ -18,6 +18,8 @@ def test_a_bucket_is_named_with_its_server_and_settings() -> None:
     assert str(location) == "s3://bucket/a/b?endpoint=https://host:9000"
     assert location.key("packs/00/00") == "a/b/packs/00/00"
     assert str(parse_bucket_location("s3://bucket")) == "s3://bucket"
+    assert parse_bucket_location("s3://bucket?timeout=10s").timeout == 10
+    assert str(parse_bucket_location("s3://bucket?timeout=10")) == "s3://bucket"
     assert parse_bucket_location("s3://bucket").key("config") == "config"
 
 
@@ -32,6 +34,8 @@ def test_a_bucket_is_named_with_its_server_and_settings() -> None:
         ("s3://bucket/prefix?colour=red", "colour=red is not known"),
         ("s3://bucket/prefix?checksums=none", "checksums=none is not known"),
         ("s3://bucket/prefix?cache=much", "cache=much is not known"),
+        ("s3://bucket/prefix?timeout=0", "timeout=0 is not known"),
+        ("s3://bucket/prefix?timeout=soon", "timeout=soon is not known"),
     ],
 )
 def test_what_is_not_understood_is_refused_and_said_why(location: str, reason: str) -> None:

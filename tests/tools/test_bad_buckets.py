@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.network import LOOPBACK
+from tests.support.processes import run_casdav
 from tests.support.seaweed import BUCKET, CREDENTIALS
 from tests.tools.conftest import Casdav
 
@@ -144,6 +145,17 @@ def answering(status: int, code: str) -> Iterator[str]:
 def test_what_other_servers_answer(status: int, code: str, reason: str, exit_code: int) -> None:
     with answering(status, code) as endpoint:
         refused(at(f"s3://bucket/x?endpoint={endpoint}&durability=remote"), reason, exit_code)
+
+
+def test_who_waits_for_a_bucket_is_told_and_waits_no_longer_than_the_location_says() -> None:
+    with answering(503, "SlowDown") as endpoint:
+        place = f"s3://bucket/x?endpoint={endpoint}&timeout="
+        long, short = (run_casdav("ls", store=place + t, check=False) for t in ("5s", "1s"))
+    assert long.returncode == short.returncode == 16
+    assert "waiting for s3://bucket/x" in long.stderr
+    assert "tried for 5 s" in long.stderr
+    assert "waiting" not in short.stderr
+    assert "SlowDown" in short.stderr
 
 
 def test_something_else_or_another_repository_is_there(
