@@ -28,6 +28,7 @@ from cas.kept import EVERYTHING, KeptStates, encode_kept, kept_path, kept_states
 from cas.maintenance.dropping import Dropping
 from cas.maintenance.emptying import Emptying
 from cas.maintenance.forgetting import forget_before
+from cas.maintenance.giving_up import forget_lost
 from cas.maintenance.keeping import Keeping, commit_marks
 from cas.maintenance.marking import Marking
 from cas.maintenance.packing import PackUse, packs_to_empty
@@ -102,6 +103,8 @@ class Collection:
         self._engine.checkpointer.checkpoint(wait=True)
         self._decide(is_dry_run=is_dry_run)
         self._mark("looking at what is kept")
+        if not is_dry_run:
+            forget_lost(self._repository, self._marking.met_lost)
         sealing = self._engine.chunks.identifier.sealing
         key = 0 if sealing is None else sealing.current
         live_size = self._marking.liveness.size

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from contextlib import suppress
 
 from cas.engine import Engine
-from cas.errors import MissingObjectError
+from cas.errors import MissingObjectError, NotFoundError
 from cas.ids import Kind, ObjectId
 from cas.journal import ChangeNode, Commit
 from cas.kept import KeptStates, kept_states
@@ -43,6 +44,20 @@ def give_up_lost(repository: Repository) -> list[bytes]:
                 edit.make_directory(join_names((folder,)), parents=True)
                 edit.put_record(join_names((folder, name)), encode(record))
     return list(lost)
+
+
+def forget_lost(repository: Repository, met: Container[bytes]) -> None:
+    """Forget that something is lost which came again, or to which no history reaches back any more.
+
+    `met` are the ids of what was passed over when all histories were followed.
+    """
+    engine = repository.engine
+    with engine.catalog.read() as transaction:
+        known = lost_objects(engine.nodes, transaction)
+    for object_id in known:
+        if object_id not in met:
+            with suppress(NotFoundError), repository.registry.edit(author="gc") as edit:
+                edit.remove(join_names(lost_path(object_id)))
 
 
 class _History:

@@ -71,7 +71,8 @@ class Keeping:
                 commit = load_commit(self._engine.chunks, snapshot.commit)
                 self._marking.entries([commit.root], self._holes_of(commit))
         until, self._newest = self._newest, head.commit
-        for commit_id, commit in commits_of(self._engine, head.commit, self._kept, until):
+        met = self._marking.met_lost
+        for commit_id, commit in commits_of(self._engine, head.commit, self._kept, until, met):
             self._marking.objects([commit_id])
             changes = self._marking.changes(commit.changes)
             holes = self._holes_of(commit)
@@ -122,11 +123,16 @@ class VersionCounter:
 
 
 def commits_of(
-    engine: Engine, newest: bytes, kept: KeptStates, until: bytes = b""
+    engine: Engine,
+    newest: bytes,
+    kept: KeptStates,
+    until: bytes = b"",
+    met_lost: set[bytes] | None = None,
 ) -> Iterator[tuple[bytes, Commit]]:
     """Yield a commit and those before it, with their ids, up to but not including `until`.
 
-    It ends where the volume's history begins. What a repair has given up is passed over.
+    It ends where the volume's history begins. What a repair has given up is passed over, and its
+    ids are added to `met_lost`.
 
     Raises:
         IntegrityError: one is missing or damaged.
@@ -140,6 +146,8 @@ def commits_of(
                 lost = lost_objects(engine.nodes, transaction).get(commit_id)
             if lost is None:
                 raise
+            if met_lost is not None:
+                met_lost.add(commit_id)
             commit_id = lost.before
             continue
         yield commit_id, commit

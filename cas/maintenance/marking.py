@@ -57,6 +57,8 @@ class Marking:
     ) -> None:
         """`progress` is told now and then how many nodes have been read since the last time."""
         self.liveness = liveness or Liveness()
+        self.met_lost: set[bytes] = set()
+        """Ids of what a repair has given up, and was passed over."""
         self._catalog = engine.catalog
         self._chunks = engine.chunks
         self._nodes = engine.nodes
@@ -127,6 +129,7 @@ class Marking:
                     lost = lost_objects(self._nodes, transaction)
                 if node_id not in lost:
                     raise
+                self.met_lost.add(node_id)
                 continue
             node = decode(self._chunks.get(Kind.CHANGE_NODE, node_id), ChangeNode)
             waiting += node.children

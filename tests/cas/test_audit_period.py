@@ -11,6 +11,7 @@ import cas
 from cas.ids import Kind
 from cas.journal import Commit
 from cas.kept import KeptStates, kept_states
+from cas.lost import lost_objects
 from cas.objects import decode
 from cas.registry import head_of
 from cas.retention import CalendarSpan, Retention
@@ -91,6 +92,24 @@ def chain(repository: cas.Repository, upto: bytes = b"") -> list[tuple[bytes, Co
         found.insert(0, (commit_id, commit))
         commit_id = commit.parent
     return found
+
+
+def given_up(repository: cas.Repository) -> set[bytes]:
+    engine = repository.engine
+    with engine.catalog.read() as transaction:
+        return set(lost_objects(engine.nodes, transaction))
+
+
+def is_named(repository: cas.Repository, commit_id: bytes) -> bool:
+    """Return whether a history reaches back to a commit that is not there."""
+    with repository.engine.catalog.read() as transaction:
+        wanted = head_of(transaction, repository.volume("v").id).commit
+    while repository.engine.chunks.finds(wanted):
+        commit = decode(repository.engine.chunks.get(Kind.COMMIT, wanted), Commit)
+        wanted = kept(repository).parent(commit)
+        if not wanted:
+            return False
+    return wanted == commit_id
 
 
 def kept(repository: cas.Repository) -> KeptStates:
@@ -305,7 +324,15 @@ def test_a_lost_commit_is_told_from_the_beginning(
         put(repository.volume("v"), "file", b"more")
         assert collect(repository).dropped_commits
         assert kept(repository).first > first
+        assert given_up(repository) == ({lost} if is_named(repository, lost) else set())
+        clock.advance(9 * GAP_DAYS * DAY)
+        put(repository.volume("v"), "file", b"and more")
+        repository.delete_volume("v")
+        repository.checkpoint()
         assert collect(repository).damaged_packs == []
+        assert given_up(repository) == set()
+        clock.advance(GAP_DAYS * DAY)
+        assert collect(repository).dropped_volumes == 1
 
 
 @pytest.mark.parametrize("is_new", [False, True])
