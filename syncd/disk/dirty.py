@@ -37,6 +37,8 @@ class Looks:
 class _BackOff:
     until_s: float
     length_s: float
+    is_over: bool = False
+    """Whether the path was looked at since: it may be gone, and then nobody settles it."""
 
 
 class Dirty:
@@ -73,7 +75,7 @@ class Dirty:
     def due_s(self) -> float | None:
         """Return when there will be something to look at, None where nothing is expected."""
         with self._lock:
-            times = [waiting.until_s for waiting in self._waiting.values()]
+            times = [one.until_s for one in self._waiting.values() if not one.is_over]
             if self._looks:
                 times.append(self._due_s())
             return min(times, default=None)
@@ -90,9 +92,12 @@ class Dirty:
             taken = Looks()
             if self._looks and self._due_s() <= now_s:
                 taken, self._looks = self._looks, Looks()
-            for path, waiting in self._waiting.items():
-                if waiting.until_s <= now_s:
-                    taken.paths.add(path)
-                else:
+            for path, waiting in list(self._waiting.items()):
+                if waiting.until_s > now_s:
                     taken.paths.discard(path)
+                elif not waiting.is_over:
+                    taken.paths.add(path)
+                    waiting.is_over = True
+                elif now_s - waiting.until_s >= _CALM_S:
+                    del self._waiting[path]
             return taken

@@ -46,3 +46,11 @@ def test_a_file_that_is_being_written_is_left_alone_longer_each_time() -> None:
     assert dirty.due_s() is None
     dirty.back_off("film", now)
     assert dirty.due_s() == now + FIRST_BACK_OFF_S
+
+
+def test_a_file_that_was_being_written_and_is_gone_is_looked_at_once_more() -> None:
+    dirty = Dirty()
+    dirty.back_off("temporary", 100.0)
+    assert dirty.take(100.0 + FIRST_BACK_OFF_S).paths == {"temporary"}
+    assert dirty.due_s() is None
+    assert not dirty.take(101.0)
