@@ -24,6 +24,7 @@ from syncd.following import RemoteTree
 from syncd.manner import BLOCKED, Manner
 from syncd.numbering import last_node
 from syncd.outbox import Outbox, RefusedStepsError
+from syncd.pairing import pair
 from syncd.plan import Action, Plan, Step
 from syncd.ports import (
     Clock,
@@ -96,6 +97,7 @@ class Engine:
         self._texts = Texts(transfers, self._remote)
         self._contents = Contents(transfers, self._remote, self._setbacks, self._texts)
         self._has_news = True
+        self._is_new = True
         self._may_delete = False
         self._began_s = 0.0
 
@@ -134,6 +136,9 @@ class Engine:
             RemoteError: the server cannot be had now; nothing else is wrong.
             StoppedError: the folder is not as it should be, and nothing may be done to it.
         """
+        if self._is_new:
+            self._recognise()
+            self._is_new = False
         self._resume()
         if self._has_news:
             self._has_news = False
@@ -166,6 +171,19 @@ class Engine:
         if self._contents.is_coming or observed.is_reading:
             return Turn.MOVING
         return Turn.WAITING if problems or observed.unread or self._setbacks else Turn.IN_SYNC
+
+    def _recognise(self) -> None:
+        """Let the base have what a killed process did here and could not write down any more.
+
+        That is the same as what is known of the server, until there are news of it: what others
+        have changed since would look like something that is new here.
+        """
+        if self._remote.tree:
+            observed = self._disk.look()
+            pair(self._state.base, observed.tree, self._remote.tree)
+            nodes = {*observed.tree.changed(), *self._remote.tree.changed()}
+            self._agree(nodes, observed.tree, observed.signatures)
+            self._save()
 
     def _resume(self) -> None:
         """See to it that a commit without an answer is answered before anything is planned."""

@@ -71,6 +71,8 @@ class Device:
         self.name = name
         self.manner = Manner(name, sends, takes, may_merge=lambda _: world.merges)
         self.found: dict[str, str] = {}
+        self.dies_after: int | None = None
+        """Steps that it still makes before it is killed once; None: as often as the world says."""
         self.state = SimulatedState()
         self.disk = SimulatedDisk(self.state, NodeIds(), self.step)
         self.start()
@@ -86,6 +88,11 @@ class Device:
     def step(self) -> None:
         self.world.baton.pass_on()
         self.world.time += 0.05
+        if self.dies_after is not None:
+            self.dies_after -= 1
+            if self.dies_after < 0:
+                self.dies_after = None
+                raise KilledError
         if self.world.chance.random() < self.world.kills:
             raise KilledError
 

@@ -113,3 +113,37 @@ def test_a_device_that_only_takes_keeps_its_own_beside_theirs() -> None:
     assert contents(there) == {"file": b"theirs"}
     (copy,) = [path for path in contents(here) if is_conflict_name(path)]
     assert contents(here) == {"file": b"theirs", copy: b"mine", "new": b"only here"}
+
+
+def test_what_a_killed_device_has_brought_and_others_have_changed_since_does_not_come_back() -> (
+    None
+):
+    for steps in range(100):
+        world = World(0)
+        here, there = Device(world, "here"), Device(world, "there")
+        user = here.disk.user
+        for name in ("edited", "moved", "removed"):
+            here.disk.user_writes(name, text(name))
+        settle(here, there)
+        user.make("folder")
+        here.disk.user_writes("folder/new", text("new"))
+        here.disk.user_writes("edited", text("once"))
+        user.move("moved", "folder/moved")
+        user.remove("removed")
+        settle(here)
+        there.dies_after = steps
+        there.turn()
+        is_over = there.dies_after is not None
+        there.dies_after = None
+        user.move("folder/moved", "moved again")
+        user.move("folder/new", "new")
+        user.remove("folder")
+        here.disk.user_writes("edited", text("twice"))
+        here.disk.user_writes("removed", text("made anew"))
+        settle(here)
+        drawing = here.disk.drawing()
+        settle(there, here)
+        assert there.disk.drawing() == here.disk.drawing() == drawing, steps
+        if is_over:
+            return
+    raise AssertionError("it was killed each time")
