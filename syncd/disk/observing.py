@@ -128,6 +128,7 @@ class _Comparison:
         self._is_left_out = is_left_out
         self.found = Differences()
         self._new: deque[tuple[_Place, Seen]] = deque()
+        self._went: dict[int, Row] = {}
         self._gone: dict[int, None] = {}
         self._met: set[str] = set()
 
@@ -190,7 +191,9 @@ class _Comparison:
             what = special_words(self._folder, self._folder.status(place.disk_path))
             self.found.problems[place.path] = f"{what} is not synced"
         else:
-            self._new.append((place, seen))
+            # Folders first: what is in one that was renamed came along with it, other names or not.
+            add = self._new.appendleft if seen.kind is Kind.FOLDER else self._new.append
+            add((place, seen))
 
     def _compare_below(self, top: _Place) -> None:
         """Compare what is in a folder, and in all below it, with what the base has there."""
@@ -210,8 +213,8 @@ class _Comparison:
             for local, seen in listed.items():
                 name = true_names.get(local, local)
                 row = rows.pop(name, None)
-                if row is not None and self._gone:
-                    self._gone.pop(row.node, None)  # It went with a folder that was renamed.
+                if row is not None and (self._gone or self._went):
+                    self._came_along(row)
                 is_as_before = row is not None and row.signature == pack_signature(seen.signature)
                 if is_as_before and seen.kind is not Kind.FOLDER:
                     continue  # most of all that there is
@@ -221,16 +224,24 @@ class _Comparison:
             for row in rows.values():
                 self._gone[row.node] = None
 
+    def _came_along(self, row: Row) -> None:
+        """Something is in its folder, which was renamed: it went nowhere else."""
+        self._gone.pop(row.node, None)
+        if self._went and row.signature is not None:
+            inode = unpack_signature(row.signature).inode
+            if inode in self._went and self._went[inode].node == row.node:
+                del self._went[inode]
+
     def follow_moves(self) -> None:
         """Find out which of the new is something that went elsewhere, and list the rest."""
-        went = self._by_inode() if self._new else {}
+        self._went = self._by_inode() if self._new else {}
         while self._new:
             place, seen = self._new.popleft()
-            node = self._origin(seen, place, went)
+            node = self._origin(seen, place)
             if node is None:
                 self.found.changed.append(Difference(*place[:2], None, seen))
             else:
-                went.pop(seen.signature.inode)
+                del self._went[seen.signature.inode]
                 self.found.moves.append(LocalMove(node, *place[:2], seen.signature))
                 self._gone.pop(node, None)
             if seen.kind is Kind.FOLDER:
@@ -260,13 +271,13 @@ class _Comparison:
                     went.setdefault(unpack_signature(row.signature).inode, row)
         return went
 
-    def _origin(self, seen: Seen, place: _Place, went: dict[int, Row]) -> int | None:
+    def _origin(self, seen: Seen, place: _Place) -> int | None:
         """Return which node something new is, None where it was nowhere.
 
         An inode is given to another file when its own is gone. So a file must look as before, and
         a folder must have something in it that it had.
         """
-        row = went.get(seen.signature.inode)
+        row = self._went.get(seen.signature.inode)
         if row is None or row.signature is None:
             return None
         is_folder = row.kind == cas.EntryKind.DIRECTORY

@@ -182,6 +182,20 @@ def test_a_second_name_is_no_move_and_of_two_names_one_is(watched: Watched) -> N
     assert len(found.changed) == 1
 
 
+def test_a_second_name_takes_no_file_out_of_a_folder_that_is_renamed(watched: Watched) -> None:
+    (watched.root / "old").mkdir()
+    (watched.root / "old" / "file").write_bytes(b"1")
+    watched.settle()
+    (watched.root / "old").rename(watched.root / "renamed")
+    for name in ("above", "zuletzt"):  # listed before the folder, and after it
+        os.link(watched.root / "renamed" / "file", watched.root / name)
+    found = watched.look()
+    assert watched.moves(found) == [("old", "renamed")]
+    assert watched.changes(found) == {
+        ("above", None), ("zuletzt", None), ("renamed/file", "old/file"),
+    }  # fmt: skip
+
+
 def test_a_file_in_place_of_a_folder_and_the_other_way_round(watched: Watched) -> None:
     (watched.root / "other" / "z.txt").unlink()
     (watched.root / "other").rmdir()
