@@ -7,6 +7,7 @@ or, where names go round in a circle, parked under a name of its own for a momen
 
 from __future__ import annotations
 
+import cas
 from syncd.names import parking_name
 from syncd.pairing import content_of
 from syncd.plan import Action, Step
@@ -144,8 +145,17 @@ class _Propagation:
             if now is None:
                 puts.append(Step(Action.PUT, node, path, new.item))
                 continue
+            if _is_link(now) and not _is_link(new):
+                # No file is ever written over a link: the server does not take it.
+                self._steps.append(Step(Action.REMOVE, node, path, now.item, old=now.item))
+                puts.append(Step(Action.PUT, node, path, new.item))
+                continue
             is_same = content_of(now.item) == content_of(new.item)
             action = Action.SET if is_same else Action.PUT
             puts.append(Step(action, node, path, new.item, old=now.item))
         puts.sort(key=lambda step: step.item.size if step.action is Action.PUT else 0)
         self._steps.extend(puts)
+
+
+def _is_link(node: Node) -> bool:
+    return node.item.kind is cas.EntryKind.SYMLINK

@@ -59,6 +59,19 @@ def test_what_one_does_is_at_the_other(pair: tuple[Device, Device]) -> None:
     assert laptop.command("problems").stdout == ""
 
 
+def test_a_link_becomes_a_file_and_a_file_a_link(pair: tuple[Device, Device]) -> None:
+    laptop, desk = pair
+    (laptop.root / "link").symlink_to("file")
+    (laptop.root / "file").write_bytes(b"file")
+    wait_for_same(laptop, desk)
+    for name in ("link", "file"):
+        (desk.root / name).unlink()
+    (desk.root / "link").write_bytes(b"no link any more")
+    (desk.root / "file").symlink_to("link")
+    assert wait_for_same(laptop, desk) == {"link": b"no link any more", "file": "link"}
+    assert laptop.command("problems").stdout == desk.command("problems").stdout == ""
+
+
 def test_both_edit_while_one_is_away(pair: tuple[Device, Device]) -> None:
     laptop, desk = pair
     (laptop.root / "plan.txt").write_bytes(b"first")

@@ -115,9 +115,7 @@ def test_a_device_that_only_takes_keeps_its_own_beside_theirs() -> None:
     assert contents(here) == {"file": b"theirs", copy: b"mine", "new": b"only here"}
 
 
-def test_what_a_killed_device_has_brought_and_others_have_changed_since_does_not_come_back() -> (
-    None
-):
+def test_what_a_killed_device_has_brought_and_others_have_changed_does_not_come_back() -> None:
     for steps in range(100):
         world = World(0)
         here, there = Device(world, "here"), Device(world, "there")
