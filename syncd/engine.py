@@ -181,6 +181,7 @@ class Engine:
         if self._remote.tree:
             observed = self._disk.look()
             pair(self._state.base, observed.tree, self._remote.tree)
+            observed.renumber()
             nodes = {*observed.tree.changed(), *self._remote.tree.changed()}
             self._agree(nodes, observed.tree, observed.signatures)
             self._save()
@@ -224,11 +225,14 @@ class Engine:
         rules = self._manner.rules(now_ns, self._texts.merged)
         trees = self._state.base, observed.tree, self._remote.tree
         plan = make_plan(*trees, rules, self._ids)
+        observed.renumber()
         if not plan.merge.texts:
             return plan
         self._texts.merge(plan.merge.texts, observed)
         rules = self._manner.rules(now_ns, self._texts.merged)
-        return make_plan(*trees, rules, self._ids)
+        plan = make_plan(*trees, rules, self._ids)
+        observed.renumber()
+        return plan
 
     def _settle_equal(self, plan: Plan, observed: Observed) -> None:
         """Let the base have what is the same on both sides already."""

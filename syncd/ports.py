@@ -63,6 +63,8 @@ class Observed:
         signatures: of the nodes that the base has otherwise.
         unread: nodes that look different and could not be read yet; they stand in the tree as the
             base has them, and nothing is to be done to them.
+        shown: how what differs from the base looks, surely read or not.
+        young: new files that may be changed once more without a sign.
         problems: what is not synced, with the reason, by path.
         vanished: how many files of the base are gone, with all in folders that are.
         is_reading: whether large files are being read; what they hold is seen later.
@@ -74,6 +76,21 @@ class Observed:
     problems: dict[str, str] = field(default_factory=dict)
     vanished: int = 0
     is_reading: bool = False
+    shown: dict[int, Signature] = field(default_factory=dict)
+    young: set[int] = field(default_factory=set)
+
+    def renumber(self) -> None:
+        """Know nodes by the numbers that they have got in the tree since it was looked at."""
+        now = self.tree.take_renumbered()
+        if now:
+            for known in (self.signatures, self.shown):
+                found = {now.get(node, node): signature for node, signature in known.items()}
+                known.clear()
+                known.update(found)
+            for nodes in (self.unread, self.young):
+                renumbered = {now.get(node, node) for node in nodes}
+                nodes.clear()
+                nodes.update(renumbered)
 
 
 class Done(NamedTuple):

@@ -94,6 +94,7 @@ class Overlay:
         self.under = under
         self._nodes: dict[int, Node | None] = {}
         self._names: dict[int, dict[str, int]] = {}
+        self._before: dict[int, int] = {}
 
     def __bool__(self) -> bool:
         """Whether anything was said."""
@@ -201,6 +202,7 @@ class Overlay:
         said = self.get(old)
         if said is None:
             raise KeyError(old)
+        self._before[new] = self._before.pop(old, old)
         children = list(self.children(old))
         self.remove(old)
         self.put(new, said)
@@ -216,10 +218,17 @@ class Overlay:
         first, second = self.get(one), self.get(other)
         if first is None or second is None:
             raise KeyError(one if first is None else other)
+        before = self._before.pop(one, one), self._before.pop(other, other)
+        self._before[other], self._before[one] = before
         self.remove(one)
         self.remove(other)
         self.put(one, second)
         self.put(other, first)
+
+    def take_renumbered(self) -> dict[int, int]:
+        """Return which nodes have got which other numbers since this was last called."""
+        taken, self._before = self._before, {}
+        return {before: now for now, before in taken.items()}
 
     def purge(self) -> None:
         """Forget what was said of new nodes whose folder has gone."""

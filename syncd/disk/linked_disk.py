@@ -90,7 +90,9 @@ class LinkedDisk:
             self._dirty,
         )
         self._tree = Overlay(self._base)
-        self._unread: set[int] = set()
+        self._observed = Observed(self._tree)
+        self._is_fresh = True
+        self._unsure: set[int] = set()
         self._shown: dict[int, Signature] = {}
         self._watcher: Watcher | None = None
         self._syncing = ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="syncd-fsync")
@@ -165,8 +167,7 @@ class LinkedDisk:
         except OSError as error:
             raise StoppedError(f"{self._linked.folder.root}: {error.strerror}") from error
         self._tree = Overlay(observed.tree)
-        self._unread = set(observed.unread)
-        self._shown = dict(self._local.shown)
+        self._observed, self._is_fresh = observed, True
         return observed
 
     def apply(
@@ -177,8 +178,13 @@ class LinkedDisk:
     ) -> None:
         """See `Disk`."""
         check_marker(self._linked.folder.root, self._link_id)
+        if self._is_fresh:  # Planning has given nodes the numbers that steps have.
+            self._is_fresh = False
+            young = (node for node in self._observed.young if self._base.get(node) is not None)
+            self._unsure = {*self._observed.unread, *young}
+            self._shown = dict(self._observed.shown)
         translator = Translator(
-            self._linked, self._base, self._tree, self._shown, self._unread, read
+            self._linked, self._base, self._tree, self._shown, self._unsure, read
         )
         batch = Batch()
         try:

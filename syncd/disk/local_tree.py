@@ -45,9 +45,6 @@ class LocalTree:
         reader: reads files.
         abilities: of the disk.
         dirty: where files that are being written wait.
-
-    Attributes:
-        shown: how what differs from the base looked the last time, by node.
     """
 
     def __init__(
@@ -69,7 +66,6 @@ class LocalTree:
         self._reader = reader
         self._abilities = abilities
         self._dirty = dirty
-        self.shown: dict[int, Signature] = {}
         self._open: set[str] = set()
         self._numbers: dict[str, int] = {}
         self._read: dict[str, tuple[Signature, Item]] = {}
@@ -93,7 +89,7 @@ class LocalTree:
         self._take_away(found, observed)
         numbers: dict[str, int] = {}
         # A rename changes the ctime: whatever is to be done there has to expect the present one.
-        self.shown = {move.node: move.signature for move in found.moves}
+        observed.shown.update((move.node, move.signature) for move in found.moves)
         placed: list[_Placed] = [(move.path, move.node, None) for move in found.moves]
         placed += [(one.path, one.node, one) for one in found.changed]
         for path, node, difference in sorted(placed, key=_depth):
@@ -138,11 +134,13 @@ class LocalTree:
         if node is None:
             node = numbers[path] = self._numbers.get(path) or self._ids.new()
         signature = self._sure_signature(difference)
-        self.shown[node] = difference.seen.signature
+        observed.shown[node] = difference.seen.signature
         if signature is not None:
             observed.signatures[node] = signature
         elif old is not None:
             observed.unread.add(node)  # It may be changed once more without a sign.
+        else:
+            observed.young.add(node)
         if old is not None and old.item == item:
             self._base.set_signature(node, signature)
         elif tree.get(node) is None:

@@ -15,9 +15,10 @@ from syncd.disk.items import Item
 from syncd.disk.linked import open_linked
 from syncd.disk.linked_disk import LinkedDisk
 from syncd.disk.state import LinkState
+from syncd.pairing import pair
 from syncd.plan import Action, Step
-from syncd.ports import Done, StoppedError
-from syncd.trees import FOLDER, NodeIds, find
+from syncd.ports import Done, Observed, StoppedError
+from syncd.trees import FOLDER, NodeIds, Overlay, find
 from tests.support.linked import copy_name, names_of, tree_of
 from tests.support.waiting import wait_until
 
@@ -226,6 +227,32 @@ def test_a_file_with_a_time_to_come_is_replaced_and_removed_as_any_other(world: 
     steps = world.put("a", b"theirs", a), Step(Action.REMOVE, b, "b", world.item(b"old"))
     assert not any(done.is_outdated or done.failure for done in world.apply(*steps))
     assert tree_of(world.root) == {"a": b"theirs"}
+
+
+def test_what_planning_takes_for_the_same_file_is_replaced_where_it_is_now(world: World) -> None:
+    """It came under another name with another time, or is new under the name: no inode tells."""
+    for name in ("moved", "saved"):
+        (world.root / name).write_bytes(name.encode())
+    settle(world)
+    moved, saved = world.node("moved"), world.node("saved")
+    (world.root / "moved").rename(world.root / "renamed")
+    os.utime(world.root / "renamed", (1, 1))
+    (world.root / "saved").rename(world.root / "backup")
+    (world.root / "saved").write_bytes(b"new")
+
+    def read_again() -> Observed | None:
+        world.disk.look_everywhere()
+        observed = world.disk.look()
+        return None if observed.unread or observed.young else observed
+
+    observed = wait_until(read_again, "files that are not young")
+    pair(world.state.base, observed.tree, Overlay(world.state.base))
+    observed.renumber()
+    steps = world.put("renamed", b"theirs", moved), world.put("saved", b"theirs too", saved)
+    assert not any(done.is_outdated for done in world.apply(*steps))
+    assert tree_of(world.root) == {
+        "renamed": b"theirs", "saved": b"theirs too", "backup": b"saved",
+    }  # fmt: skip
 
 
 def test_ignored_files_keep_their_folder_and_it_does_not_come_back(world: World) -> None:
