@@ -59,7 +59,7 @@ def item_of(entry: wire.RemoteEntry) -> Item | None:
 
 
 class RemoteTree:
-    """What a place of the server holds, in the state `sequence`; 0 where nothing is known yet.
+    """What a place of the server holds, in the state `sequence`.
 
     Args:
         place: which.
@@ -81,6 +81,7 @@ class RemoteTree:
         self._notes = notes
         self.tree = Overlay(state.base)
         self.sequence = 0
+        self._is_known = False
         self._agreed: dict[int, tuple[bytes, int]] = {}
         encoded = state.read(_KEY)
         if encoded:
@@ -88,7 +89,7 @@ class RemoteTree:
 
     def _load(self, encoded: bytes) -> None:
         kept = msgspec.msgpack.decode(encoded, type=_Kept)
-        self.sequence = kept.sequence
+        self.sequence, self._is_known = kept.sequence, True
         for one in kept.nodes:
             if one.parent < 0:
                 self.tree.remove(one.node)
@@ -107,7 +108,7 @@ class RemoteTree:
         changed = self.tree.changed()
         said = set(changed)
         self._agreed = {node: where for node, where in self._agreed.items() if node in said}
-        if len(changed) > _KEPT_NODES:
+        if len(changed) > _KEPT_NODES or not self._is_known:
             self._write(b"")
             return
         placed = {node for node in changed if self.tree.get(node) is not None}
@@ -171,7 +172,7 @@ class RemoteTree:
             RemoteError: the server cannot be had.
         """
         mine: list[tuple[int, Node | None]] = []
-        while self.sequence:
+        while self._is_known:
             delta = server.delta(self._place, self.sequence)
             if delta.is_unknown:
                 break
@@ -205,14 +206,16 @@ class RemoteTree:
         """Find out by a listing what there is."""
         tree = Overlay(self._state.base)
         listed: set[int] = set()
+        sequence = 0
         for page in server.tree(self._place):
-            self.sequence = page.sequence
+            sequence = page.sequence
             for path, item in _items(page):
                 listed.add(self._place_item(tree, path, item))
         for node in [node for node in below(tree, ROOT) if node not in listed]:
             if tree.get(node) is not None:
                 tree.remove(node)
-        self.tree = tree
+        # Only now: nobody may go on from the state of a listing that broke off.
+        self.tree, self.sequence, self._is_known = tree, sequence, True
 
     def _place_item(self, tree: Overlay, path: str, item: Item, new: int | None = None) -> int:
         """Make a path an item; a node of another kind gives way. `new` is its node if it is new."""

@@ -44,6 +44,7 @@ class World:
         self.time = 0.0
         self.kills = 0.0
         self.losses = 0.0
+        self.large = 0.3
         self.writers = 0
         self.number = 0
         self.superseded: set[bytes] = set()
@@ -121,7 +122,10 @@ class Device:
         self, place: wire.Place, *, sequence: int = 0, path: bytes = b""
     ) -> Iterator[wire.TreePage]:
         pages = self.world.server.tree(place, sequence=sequence, path=path)
-        yield from self._call("tree", lambda: list(pages))
+        what = "tree"
+        while page := self._call(what, lambda: next(pages, None)):
+            yield page
+            what = "rest of the tree"
 
     def commit(self, request: wire.CommitRequest) -> wire.Committed:
         return self._call("commit", lambda: self.world.server.commit(request))
@@ -141,7 +145,7 @@ class Device:
         return failed
 
     def is_large(self, item: Item) -> bool:
-        return self.world.chance.random() < 0.3
+        return self.world.chance.random() < self.world.large
 
     def done(self, item: Item) -> int:
         return 0

@@ -7,6 +7,7 @@ from syncd.manner import BLOCKED
 from syncd.names import is_conflict_name
 from tests.support.drawn_trees import text
 from tests.support.simulated_devices import Device, World
+from tests.support.simulated_server import PAGE
 
 
 def settle(*devices: Device) -> None:
@@ -51,6 +52,34 @@ def test_what_a_commit_without_answer_made_is_not_doubled_when_it_moved_meanwhil
     assert contents(here) == contents(there) == {"moved": b"new"}
 
 
+def test_the_first_commit_of_all_without_an_answer_is_known_again() -> None:
+    world = World(0)
+    here = Device(world, "here")
+    settle(here)
+    here.disk.user_writes("file", text("1"))
+    world.to_lose = ["commit"]
+    while world.to_lose:
+        world.time += 400
+        here.turn()
+    here.disk.user.move("file", "moved")
+    here.disk.touch(here.disk.user.node("moved"))
+    settle(here)
+    assert contents(here) == {"moved": b"1"}
+
+
+def test_a_listing_that_broke_off_is_no_state_to_go_on_from() -> None:
+    world = World(0)
+    here, there = Device(world, "here"), Device(world, "there")
+    for number in range(3 * PAGE):
+        there.disk.user_writes(f"{number}", text(f"{number}"))
+    settle(there)
+    world.to_lose = ["rest of the tree"]
+    here.turn()
+    assert not world.to_lose
+    settle(here)
+    assert contents(here) == contents(there)
+
+
 def test_what_a_commit_without_answer_made_and_others_removed_is_gone() -> None:
     world = World(0)
     here, there = Device(world, "here"), Device(world, "there")
@@ -58,6 +87,7 @@ def test_what_a_commit_without_answer_made_and_others_removed_is_gone() -> None:
     settle(here, there)
     here.disk.user.make("folder")
     here.disk.user_writes("file", text("file"))
+    world.large = 0  # All goes with one commit.
     world.to_lose = ["commit"]
     while world.to_lose:
         here.turn()
