@@ -10,6 +10,11 @@ from typing import Final, NamedTuple
 from dav.conditions import EntityTag
 from dav.status import HttpError
 
+CONDITION_LIMIT: Final = 1000
+"""Conditions in one header: each is a look at locks, and once more inside the commit."""
+RESOURCE_LIMIT: Final = 100
+"""Resources that one header names by tags."""
+
 _TOKENS: Final = re.compile(
     r"""
     [ \t]*
@@ -102,9 +107,16 @@ def parse_if(value: str | None) -> IfHeader:
     """Return the parsed header; None stands for no header.
 
     Raises:
-        HttpError: 400 where it does not follow the grammar.
+        HttpError: 400 where it does not follow the grammar, or is very long.
     """
-    return IfHeader() if value is None else IfHeader(tuple(_Parser(value).lists()))
+    if value is None:
+        return IfHeader()
+    header = IfHeader(tuple(_Parser(value).lists()))
+    if sum(len(one.conditions) for one in header.lists) > CONDITION_LIMIT:
+        raise _malformed(f"it has more than {CONDITION_LIMIT} conditions")
+    if len(header.resources) > RESOURCE_LIMIT:
+        raise _malformed(f"it names more than {RESOURCE_LIMIT} resources")
+    return header
 
 
 class _Parser:

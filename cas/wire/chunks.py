@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from cas.compression import compress, decompress
 from cas.contents import CHUNK_SIZE_LIMIT, ContentKeys
 from cas.errors import FormatError, IntegrityError, InvalidError
-from cas.wire.limits import CHUNK_COUNT_LIMIT, PLAIN_BATCH_LIMIT
+from cas.wire.limits import CHUNK_COUNT_LIMIT, PLAIN_BATCH_LIMIT, BasePaths, ObjectIds
 from cas.wire.reading import Place
 
 
@@ -20,6 +21,10 @@ class PackedChunk(msgspec.Struct, array_like=True, frozen=True, gc=False):
     size: int
     codec: int
     stored: bytes
+
+
+PackedChunks: TypeAlias = Annotated[list[PackedChunk], msgspec.Meta(max_length=CHUNK_COUNT_LIMIT)]
+"""Chunks of one request; of a longer list nothing is decoded."""
 
 
 class Chunks(msgspec.Struct, array_like=True, frozen=True):
@@ -35,9 +40,9 @@ class MissingRequest(msgspec.Struct, array_like=True, frozen=True):
     """
 
     place: Place
-    chunks: list[bytes]
-    nodes: list[bytes] = []
-    bases: list[bytes] = []
+    chunks: ObjectIds
+    nodes: ObjectIds = []
+    bases: BasePaths = []
     sequence: int = 0
 
 
@@ -52,8 +57,8 @@ class SendRequest(msgspec.Struct, array_like=True, frozen=True):
     """Send chunks and encoded file nodes, in any order, before the commit that needs them."""
 
     place: Place
-    chunks: list[PackedChunk]
-    nodes: list[bytes] = []
+    chunks: PackedChunks
+    nodes: ObjectIds = []
 
 
 class Sent(msgspec.Struct, array_like=True, frozen=True):

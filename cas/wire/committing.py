@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from cas.objects import Content
-from cas.wire.chunks import Missing, PackedChunk
+from cas.wire.chunks import Missing, PackedChunks
+from cas.wire.limits import OPERATION_LIMIT, BasePaths, ObjectIds
 from cas.wire.reading import Head, Place, RemoteEntry
 
 
@@ -53,7 +54,7 @@ class PutFile(msgspec.Struct, array_like=True, frozen=True, tag="put"):
     mtime_ns: int
     mode: int | None = None
     expect: Expectation | None = None
-    bases: list[bytes] = []
+    bases: BasePaths = []
 
 
 class MakeFolder(msgspec.Struct, array_like=True, frozen=True, tag="folder"):
@@ -127,9 +128,9 @@ class CommitRequest(msgspec.Struct, array_like=True, frozen=True):
     place: Place
     key: str
     base: int
-    operations: list[Operation]
-    chunks: list[PackedChunk] = []
-    nodes: list[bytes] = []
+    operations: Annotated[list[Operation], msgspec.Meta(max_length=OPERATION_LIMIT)]
+    chunks: PackedChunks = []
+    nodes: ObjectIds = []
     device: str = ""
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Meta
 
 from cas.formats import MiB
 
@@ -29,3 +31,8 @@ KEY_SIZE_LIMIT: Final = 64
 """Characters of an idempotency key."""
 DEVICE_SIZE_LIMIT: Final = 100
 """Bytes of a device's name."""
+
+ObjectIds: TypeAlias = Annotated[list[bytes], Meta(max_length=CHUNK_COUNT_LIMIT)]
+"""Ids, or encoded file nodes. Of a longer list nothing is decoded: it would take much memory."""
+BasePaths: TypeAlias = Annotated[list[bytes], Meta(max_length=BASE_LIMIT)]
+"""Paths of files that have much of another one's content."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from cas.contents import ContentKeys
 from cas.journal import Action
 from cas.objects import Content, EntryKind
-from cas.wire.limits import PAGE_LIMIT
+from cas.wire.limits import CHUNK_COUNT_LIMIT, PAGE_LIMIT
 
 
 class Place(msgspec.Struct, array_like=True, frozen=True):
@@ -146,7 +148,7 @@ class FilePart(msgspec.Struct, array_like=True, frozen=True):
 
     path: bytes
     content: bytes
-    parts: list[Located]
+    parts: Annotated[list[Located], msgspec.Meta(max_length=CHUNK_COUNT_LIMIT)]
 
 
 class PartsRequest(msgspec.Struct, array_like=True, frozen=True):
@@ -154,7 +156,7 @@ class PartsRequest(msgspec.Struct, array_like=True, frozen=True):
 
     place: Place
     sequence: int
-    files: list[FilePart]
+    files: Annotated[list[FilePart], msgspec.Meta(max_length=CHUNK_COUNT_LIMIT)]
 
 
 class Nodes(msgspec.Struct, array_like=True, frozen=True):

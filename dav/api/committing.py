@@ -37,7 +37,8 @@ def commit(call: Call) -> Answer:
         return message(wire.Committed(*done, [], is_repeated=True))
     with ExitStack() as stack:
         base = _base(linked, request, stack)
-        delivered = _deliver(call, linked, request, base)
+        chunks = stack.enter_context(unpacked(call, request.chunks, request.nodes))
+        delivered = _deliver(call, linked, request, base, chunks)
         judge = Judge(linked, request.operations, base)
         edit = linked.volume.edit(author=author, device=device, key=request.key)
         edit.rely_on(delivered)
@@ -86,14 +87,17 @@ def _refers_to_base(operation: wire.Operation) -> bool:
 
 
 def _deliver(
-    call: Call, linked: Linked, request: wire.CommitRequest, base: cas.View | None
+    call: Call,
+    linked: Linked,
+    request: wire.CommitRequest,
+    base: cas.View | None,
+    chunks: list[bytes],
 ) -> cas.Delivered:
     """Store what comes along, and see that all of each file may be put.
 
     Raises:
         RefusedError: 412 with what has to be sent.
     """
-    chunks = unpacked(call, request.chunks, request.nodes)
     delivered = call.services.deliveries.assemble(call.account, chunks, request.nodes)
     for operation in request.operations:
         if isinstance(operation, wire.PutFile):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import cas
 from cas import wire
@@ -71,24 +72,28 @@ def send(call: Call) -> Answer:
     request = call.message(wire.SendRequest)
     linked = open_place(call, request.place)
     linked.check_writable()
-    chunks = unpacked(call, request.chunks, request.nodes)
-    quota = linked.volume.info.quota
-    if quota is not None:
-        with linked.volume.view() as view:
-            if view.root.size >= quota:
-                raise refused(507, "quota_exceeded", f"the quota of {quota} bytes is used up")
-    until_ns = call.services.deliveries.receive(call.account, chunks, request.nodes)
+    with unpacked(call, request.chunks, request.nodes) as chunks:
+        quota = linked.volume.info.quota
+        if quota is not None:
+            with linked.volume.view() as view:
+                if view.root.size >= quota:
+                    raise refused(507, "quota_exceeded", f"the quota of {quota} bytes is used up")
+        until_ns = call.services.deliveries.receive(call.account, chunks, request.nodes)
     return message(wire.Sent(until_ns))
 
 
-def unpacked(call: Call, chunks: list[wire.PackedChunk], nodes: list[bytes]) -> list[bytes]:
-    """Return the plaintexts of chunks that somebody has sent.
+@contextmanager
+def unpacked(
+    call: Call, chunks: list[wire.PackedChunk], nodes: list[bytes]
+) -> Iterator[list[bytes]]:
+    """Give the plaintexts of chunks that somebody has sent; small requests may hold many.
 
     Raises:
         InvalidError: they are too many or too large, or one is not what its id says.
     """
     wire.check_counts(chunks, nodes)
-    return [wire.unpack_chunk(chunk, call.services.keys) for chunk in chunks]
+    with call.services.plaintexts.take(sum(chunk.size for chunk in chunks)):
+        yield [wire.unpack_chunk(chunk, call.services.keys) for chunk in chunks]
 
 
 def base_contents(linked: Linked, view: cas.View, paths: list[bytes]) -> list[cas.Content]:

@@ -90,3 +90,11 @@ def test_any_text_is_parsed_or_400(text: str) -> None:
         assert error.status == 400  # noqa: PT017
     else:
         assert header.lists
+
+
+@pytest.mark.parametrize("one", ['</a{}>(["x"])', "(<a:{}>)", "(Not <a:b> <a:{}>)"])
+def test_a_header_of_thousands_of_conditions_is_refused(one: str) -> None:
+    assert parse_if("".join(map(one.format, range(100)))).lists
+    with pytest.raises(HttpError) as caught:
+        parse_if("".join(map(one.format, range(1001))))
+    assert caught.value.status == 400
