@@ -349,18 +349,18 @@ class Gateway:
         """
         batches: list[Batch] = []
         newest = commit
-        for _ in range(_COMMITS_READ):
-            if not head.commit and commit.time_ns < self._since_ns:
-                break
-            changes = self._changes(commit.changes)
-            batches.append(Batch(commit.volume_id, commit.first_sequence, changes, commit.root))
-            if not commit.parent or commit.first_sequence <= head.commit_sequence + 1:
-                break
-            self._index.learn(ref.packs)  # all at once, if that has not been done
-            parent = self._kept(newest).parent(commit)
-            if not parent:
-                break
-            commit = decode(self._chunks.get(Kind.COMMIT, parent), Commit)
+        with suppress(MissingObjectError):  # lost, as a check says: neither it nor what is older
+            for _ in range(_COMMITS_READ):
+                if not head.commit and commit.time_ns < self._since_ns:
+                    break
+                changes = self._changes(commit.changes)
+                batches.append(Batch(commit.volume_id, commit.first_sequence, changes, commit.root))
+                if not commit.parent or commit.first_sequence <= head.commit_sequence + 1:
+                    break
+                self._index.learn(ref.packs)  # all at once, if that has not been done
+                if not (parent := self._kept(newest).parent(commit)):
+                    break
+                commit = decode(self._chunks.get(Kind.COMMIT, parent), Commit)
         return batches[::-1]
 
     def _kept(self, newest: Commit) -> KeptStates:

@@ -7,7 +7,7 @@ is reported as missing, by every process, and stored when the same content comes
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,7 +17,7 @@ from cas.compression import Codec
 from cas.disk import StoreErrors, sync_directory
 from cas.engine import Engine
 from cas.errors import CasError, NotFoundError
-from cas.ids import Kind, ObjectId
+from cas.ids import Identifier, Kind, ObjectId
 from cas.maintenance.checked_pack import CheckedPack
 from cas.pack_reader import pack_blob_name
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record, RecordPlace, unseal
@@ -42,6 +42,17 @@ class Quarantine:
         self._engine = engine
         self.directory = engine.local.parent / QUARANTINE
 
+    @property
+    def _identifier(self) -> Identifier:
+        return self._engine.chunks.identifier
+
+    def begin(self) -> None:
+        """Remove packs that were forgotten when a repair or a collection was cut off."""
+        self.finish()
+
+    def end(self) -> None:
+        """Do nothing: the catalog knows."""
+
     def condemn(self, ordinals: Sequence[int]) -> None:
         """Let no writer find anything in these packs any more: what comes again is stored anew."""
         with self._engine.catalog.write() as transaction:
@@ -53,14 +64,8 @@ class Quarantine:
         Raises:
             StoreError, StoreFullError: the disk failed or is full; the pack is as it was.
         """
-        kind = PackKind(pack.row.kind)
-        for first in range(0, len(sound), _COPIED_AT_ONCE):
-            records = []
-            for place in sound[first : first + _COPIED_AT_ONCE]:
-                found = pack.file.read_at(place.offset + RECORD_OVERHEAD, place.stored_size)
-                stored = unseal(pack.seal, place, found)
-                records.append(Record(place.kind, place.id, place.plain_size, place.codec, stored))
-            self._engine.chunks.open_packs.write(kind, records)
+        for records in records_of(pack, sound):
+            self._engine.chunks.open_packs.write(PackKind(pack.row.kind), records)
 
     def rescue(self, lost: Sequence[Held]) -> list[Held]:
         """Write those objects anew that can be read after all; return the others.
@@ -161,6 +166,17 @@ class Quarantine:
             if young is not None and identifier.identify(location.kind, young) == held.id:
                 return len(young), Codec.RAW, young
         return None
+
+
+def records_of(pack: CheckedPack, sound: Sequence[RecordPlace]) -> Iterator[list[Record]]:
+    """Yield records of a pack as they are to be written to others, some at a time."""
+    for first in range(0, len(sound), _COPIED_AT_ONCE):
+        records = []
+        for place in sound[first : first + _COPIED_AT_ONCE]:
+            found = pack.file.read_at(place.offset + RECORD_OVERHEAD, place.stored_size)
+            stored = unseal(pack.seal, place, found)
+            records.append(Record(place.kind, place.id, place.plain_size, place.codec, stored))
+        yield records
 
 
 def _keep(content: bytes, target: Path) -> None:

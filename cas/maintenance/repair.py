@@ -23,6 +23,7 @@ from cas.maintenance.giving_up import give_up_lost
 from cas.maintenance.pack_table import PackTable
 from cas.maintenance.quarantine import Held, Quarantine
 from cas.maintenance.reading import read_pack
+from cas.maintenance.shared_quarantine import SharedQuarantine
 from cas.maintenance.watching import DamageWatcher
 from cas.packfile import RecordPlace
 from cas.packs import location_of
@@ -81,19 +82,15 @@ def repair_repository(
     """Take damaged packs out of use, and write damaged refs anew. Runs beside servers at work.
 
     Raises:
-        InvalidError: the repository is in memory, or several gateways share it.
-        IntegrityError: the catalog is damaged: it has to be rebuilt first.
+        InvalidError: the repository is in memory.
+        LockedError: a collection on another gateway is at work.
+        IntegrityError: the catalog is damaged: it has to be rebuilt first. Or several gateways
+            share the repository, and a ref is damaged.
         StoreError, StoreFullError: the disk failed or is full; call it again, it goes on.
     """
     engine = repository.engine
     if engine.store.machine_directory is None:
         raise InvalidError(f"{engine.store.location} is in memory: there is nothing to repair")
-    if repository.is_shared and not is_dry_run:
-        raise InvalidError(
-            f"several gateways share {engine.store.location}: packs there are not repaired. What "
-            "`casdav check` names, put or import again, it is stored anew; older states come back "
-            "from a replica"
-        )
     watcher = watcher or DamageWatcher()
     with exclusive(engine, watcher):
         report = _Repair(engine, is_dry_run=is_dry_run).run(watcher)
@@ -105,24 +102,34 @@ def repair_repository(
         return report
 
 
+def _make_quarantine(engine: Engine) -> Quarantine:
+    gateway, index = engine.gateway, engine.chunks.index
+    if gateway is None or index is None:
+        return Quarantine(engine)
+    return SharedQuarantine(engine, gateway, index)
+
+
 class _Repair:
     def __init__(self, engine: Engine, *, is_dry_run: bool) -> None:
         self._engine = engine
         self._report = RepairReport(is_dry_run)
-        self._quarantine = Quarantine(engine)
+        self._quarantine = _make_quarantine(engine)
         self._reasons: dict[bytes, list[str]] = {}
         self._packs = PackTable(engine, self._note)
         self._is_dry_run = is_dry_run
 
     def run(self, watcher: DamageWatcher) -> RepairReport:
+        gateway = self._engine.gateway
+        if gateway is not None:
+            gateway.catch_up()  # which refuses a damaged ref: it alone knows its newest commit
         if not self._is_dry_run:
-            self._quarantine.finish()
-        self._engine.chunks.look_for_new()
-        self._find_damaged_refs()
+            self._quarantine.begin()
+        if gateway is None:
+            self._find_damaged_refs()
         hurt = self._find_hurt(watcher)
         self._packs.check_rows()
         self._packs.check_unknown()
-        if (hurt or self._report.refs) and not self._is_dry_run:
+        if (hurt or self._report.refs) and gateway is None and not self._is_dry_run:
             # Afterwards no journal record in a pack that goes is needed any more.
             self._engine.checkpointer.restore_refs()
         if hurt:
@@ -186,6 +193,8 @@ class _Repair:
             self._report.packs.append(
                 self._mend_pack(ordinal, one, held[ordinal], lost[ordinal], spares)
             )
+        if not self._is_dry_run:
+            self._quarantine.end()
 
     def _mend_pack(
         self,

@@ -20,6 +20,7 @@ from cas.pack_reader import pack_blob_name
 from cas.packfile import PackKind, Record, RecordPlace
 from cas.reliance import Reliance
 from cas.shared_packs import SharedPacks
+from cas.stores.base import BlobStore
 
 _logger = logging.getLogger(__name__)
 
@@ -75,15 +76,7 @@ class SharedEmptying(Emptying):
         Raises:
             LockedError: one is gone.
         """
-        names = {pack_blob_name(pack_id) for pack_id in pack_ids}
-        if len(names) > 1:
-            names -= {name for name, _ in self._store.list("packs")}
-        for name in names:
-            try:
-                self._store.size(name)
-            except NotFoundError as error:
-                message = f"{name} is gone: a gc on another gateway is at work"
-                raise LockedError(message) from error
+        refuse_missing(self._store, pack_ids)
 
     def delete_emptied(self) -> list[bytes]:
         """Forget and delete the packs that were copied; return their ids.
@@ -122,3 +115,20 @@ class SharedEmptying(Emptying):
             chunks.reader.expect,
             chunks.identifier.sealing,
         )
+
+
+def refuse_missing(store: BlobStore, pack_ids: Iterable[bytes]) -> None:
+    """Raise where one of these packs is not in the blob store any more.
+
+    Raises:
+        LockedError: one is gone.
+    """
+    names = {pack_blob_name(pack_id) for pack_id in pack_ids}
+    if len(names) > 1:
+        names -= {name for name, _ in store.list("packs")}
+    for name in names:
+        try:
+            store.size(name)
+        except NotFoundError as error:
+            message = f"{name} is gone: a gc on another gateway is at work"
+            raise LockedError(message) from error

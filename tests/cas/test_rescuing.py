@@ -10,18 +10,11 @@ import pytest
 import cas
 from tests.support.checking import assert_sound
 from tests.support.corpus import seeded_bytes
-from tests.support.gateways import Gateways, MachineStore, content, gateways, put
+from tests.support.gateways import CutOff, Gateways, content, gateways, put
 
 PRESENT_ONLY = cas.VersionPolicy(versions=1, states=cas.Retention())
 DATA = seeded_bytes(1, 4 << 20)
 KEPT = seeded_bytes(2, 1 << 20)
-
-
-class CutOff(MachineStore):
-    """The store of a gateway that dies before it deletes anything."""
-
-    def delete(self, name: str) -> None:
-        raise cas.StoreError(f"the line is cut before {name} is deleted", transient=True)
 
 
 @pytest.fixture

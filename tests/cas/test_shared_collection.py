@@ -226,12 +226,6 @@ def test_what_was_purged_goes_for_all_gateways(made: Gateways) -> None:
         assert not repository.engine.chunks.finds(entry.content)
 
 
-def test_damaged_packs_are_not_repaired_in_place(made: Gateways) -> None:
-    one = made.open("one")
-    with pytest.raises(cas.InvalidError, match="several gateways"):
-        cas.repair_repository(one)
-
-
 def test_a_replica_is_made_while_gateways_go_on(made: Gateways, tmp_path: Path) -> None:
     one, two = made.open("one"), made.open("two")
     put(one, "a", seeded_bytes(1, 1 << 20))

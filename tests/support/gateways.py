@@ -103,6 +103,13 @@ class MachineStore:
         """The bucket stays open for the others."""
 
 
+class CutOff(MachineStore):
+    """The store of a gateway that dies before it deletes anything."""
+
+    def delete(self, name: str) -> None:
+        raise cas.StoreError(f"the line is cut before {name} is deleted", transient=True)
+
+
 Wrap = Callable[[MachineStore], BlobStore]
 
 
