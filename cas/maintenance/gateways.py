@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -27,6 +28,7 @@ ANNOUNCE_SECONDS: Final = 600.0
 STALE_SECONDS: Final = 3 * ANNOUNCE_SECONDS
 """After so long without a word a gateway is taken to be gone, however it went."""
 _FORGOTTEN_SECONDS: Final = 30 * 24 * 3600
+_WITHDRAWN_SECONDS: Final = 3.0
 _SECOND_NS: Final = 1_000_000_000
 _AREA: Final = "gateways"
 _logger = logging.getLogger(__name__)
@@ -81,12 +83,24 @@ def announce_gateway(repository: Repository, version: str, started_ns: int) -> l
 
 
 def withdraw_gateway(repository: Repository) -> None:
-    """Say that this machine does not serve the repository any more; one that cannot is logged."""
-    if repository.is_shared:
-        try:
-            repository.engine.store.delete(_own_name(repository))
-        except CasError as error:
-            _logger.warning("it cannot be said that this gateway ends: %s", error)
+    """Say that this machine does not serve the repository any more.
+
+    A blob store that does not answer at once is not waited for: the others find out by themselves.
+    """
+    if not repository.is_shared:
+        return
+    thread = threading.Thread(target=_withdraw, args=(repository,), name="withdraw", daemon=True)
+    thread.start()
+    thread.join(_WITHDRAWN_SECONDS)
+    if thread.is_alive():
+        _logger.warning("the bucket does not answer: it is not said there that this gateway ends")
+
+
+def _withdraw(repository: Repository) -> None:
+    try:
+        repository.engine.store.delete(_own_name(repository))
+    except CasError as error:
+        _logger.warning("it cannot be said that this gateway ends: %s", error)
 
 
 def list_gateways(repository: Repository) -> list[KnownGateway]:

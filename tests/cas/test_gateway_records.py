@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.support.checking import assert_sound
 from tests.support.clock import FakeClock
 from tests.support.encrypted import KEY
 from tests.support.gateways import Gateways, MachineStore, gateways, put
+from tests.support.waiting import wait_until
 
 DAY: int = 24 * 3600
 
@@ -93,6 +95,26 @@ def test_locks_that_are_not_shared_are_warned_of_once_when_another_comes(
     presence.announce()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "--locks" in caplog.text
+
+
+def test_who_ends_does_not_wait_for_a_bucket_that_is_silent(
+    made: Gateways, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cas.maintenance.gateways._WITHDRAWN_SECONDS", 0.0)
+    answers = threading.Event()
+
+    class Silent(MachineStore):
+        def delete(self, name: str) -> None:
+            answers.wait()
+            super().delete(name)
+
+    one = made.open("one", wrap=lambda store: Silent(store.bucket, store.machine_directory))
+    cas.announce_gateway(one, "1.0", 5)
+    cas.withdraw_gateway(one)
+    assert "does not answer" in caplog.text
+    assert records(made)
+    answers.set()
+    wait_until(lambda: not records(made), "the answer to come")
 
 
 def test_a_repository_of_one_machine_says_nothing(tmp_path: Path) -> None:
