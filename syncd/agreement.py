@@ -93,6 +93,29 @@ class Agreement:
             elif self._base.get(node) != new and self._has_room(node, new):
                 self._base.agree(node, new)
 
+    def part_with(self, kept: Iterable[int], remote: Overlay) -> bool:
+        """Let the base know nothing any more of what one side has removed and is to stay.
+
+        It is new on the other side from now on. Otherwise it stayed only until its folder is the
+        same on both sides, and was taken for removed then, if it had not come along by that time.
+
+        Args:
+            kept: such nodes, folders before what is in them.
+            remote: the server, which goes on to have what it has.
+
+        Returns:
+            whether the base knew anything of them.
+        """
+        theirs = [(node, found) for node in kept if (found := remote.get(node)) is not None]
+        for node, found in theirs:
+            remote.put(node, found)
+        has_parted = False
+        for node in reversed(list(kept)):
+            if self._base.get(node) is not None and not any(self._base.children(node)):
+                self._base.agree(node, None)
+                has_parted = True
+        return has_parted
+
     def _agree(self, node: int, tree: Tree, other: Tree, signature: Signature | None) -> bool:
         new, old = tree.get(node), self._base.get(node)
         if new is None:

@@ -156,6 +156,8 @@ class Engine:
         except OutdatedError:
             self._has_news = True
             return Turn.AGAIN
+        if plan.merge.kept and self._part_with(plan.merge.kept):
+            return Turn.AGAIN
         self._setbacks.keep({step.path for step in (*plan.local, *plan.remote)})
         self._settle_equal(plan, observed)
         problems = dict(observed.problems)
@@ -233,6 +235,12 @@ class Engine:
         plan = make_plan(*trees, rules, self._ids)
         observed.renumber()
         return plan
+
+    def _part_with(self, kept: list[int]) -> bool:
+        with self._state.transaction():
+            has_parted = self._agreement.part_with(kept, self._remote.tree)
+            self._remote.save()
+        return has_parted
 
     def _settle_equal(self, plan: Plan, observed: Observed) -> None:
         """Let the base have what is the same on both sides already."""

@@ -110,12 +110,14 @@ class Merge:
         local: the local tree, in which files that become conflict copies are nodes of their own.
         notices: what the user is told once it is done.
         texts: texts to be merged first, whereupon a new plan is made with what came of it.
+        kept: what one side has removed with a folder that the other has moved, and is to stay.
     """
 
     tree: Overlay
     local: Overlay
     notices: list[Notice] = field(default_factory=list)
     texts: list[TextMerge] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
 
 
 @dataclass

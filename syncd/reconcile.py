@@ -91,6 +91,7 @@ class _Reconciler:
         for node in below(self._base, folder):
             if node not in self._changed:
                 self._decided[node] = self._base.get(node)
+                self._merge.kept.append(node)
 
     def _three(self, node: int) -> tuple[Node | None, Node | None, Node | None]:
         base, local = self._base.get(node), self._local.get(node)

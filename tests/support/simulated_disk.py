@@ -90,8 +90,14 @@ class SimulatedDisk:
         places = {
             self._numbers[inode]: self._node(inode) for inode in self._numbers
         }  # folders first
+        gone: set[int] = set()
         for node in [*below(base, ROOT)]:
-            if node not in here or places[node] != base.get(node):
+            if node not in here:
+                gone.add(node)
+                found = base.get(node)
+                if found is None or found.parent not in gone:  # the topmost, as a real disk's
+                    observed.tree.remove(node)
+            elif places[node] != base.get(node):
                 observed.tree.remove(node)
         for node, found in places.items():
             if found != base.get(node):

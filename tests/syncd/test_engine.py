@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from syncd.engine import Turn
 from syncd.manner import BLOCKED
 from syncd.names import is_conflict_name
@@ -97,6 +99,34 @@ def test_what_a_commit_without_answer_made_and_others_removed_is_gone() -> None:
     settle(there)
     settle(here, there)
     assert here.disk.drawing() == there.disk.drawing() == {"stays": text("stays")}
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("is_here_first", [True, False])
+def test_a_folder_that_one_moved_and_one_removed_stays_whole_however_slowly_it_comes(
+    seed: int, *, is_here_first: bool
+) -> None:
+    world = World(seed)
+    world.large = 0.7  # It comes in several commits, or several times to the disk.
+    here, there = Device(world, "here"), Device(world, "there")
+    here.disk.user.make("folder")
+    here.disk.user.make("folder/inner")
+    for number in range(5):
+        here.disk.user_writes(f"folder/inner/{number}", text(f"{number}"))
+    settle(here, there)
+    there.disk.user.remove("folder")
+    here.disk.user.move("folder", "moved")
+    here.disk.touch(here.disk.user.node("moved"))
+    settle(here if is_here_first else there)
+    for number in range(3):
+        for device in (here, there):
+            device.turn()
+            device.disk.user_writes(f"{device.name} {number}", text(f"{device.name} {number}"))
+    settle(here, there)
+    settle(here, there)
+    assert contents(here) == contents(there)
+    inside = {path: text for path, text in contents(here).items() if path.startswith("moved/")}
+    assert inside == {f"moved/inner/{number}": f"{number}".encode() for number in range(5)}
 
 
 def test_a_device_that_only_sends_puts_its_own_in_place_of_theirs() -> None:
