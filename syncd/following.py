@@ -12,6 +12,7 @@ import cas
 from cas import wire
 from syncd.disk.items import Item
 from syncd.ports import Server, State
+from syncd.remote.errors import UntrustedError
 from syncd.trees import FOLDER, ROOT, Node, NodeIds, Overlay, below, find, is_inside
 
 _KEY: Final = "remote tree"
@@ -203,14 +204,22 @@ class RemoteTree:
             self._agreed[node] = change.path, change.sequence - 1
 
     def list_anew(self, server: Server) -> None:
-        """Find out by a listing what there is."""
+        """Find out by a listing what there is.
+
+        Raises:
+            RemoteError: the listing cannot be had, or cannot be.
+        """
         tree = Overlay(self._state.base)
         listed: set[int] = set()
         sequence = 0
         for page in server.tree(self._place):
             sequence = page.sequence
             for path, item in _items(page):
-                listed.add(self._place_item(tree, path, item))
+                try:
+                    listed.add(self._place_item(tree, path, item))
+                except (OutOfStepError, ValueError) as error:
+                    message = f"the server lists {path!r}, and no folder that it could be in"
+                    raise UntrustedError(message) from error
         for node in [node for node in below(tree, ROOT) if node not in listed]:
             if tree.get(node) is not None:
                 tree.remove(node)

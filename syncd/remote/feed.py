@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
@@ -32,6 +33,8 @@ _OPEN_SECONDS: Final = 10.0
 _MESSAGE_LIMIT: Final = 4096
 _FEED_RETRY_SECONDS: Final = 300.0
 """How long requests wait in place of the feed before the feed is tried again."""
+_LEAST_WAIT_SECONDS: Final = 1.0
+"""Between two requests that ask the server to wait for news."""
 _SEVERAL_PAUSE_SECONDS: Final = 5.0
 """Between two looks where requests would have to wait for several places."""
 
@@ -155,6 +158,8 @@ class Listener:
         """Ask for news by requests, about as long as said."""
         while seconds > 0 and not self._closed.is_set():
             wait = _WAIT_SECONDS if len(self._places) == 1 else 0
+            began = time.monotonic()
+            has_news = False
             for place in self._places:
                 since = self._known.get(place)
                 if since is None:
@@ -165,8 +170,12 @@ class Listener:
                 self._on_error(None)
                 backoff.reset()
                 if sequence != since:
+                    has_news = True
                     self._known[place] = sequence
                     self._on_news(place, sequence)
-            if not wait:
-                self._closed.wait(_SEVERAL_PAUSE_SECONDS)
-            seconds -= _WAIT_SECONDS if wait else _SEVERAL_PAUSE_SECONDS
+            least = _SEVERAL_PAUSE_SECONDS
+            if wait:
+                # A server that answers at once without news is not to be asked all the time.
+                least = 0.0 if has_news else _LEAST_WAIT_SECONDS
+            self._closed.wait(max(0.0, began + least - time.monotonic()))
+            seconds -= time.monotonic() - began
