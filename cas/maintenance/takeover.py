@@ -31,6 +31,7 @@ from cas.stores.base import BlobStore
 from cas.stores.gateway_store import GatewayStore
 from cas.stores.opening import open_working_store
 from cas.stores.ownership import Writer, find_writer
+from cas.stores.shared import SharedStore
 
 _READERS = 16
 
@@ -58,7 +59,7 @@ def take_over(
     bucket, and stays on its disk.
 
     Raises:
-        InvalidError: the location is no bucket.
+        InvalidError: the location is no bucket, or the bucket is for several gateways.
         NotFoundError: there is no repository.
         WrongKeyError: it is encrypted, and does not open.
         ConflictError: another gateway takes it over at this moment.
@@ -66,7 +67,8 @@ def take_over(
     """
     store = open_working_store(location)
     if not isinstance(store, GatewayStore):
-        raise InvalidError(f"{store.location} is no bucket: nobody has to take it over")
+        why = "is for several gateways" if isinstance(store, SharedStore) else "is no bucket"
+        raise InvalidError(f"{store.location} {why}: nobody has to take it over")
     try:
         return take_over_store(store, is_dry_run=is_dry_run, unlock=unlock)
     finally:

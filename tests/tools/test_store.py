@@ -80,6 +80,7 @@ def test_gateways_are_shown_as_they_say_of_themselves(bucket: Bucket, tmp_path: 
         assert "1.2.3" in casdav("store", "gateways").out
         cas.withdraw_gateway(repository)
     assert "no gateway" in casdav("store", "gateways").out
+    assert "is for several gateways" in casdav("store", "takeover", code=2).err
 
 
 def test_one_machine_alone_has_no_gateways(casdav: Casdav) -> None:
