@@ -10,6 +10,7 @@ import pytest
 import cas
 from tests.support.checking import assert_sound
 from tests.support.corpus import seeded_bytes
+from tests.support.encrypted import KEY
 from tests.support.gateways import CutOff, Gateways, content, gateways, put
 
 PRESENT_ONLY = cas.VersionPolicy(versions=1, states=cas.Retention())
@@ -17,9 +18,9 @@ DATA = seeded_bytes(1, 4 << 20)
 KEPT = seeded_bytes(2, 1 << 20)
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Gateways]:
-    with gateways(tmp_path) as bucket:
+@pytest.fixture(params=[None, KEY], ids=["plain", "encrypted"])
+def made(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Gateways]:
+    with gateways(tmp_path, key=request.param) as bucket:
         yield bucket
 
 

@@ -116,8 +116,11 @@ Wrap = Callable[[MachineStore], BlobStore]
 class Gateways:
     """Gateways over one bucket, each with a directory and a catalog of its own."""
 
-    def __init__(self, directory: Path, bucket: BlobStore, clock: Clock) -> None:
+    def __init__(
+        self, directory: Path, bucket: BlobStore, clock: Clock, unlock: Unlock | None = None
+    ) -> None:
         self.bucket = bucket
+        self._unlock = unlock
         self.clock = clock
         self._directory = directory
         self._open = ExitStack()
@@ -134,7 +137,7 @@ class Gateways:
         """Open the repository as the gateway of this name."""
         store = self.stores[name] = MachineStore(self.bucket, self._directory / name)
         return self._open.enter_context(
-            Repository(wrap(store), self.clock, unlock=unlock, locks=locks)
+            Repository(wrap(store), self.clock, unlock=unlock or self._unlock, locks=locks)
         )
 
     def close(self) -> None:
@@ -142,11 +145,14 @@ class Gateways:
 
 
 @contextmanager
-def gateways(directory: Path, bucket: BlobStore | None = None) -> Iterator[Gateways]:
-    """Make a repository for several gateways in a bucket, with a volume `v`."""
-    made = Gateways(directory, bucket or MemoryStore(), FakeClock())
+def gateways(
+    directory: Path, bucket: BlobStore | None = None, key: cas.KeyFile | None = None
+) -> Iterator[Gateways]:
+    """Make a repository for several gateways in a bucket, with a volume `v`; encrypted by a key."""
+    unlock = None if key is None else lambda: key
+    made = Gateways(directory, bucket or MemoryStore(), FakeClock(), unlock)
     store = MachineStore(made.bucket, directory / "maker")
-    with create_in(store, made.clock, is_shared=True) as repository:
+    with create_in(store, made.clock, key, is_shared=True) as repository:
         repository.create_volume("v")
     try:
         yield made
