@@ -128,6 +128,7 @@ class _Comparison:
         self._is_left_out = is_left_out
         self.found = Differences()
         self._new: deque[tuple[_Place, Seen]] = deque()
+        self._new_folders: deque[tuple[_Place, Seen]] = deque()
         self._went: dict[int, Row] = {}
         self._gone: dict[int, None] = {}
         self._met: set[str] = set()
@@ -136,8 +137,8 @@ class _Comparison:
         """Compare one path, and all below it where that is asked for or it is new."""
         place = _TOP
         for local in disk_path.split("/") if disk_path else ():
-            if place.node == _NOWHERE:
-                break  # the first folder on the way that the base has not: all in it is new
+            if not self._is_known_folder(place.node):
+                break  # the first on the way that is no folder in the base: all in it is new
             place = self._inner(place, local)
         if place.node == ROOT:
             if deep:
@@ -155,6 +156,12 @@ class _Comparison:
                 self._gone[place.node] = None
         elif self._compare(place, seen, row) and deep:
             self._compare_below(place)
+
+    def _is_known_folder(self, node: int) -> bool:
+        if node in {ROOT, _NOWHERE}:
+            return node == ROOT
+        row = self._base.row(node)
+        return row is not None and row.kind == cas.EntryKind.DIRECTORY
 
     def _inner(self, place: _Place, local: str) -> _Place:
         name = self._names.true_names(place.node, [local]).get(local, local)
@@ -191,9 +198,8 @@ class _Comparison:
             what = special_words(self._folder, self._folder.status(place.disk_path))
             self.found.problems[place.path] = f"{what} is not synced"
         else:
-            # Folders first: what is in one that was renamed came along with it, other names or not.
-            add = self._new.appendleft if seen.kind is Kind.FOLDER else self._new.append
-            add((place, seen))
+            is_folder = seen.kind is Kind.FOLDER
+            (self._new_folders if is_folder else self._new).append((place, seen))
 
     def _compare_below(self, top: _Place) -> None:
         """Compare what is in a folder, and in all below it, with what the base has there."""
@@ -234,9 +240,10 @@ class _Comparison:
 
     def follow_moves(self) -> None:
         """Find out which of the new is something that went elsewhere, and list the rest."""
-        self._went = self._by_inode() if self._new else {}
-        while self._new:
-            place, seen = self._new.popleft()
+        self._went = self._by_inode() if self._new or self._new_folders else {}
+        while self._new or self._new_folders:
+            # Folders first: what is in one that was renamed came along with it, other names or not.
+            place, seen = (self._new_folders or self._new).popleft()
             node = self._origin(seen, place)
             if node is None:
                 self.found.changed.append(Difference(*place[:2], None, seen))

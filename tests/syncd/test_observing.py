@@ -211,6 +211,21 @@ def test_a_file_in_place_of_a_folder_and_the_other_way_round(watched: Watched) -
     assert watched.vanished(found) == ["a.txt", "other"]
 
 
+def test_a_folder_that_was_renamed_to_the_name_of_a_file_is_looked_at_as_a_whole(
+    watched: Watched,
+) -> None:
+    watched.linked.write("old/inner/deep/file", b"1")
+    watched.linked.write("old/beside", b"2")
+    watched.settle()
+    (watched.root / "a.txt").unlink()
+    (watched.root / "old").rename(watched.root / "a.txt")
+    watched.linked.write("a.txt/inner/new", b"3")
+    hints = {"old", "a.txt", "a.txt/inner", "a.txt/inner/deep", "a.txt/inner/new", "a.txt/beside"}
+    found = watched.look(Looks(paths=hints))
+    assert watched.moves(found) == [("old", "a.txt")]
+    assert watched.changes(found) == {("a.txt/inner/new", None)}
+
+
 def test_two_folders_that_swapped_names(watched: Watched) -> None:
     (watched.root / "folder").rename(watched.root / "t")
     (watched.root / "other").rename(watched.root / "folder")
