@@ -115,7 +115,8 @@ def _answer(request: Request) -> Answer:
         return locked_answer(request, problem)
     except cas.CasError as problem:
         found = to_http(problem)
-        if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        is_ours = not isinstance(problem, cas.QuotaError)  # a user who has no room is no news
+        if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_ours:
             is_fault = not isinstance(problem, cas.ExpiredError)  # that is a collection at work
             words = request.method, "/".join(request.target.names), problem
             _logger.log(logging.ERROR, "%s %s failed: %s", *words, exc_info=is_fault)

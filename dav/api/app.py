@@ -147,7 +147,8 @@ class Api:
             answer = encode_refusal(error, as_message=_speaks_messages(route))
         except cas.CasError as error:
             found = refusal_of(error)
-            if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            is_ours = not isinstance(error, cas.QuotaError)  # a user who has no room is no news
+            if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_ours:
                 is_fault = not isinstance(error, cas.ExpiredError)  # that is a collection at work
                 words = environ["REQUEST_METHOD"], environ["PATH_INFO"], error
                 _logger.log(logging.ERROR, "%s %s failed: %s", *words, exc_info=is_fault)
