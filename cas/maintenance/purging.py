@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Container, Iterable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 from cas.errors import ConflictError, MissingObjectError, NotFoundError
@@ -18,10 +18,12 @@ from cas.purged import Purge, Purged, purge_records, purged_from
 from cas.registry import head_of
 from cas.repository import Repository
 from cas.snapshots import Snapshot, load_commit
-from cas.trees import iterate, lookup
+from cas.trees import lookup
 from cas.volume import Volume
 
 _SHARED_NAMED: Final = 5
+_RECORDS_PER_EDIT: Final = 512
+"""About 4 MiB: an edit has to fit in one record of the journal."""
 
 
 class PurgeReport(NamedTuple):
@@ -77,6 +79,20 @@ def purge_path(
             report = purging.look(is_dry_run=False)
     purging.write_down(author)
     return report
+
+
+def write_purge(repository: Repository, volume_id: bytes, purge: Purge) -> None:
+    """Say in the registry what is purged.
+
+    Of very many contents it is several commits: after a kill between them the purge is to be made
+    again, and finds all of it again.
+    """
+    records = purge_records(volume_id, purge)
+    while some := list(islice(records, _RECORDS_PER_EDIT)):
+        with repository.registry.edit(author=purge.author) as edit:
+            edit.make_directory(some[0][0].rpartition("/")[0], parents=True)
+            for place, record in some:
+                edit.put_record(place, encode(record))
 
 
 class _Purging:
@@ -203,16 +219,13 @@ class _Purging:
         return [snapshot.name for snapshot in roots if snapshot.name in having]
 
     def _found_below(self, root: Entry, without: set[bytes]) -> Iterator[tuple[Names, bytes]]:
-        """Yield where a state has what was found; `without` are folders known to have none."""
+        """Yield where a state has what was found; `without` are nodes known to have none."""
         waiting: list[tuple[Names, Entry]] = [((), root)]
         met: set[bytes] = set()
         has_any = False
         while waiting:
             folder, entry = waiting.pop()
-            if not entry.content or entry.content in met or entry.content in without:
-                continue
-            met.add(entry.content)
-            for name, below in iterate(self._nodes, entry.content):
+            for name, below in _new_below(self._nodes, entry.content, met, without):
                 if below.is_directory:
                     waiting.append(((*folder, name), below))
                 elif below.is_file and below.content in self.found:
@@ -244,16 +257,26 @@ class _Purging:
         self._engine.checkpointer.checkpoint(wait=True)
         with self._engine.catalog.read() as transaction:
             sequence = head_of(transaction, self._volume.id).commit_sequence
+        self._begin_anew(sequence, author)
         path = join_names(split_path(self._path)).encode(errors="surrogateescape")
         now_ns = self._engine.clock.now_ns()
         before = self._purged()
         while before is not None and now_ns in before.times:
             now_ns += 1  # the clock went back: no earlier record is written over
         purge = Purge(path, sequence, now_ns, author, list(self.found))
-        with self._repository.registry.edit(author=author) as edit:
-            for place, record in purge_records(self._volume.id, purge):
-                edit.make_directory(place.rpartition("/")[0], parents=True)
-                edit.put_record(place, encode(record))
+        write_purge(self._repository, self._volume.id, purge)
+
+    def _begin_anew(self, sequence: int, author: str) -> None:
+        """Give the present a number above what is purged: what it has elsewhere has a past again.
+
+        Without it a snapshot that is made now, or an undelete of what is removed now, would lack
+        what the purge said to stay. This comes first: alone, it is an attribute set to what it was.
+        """
+        with self._engine.catalog.read() as transaction:
+            head = head_of(transaction, self._volume.id)
+        if head.sequence == sequence:
+            with self._volume.edit(author=author) as edit:
+                edit.set_properties("", mtime_ns=head.root.mtime_ns)
 
     def _at_paths(self, root: Entry) -> Iterator[Entry]:
         for names in self.paths:
@@ -273,10 +296,9 @@ class _Purging:
             self.is_met = True
             if entry.is_file and entry.content:
                 self.found[entry.content] = entry.size
-            elif entry.is_directory and entry.content and entry.content not in self._seen:
-                self._seen.add(entry.content)
-                with suppress(MissingObjectError):  # of a state that is not kept
-                    waiting += (below for _, below in iterate(self._nodes, entry.content))
+            elif entry.is_directory:
+                new = _new_below(self._nodes, entry.content, self._seen, may_lack=True)
+                waiting += (below for _, below in new)
 
     def _refuse_pinned(self, snapshot: Snapshot, path: str) -> None:
         if snapshot.is_pinned:
@@ -285,3 +307,31 @@ class _Purging:
                 "unpin it first, with `casdav snapshot pin --off`"
             )
             raise ConflictError(message)
+
+
+def _new_below(
+    nodes: ReadNodes,
+    root: bytes,
+    met: set[bytes],
+    known: Container[bytes] = (),
+    *,
+    may_lack: bool = False,
+) -> Iterator[tuple[bytes, Entry]]:
+    """Yield what is in a folder's nodes that were not met, and add them to those that were.
+
+    States share most of their nodes: to go through those of each is the product of both numbers.
+    """
+    waiting = [root] if root else []
+    while waiting:
+        node_id = waiting.pop()
+        if node_id in met or node_id in known:
+            continue
+        met.add(node_id)
+        try:
+            node = nodes.load_tree_node(node_id)
+        except MissingObjectError:
+            if not may_lack:
+                raise
+            continue  # of a state that is not kept
+        waiting += (child.id for child in node.children)
+        yield from zip(node.names, node.entries, strict=False)  # an inner node has no entries

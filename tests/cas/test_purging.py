@@ -126,6 +126,27 @@ def test_what_the_present_or_another_volume_has_elsewhere_stays(
         assert read(view, "theirs") == SECRET
 
 
+def test_what_stays_at_present_is_in_its_next_snapshot_and_comes_back_when_removed(
+    repository: cas.Repository, volume: cas.Volume
+) -> None:
+    put(volume, "secret", SECRET)
+    with volume.edit() as edit:
+        edit.copy("secret", "copy")
+    remove(volume, "secret")
+    last = volume.sequence()
+    assert cas.purge_path(repository, volume, "secret").shared == 1
+    volume.create_snapshot("after")
+    remove(volume, "copy")
+    collect(repository)
+    assert_sound(repository)
+    removed = next(volume.log("copy"))
+    _, view = volume.at_snapshot("after")
+    with view, volume.at_sequence(removed.sequence - 1) as past:
+        assert read(view, "copy") == read(past, "copy") == SECRET
+    with volume.at_sequence(last) as past, pytest.raises(cas.PurgedError):
+        past.open("copy")
+
+
 def test_the_same_folder_in_another_volume_is_kept_whole(
     repository: cas.Repository, volume: cas.Volume
 ) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 import cas
 from cas.clock import Clock
+from cas.maintenance.purging import write_purge
+from cas.purged import Purge, purged_from
 from tests.support.checking import assert_sound
 from tests.support.clock import FakeClock
 from tests.support.corpus import seeded_bytes
@@ -116,6 +118,18 @@ def test_a_view_from_before_the_purge_brings_nothing_back_that_is_gone(
                 edit.commit()
     collect(repository)
     assert_sound(repository)
+
+
+def test_a_purge_of_more_contents_than_one_commit_can_name_is_several(
+    repository: cas.Repository, volume: cas.Volume
+) -> None:
+    ids = seeded_bytes(7, 520_000 * 32)
+    contents = [ids[start : start + 32] for start in range(0, len(ids), 32)]
+    write_purge(repository, volume.id, Purge(b"folder", volume.sequence(), 1, "", contents))
+    with repository.engine.catalog.read() as transaction:
+        purged = purged_from(repository.engine.nodes, transaction, volume.id)
+    assert purged is not None
+    assert purged.contents(volume.sequence()) == frozenset(contents)
 
 
 def _reads(volume: cas.Volume, snapshot: str, path: str) -> bytes | None:

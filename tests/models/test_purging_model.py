@@ -97,14 +97,15 @@ class _Machine:
         path = self._random.choice(_TOPS + _FILES)
         if self._exists(path):
             return
-        self._states[self._volume.sequence()] = dict(self._now)
+        upto = self._volume.sequence()
+        self._states[upto] = dict(self._now)
         ever = {c for state in self._states.values() for c in _at(state, path).values()}
         try:
             report = cas.purge_path(self._repository, self._volume, path)
         except cas.NotFoundError:
             assert not ever
             return
-        sequence = self._volume.sequence()
+        assert self._volume.sequence() > upto  # what is there now has a past again
         may = {
             content
             for state in self._states.values()
@@ -114,7 +115,7 @@ class _Machine:
         assert len(ever) <= report.contents <= len(may)
         # Which of those at its other paths belong to it, the engine says.
         gone = ever | {content for content in may - ever if self._has_gone(content)}
-        self._purges.append((sequence, gone))
+        self._purges.append((upto, gone))
 
     def bring_back(self) -> None:
         """Roll back to a snapshot."""
