@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 
 STYLE_SHEET: Final = "/static/casdav.css"
 ICON: Final = "/static/casdav.svg"
+ASKED_ICON: Final = "/favicon.ico"
+"""Where browsers look for the icon of what is no page of ours, a text for instance."""
 
 _POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "

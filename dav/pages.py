@@ -25,7 +25,7 @@ from dav.credentials import FORM_SIZE_LIMIT, parse_cookies, parse_form
 from dav.environment import await_body
 from dav.home import home_page
 from dav.identity import Principal
-from dav.markup import ICON, PAGE_HEADERS, STYLE_SHEET, Html, Response, page, render
+from dav.markup import ASKED_ICON, ICON, PAGE_HEADERS, STYLE_SHEET, Html, Response, page, render
 
 LOGIN: Final = "/login"
 LOGOUT: Final = "/logout"
@@ -52,6 +52,7 @@ class Pages:
             LOGOUT: {"POST": self._logout},
             STYLE_SHEET: dict.fromkeys(("GET", "HEAD"), _style_sheet),
             ICON: dict.fromkeys(("GET", "HEAD"), _icon),
+            ASKED_ICON: dict.fromkeys(("GET", "HEAD"), _asked_icon),
         }
 
     def has(self, path: str) -> bool:
@@ -211,6 +212,13 @@ def _style_sheet(_environ: WSGIEnvironment) -> Response:
 
 def _icon(_environ: WSGIEnvironment) -> Response:
     return _file("casdav.svg", "image/svg+xml")
+
+
+def _asked_icon(environ: WSGIEnvironment) -> Response:
+    # A text is shown in a sandbox, which counts as another origin.
+    status, headers, body = _icon(environ)
+    kept = [pair for pair in headers if pair[0] != "Cross-Origin-Resource-Policy"]
+    return Response(status, [*kept, ("Cross-Origin-Resource-Policy", "cross-origin")], body)
 
 
 def _file(name: str, content_type: str) -> Response:

@@ -219,6 +219,12 @@ def test_what_the_pages_refer_to_is_there(browser: Browser, path: str) -> None:
     assert len(answer.text) > 100
 
 
+def test_a_browser_that_asks_for_an_icon_by_itself_gets_that_of_the_pages(browser: Browser) -> None:
+    answer = browser.get("/favicon.ico")
+    assert (answer.status, answer.headers["content-type"]) == (200, "image/svg+xml")
+    assert answer.text == browser.get("/static/casdav.svg").text
+
+
 def test_signing_in_opens_a_session_and_goes_where_one_wanted_to(browser: Browser) -> None:
     answer = browser.sign_in("alice", PASSWORD, "/dav/alice/a%20b")
     assert (answer.status, answer.headers["location"]) == (303, "/dav/alice/a%20b")
