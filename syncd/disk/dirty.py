@@ -53,8 +53,7 @@ class Dirty:
     def add(self, paths: Iterable[str], now_s: float, *, deep: bool = False) -> None:
         """Take hints: something happened at these paths, or, `deep`, anywhere below them."""
         with self._lock:
-            if not self._looks:
-                self._first_s = now_s
+            self._first_s = min(self._first_s, now_s) if self._looks else now_s
             (self._looks.deep if deep else self._looks.paths).update(paths)
             self._last_s = now_s
 

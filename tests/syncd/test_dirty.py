@@ -27,6 +27,14 @@ def test_it_need_not_be_quiet_for_long() -> None:
     assert len(dirty.take(4).paths) == 40
 
 
+def test_what_is_due_at_once_waits_for_no_hints_around_it() -> None:
+    dirty = Dirty()
+    dirty.add(["a"], 100.0)
+    dirty.add([""], 100.0 - 3600.0, deep=True)
+    dirty.add(["b"], 100.0)
+    assert dirty.take(100.0).deep == {""}
+
+
 def test_a_file_that_is_being_written_is_left_alone_longer_each_time() -> None:
     dirty = Dirty()
     now = 100.0

@@ -14,10 +14,10 @@ from tests.support.drive import Client, Drive
 def test_a_full_quota_is_no_fault_in_the_log(
     drive: Drive, alice: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    volume = drive.repository.create_volume("small", owner="alice", quota=10)
+    volume = drive.repository.create_volume("no-room", owner="alice", quota=10)
     with caplog.at_level(logging.WARNING):
-        assert alice("PUT", "/dav/small/file", b"12345678").status == 201
-        assert alice("COPY", "/dav/small/file", Destination="/dav/small/copy").status == 507
+        assert alice("PUT", "/dav/no-room/file", b"12345678").status == 201
+        assert alice("COPY", "/dav/no-room/file", Destination="/dav/no-room/copy").status == 507
         remote = remote_of(drive, "alice")
         copying = wire.Copy(b"file", b"copy")
         request = wire.CommitRequest(wire.Place(volume.id), "key", 0, [copying])
