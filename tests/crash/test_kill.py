@@ -159,7 +159,7 @@ def kill_under_load(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("rounds", [4, pytest.param(25, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(15, marks=pytest.mark.long)])
 def test_what_was_acknowledged_is_there_after_every_kill(
     tmp_path: Path, rounds: int, workers: int
 ) -> None:

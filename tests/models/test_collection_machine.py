@@ -259,7 +259,7 @@ def test_what_is_kept_is_readable_and_what_is_not_is_gone() -> None:
 
 @pytest.mark.long
 def test_what_is_kept_is_readable_and_what_is_not_is_gone_in_long_runs() -> None:
-    run_machine(examples=150, step_count=60, machine=CollectionMachine)
+    run_machine(examples=60, step_count=60, machine=CollectionMachine)
 
 
 @pytest.mark.soak

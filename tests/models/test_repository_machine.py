@@ -354,7 +354,7 @@ def test_a_repository_is_a_dict_of_paths() -> None:
 
 @pytest.mark.long
 def test_a_repository_is_a_dict_of_paths_in_long_runs() -> None:
-    run_machine(examples=150, step_count=60)
+    run_machine(examples=80, step_count=60)
 
 
 @pytest.mark.soak
