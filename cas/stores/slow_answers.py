@@ -52,8 +52,8 @@ class SlowAnswers:
             if self._thread is None and not self._is_closed:
                 self._thread = threading.Thread(target=self._run, name="slow-answers", daemon=True)
                 self._thread.start()
-            elif len(self._due) == 1:
-                self._changed.notify()
+            elif due == min(self._due.values()):
+                self._changed.notify()  # it waits until a later time, or for good
         try:
             yield
         finally:
@@ -77,7 +77,7 @@ class SlowAnswers:
                 elif left > (now := time.monotonic()):
                     self._changed.wait(left - now)
                 else:
-                    self._due.clear()  # those that wait with it are told, too
+                    self._due = {call: due for call, due in self._due.items() if due > now}
                     if now >= self._quiet_until:
                         self._quiet_until = now + _QUIET_SECONDS
                         self._tell(self._message)
