@@ -24,7 +24,7 @@ from cas.open_packs import OpenPacks
 from cas.pack_index import PackIndex, is_found
 from cas.pack_reader import MissingPackError, PackReader
 from cas.packfile import RECORD_OVERHEAD, PackKind, Record
-from cas.records import open_record, run_end
+from cas.records import open_packed, run_end
 from cas.reliance import Reliance
 from cas.sealing import PackSeal
 from cas.shared_packs import SharedPacks
@@ -87,6 +87,17 @@ class ChunkStore:
             ]
             self.put_records(records, relies)
         return ids
+
+    def put_packed(self, records: Sequence[Record], relies: Reliance) -> None:
+        """Store objects that are not here yet, whose bytes are packed, and checked, already.
+
+        Raises:
+            StoreError, StoreFullError: as `put_chunks`.
+        """
+        new = self._unknown([record.id for record in records], relies)
+        unique = {records[index].id: records[index] for index in new}
+        if unique:
+            self.put_records(list(unique.values()), relies)
 
     def put_records(self, records: list[Record], relies: Reliance) -> None:
         """Store objects whose bytes are packed already, wherever else they may lie.
@@ -165,7 +176,7 @@ class ChunkStore:
                     raise
                 location = moved
                 seal, stored = self._read_record(moved)
-            return bytes(self._open(kind, object_id, location, stored, seal))
+            return bytes(self._open(kind, object_id, location, stored, seal)[1])
 
     def get_chunks(self, ids: Sequence[bytes]) -> Iterator[bytes | memoryview]:
         """Yield the plaintext of these chunks in order, checked; neighbours are read at once.
@@ -175,10 +186,27 @@ class ChunkStore:
         """
         return self.read_chunks(ids, self.locate(ids))
 
+    def get_packed(self, ids: Sequence[bytes]) -> Iterator[Record]:
+        """Yield these chunks as they are stored, not encrypted, in order; all of them checked.
+
+        Raises:
+            IntegrityError: a chunk is missing or damaged.
+        """
+        found = self._opened_chunks(ids, self.locate(ids))
+        for chunk_id, (location, packed, _) in zip(ids, found, strict=True):
+            size, codec = location.plain_size, location.codec
+            yield Record(Kind.CHUNK, ObjectId(chunk_id), size, codec, packed)
+
     def read_chunks(
         self, ids: Sequence[bytes], locations: Sequence[Location]
     ) -> Iterator[bytes | memoryview]:
         """As `get_chunks`, where `locate` was asked already."""
+        return (plaintext for _, _, plaintext in self._opened_chunks(ids, locations))
+
+    def _opened_chunks(
+        self, ids: Sequence[bytes], locations: Sequence[Location]
+    ) -> Iterator[tuple[Location, bytes | memoryview, bytes | memoryview]]:
+        """Yield where each chunk lies, what the codec made of it, and its plaintext, checked."""
         start = 0
         while start < len(locations):
             stop = run_end(locations, start)
@@ -194,7 +222,7 @@ class ChunkStore:
                     moved = self.locate(ids[start:stop])
                     if moved == locations[start:stop]:
                         raise
-                    yield from self.read_chunks(ids[start:stop], moved)
+                    yield from self._opened_chunks(ids[start:stop], moved)
                     start = stop
                     continue
             for index in range(start, stop):
@@ -202,11 +230,11 @@ class ChunkStore:
                 at = location.offset - begin + RECORD_OVERHEAD
                 stored = region[at : at + location.stored_size]
                 try:
-                    piece = self._open(Kind.CHUNK, chunk_id, location, stored, seal)
+                    opened = self._open(Kind.CHUNK, chunk_id, location, stored, seal)
                 except IntegrityError:
                     self._damaged.add(chunk_id)
                     raise
-                yield piece
+                yield location, *opened
             start = stop
 
     def contains(self, object_id: bytes, transaction: ReadTransaction | None = None) -> bool:
@@ -297,15 +325,15 @@ class ChunkStore:
         location: Location,
         stored: bytes | memoryview,
         seal: PackSeal | None,
-    ) -> bytes | memoryview:
-        """Return an object's plaintext, checked; read anew where that may help."""
+    ) -> tuple[bytes | memoryview, bytes | memoryview]:
+        """Return what `open_packed` does; read anew where that may help."""
         try:
-            return open_record(self.identifier, kind, object_id, location, stored, seal)
+            return open_packed(self.identifier, kind, object_id, location, stored, seal)
         except IntegrityError:
             if not self.reader.doubt(location.pack):
                 raise
             seal, stored = self._read_record(location)
-            return open_record(self.identifier, kind, object_id, location, stored, seal)
+            return open_packed(self.identifier, kind, object_id, location, stored, seal)
 
     def _append(self, kind: PackKind, records: list[Record], relies: Reliance) -> None:
         self.open_packs.append(kind, records, relies)

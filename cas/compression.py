@@ -55,9 +55,14 @@ def compress(plaintext: bytes | memoryview) -> tuple[Codec, bytes | memoryview]:
     Stored raw, the plaintext itself is returned, not a copy of it.
     """
     frame = _contexts.compressor.compress(plaintext)
-    if len(frame) + len(plaintext) // SAVING_DIVISOR < len(plaintext):
+    if saves_enough(len(frame), len(plaintext)):
         return Codec.ZSTD, frame
     return Codec.RAW, plaintext
+
+
+def saves_enough(size: int, plain_size: int) -> bool:
+    """Return whether it is worth to store a frame of so many bytes for so many plain ones."""
+    return size + plain_size // SAVING_DIVISOR < plain_size
 
 
 def decompress(codec: int, stored: bytes | memoryview, plain_size: int, *, limit: int) -> bytes:

@@ -28,9 +28,11 @@ from cas.file_nodes import objects_of
 from cas.ids import Kind
 from cas.nodes import ReadNodes
 from cas.objects import Content, EntryKind, FileNode
+from cas.packfile import Record
 from cas.reliance import Reliance
 from cas.repository import Repository
 from cas.scratch import fresh, stamped
+from cas.wire import PackedChunk, open_sent
 
 KEPT_NS: Final = 86_400 * 1_000_000_000
 """How long what was sent may be named."""
@@ -48,25 +50,27 @@ class Deliveries:
 
     def __init__(self, repository: Repository) -> None:
         self._engine = repository.engine
+        self._keys = repository.content_keys()
 
-    def receive(self, account: bytes, chunks: Sequence[bytes], nodes: Sequence[bytes]) -> int:
-        """Store plaintext chunks and encoded file nodes; return until when they may be named.
+    def receive(self, account: bytes, chunks: Sequence[PackedChunk], nodes: Sequence[bytes]) -> int:
+        """Store chunks and encoded file nodes; return until when they may be named.
 
         Nanoseconds since the epoch. All is durable, and known to other processes, on return.
 
         Raises:
-            InvalidError: a node is none.
+            InvalidError: a node is none, or a chunk is not what its id says.
             StoreError, StoreFullError: the disk failed or is full.
         """
         engine = self._engine
         for encoded in nodes:
             read_file_node(encoded)
+        records = self._checked(chunks)
         relies = Reliance(engine.process.rely())
-        chunk_ids = engine.chunks.put_chunks(chunks, relies)
+        engine.chunks.put_packed(records, relies)
         node_ids = engine.chunks.put_nodes(Kind.FILE_NODE, list(dict.fromkeys(nodes)), relies)
         engine.chunks.open_packs.sync(relies)  # not while all commits wait
         until_ns = engine.clock.now_ns() + KEPT_NS
-        lengths = dict(zip(chunk_ids, map(len, chunks), strict=True))
+        lengths = {record.id: record.plain_size for record in records}
         with engine.catalog.write(reserve=COMMIT_RESERVE) as transaction:
             flushed = engine.chunks.open_packs.flush(transaction, [relies])
             for chunk_id, length in sorted(lengths.items()):
@@ -106,25 +110,26 @@ class Deliveries:
         return list(left), list(left_nodes)
 
     def assemble(
-        self, account: bytes, chunks: Sequence[bytes] = (), nodes: Sequence[bytes] = ()
+        self, account: bytes, chunks: Sequence[PackedChunk] = (), nodes: Sequence[bytes] = ()
     ) -> Delivered:
         """Begin an edit that puts files out of what was sent; store what comes along with it.
 
         Raises:
-            InvalidError: a node is none.
+            InvalidError: a node is none, or a chunk is not what its id says.
             StoreError, StoreFullError: the disk failed or is full.
         """
         engine = self._engine
-        relies = Reliance(engine.process.rely())
+        records = self._checked(chunks)
         carried = {encoded: read_file_node(encoded) for encoded in nodes}
-        chunk_ids = engine.chunks.put_chunks(chunks, relies)
+        relies = Reliance(engine.process.rely())
+        engine.chunks.put_packed(records, relies)
         node_ids = engine.chunks.put_nodes(Kind.FILE_NODE, list(carried), relies)
         return Delivered(
             relies,
             self._sent(account),
             self._kept,
             self.load,
-            dict(zip(chunk_ids, map(len, chunks), strict=True)),
+            {record.id: record.plain_size for record in records},
             dict(zip(node_ids, carried.values(), strict=True)),
         )
 
@@ -134,6 +139,10 @@ class Deliveries:
             return self._engine.nodes.file_node(node_id)
         except MissingObjectError:
             return None
+
+    def _checked(self, chunks: Iterable[PackedChunk]) -> list[Record]:
+        """Return chunks as they are to be stored: of no two the plaintext is there at a time."""
+        return [open_sent(chunk, self._keys) for chunk in chunks]
 
     def _objects(self, bases: Iterable[Content]) -> Iterator[bytes]:
         nodes = ReadNodes(self._engine.nodes)

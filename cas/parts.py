@@ -7,7 +7,6 @@ has it there: whoever may read the file may read the part, and an id alone leads
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from cas.errors import NotKeptError
 from cas.file_nodes import pieces_from
@@ -16,13 +15,7 @@ from cas.nodes import ReadNodes
 from cas.objects import Content, EntryKind, encode
 from cas.repository import Repository
 from cas.volume import Volume
-
-
-class FoundChunk(NamedTuple):
-    """A chunk of a file: its id and bytes."""
-
-    id: bytes
-    plaintext: bytes | memoryview
+from cas.wire import PackedChunk, stored_chunk
 
 
 class FileParts:
@@ -64,14 +57,13 @@ class FileParts:
         _, found, length = next(pieces_from(self._nodes, content, offset))
         return length if found == chunk_id else 0
 
-    def chunks(self, ids: Sequence[bytes]) -> Iterator[FoundChunk]:
-        """Yield chunks that `has_chunk` has granted, checked, in order.
+    def chunks(self, ids: Sequence[bytes]) -> Iterator[PackedChunk]:
+        """Yield chunks that `has_chunk` has granted, checked, compressed as stored, in order.
 
         Raises:
             IntegrityError: one is missing or damaged.
         """
-        for chunk_id, plaintext in zip(ids, self._engine.chunks.get_chunks(ids), strict=True):
-            yield FoundChunk(chunk_id, plaintext)
+        return map(stored_chunk, self._engine.chunks.get_packed(ids))
 
 
 def numbered_changes(repository: Repository, volume: Volume, after: int) -> Iterator[Recorded]:

@@ -34,15 +34,27 @@ def open_record(
     Raises:
         IntegrityError: the bytes are not those of the object.
     """
-    stored = unsealed(kind, object_id, location, stored, seal)
-    plaintext: bytes | memoryview = stored
+    return open_packed(identifier, kind, object_id, location, stored, seal)[1]
+
+
+def open_packed(
+    identifier: Identifier,
+    kind: Kind,
+    object_id: bytes,
+    location: Location,
+    stored: bytes | memoryview,
+    seal: PackSeal | None,
+) -> tuple[bytes | memoryview, bytes | memoryview]:
+    """Return what the codec made, and the plaintext, checked, as `open_record` does."""
+    packed = unsealed(kind, object_id, location, stored, seal)
+    plaintext = packed
     try:
         if location.codec != Codec.RAW:
             plaintext = decompress(
-                location.codec, stored, location.plain_size, limit=PLAIN_SIZE_LIMIT
+                location.codec, packed, location.plain_size, limit=PLAIN_SIZE_LIMIT
             )
         if identifier.identify(kind, plaintext) == object_id:
-            return plaintext
+            return packed, plaintext
     except FormatError as error:
         raise IntegrityError(str(error)) from error
     except IntegrityError as error:

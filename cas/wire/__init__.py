@@ -16,7 +16,9 @@ from cas.wire.chunks import (
     SendRequest,
     Sent,
     check_counts,
+    open_sent,
     pack_chunk,
+    stored_chunk,
     unpack_chunk,
 )
 from cas.wire.committing import (
@@ -127,6 +129,8 @@ __all__ = [
     "decode_message",
     "encode_hint",
     "encode_message",
+    "open_sent",
     "pack_chunk",
+    "stored_chunk",
     "unpack_chunk",
 ]

@@ -7,9 +7,11 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from cas.compression import compress, decompress
+from cas.compression import Codec, compress, decompress, saves_enough
 from cas.contents import CHUNK_SIZE_LIMIT, ContentKeys
 from cas.errors import FormatError, IntegrityError, InvalidError
+from cas.ids import Kind, ObjectId
+from cas.packfile import Record
 from cas.wire.limits import CHUNK_COUNT_LIMIT, PLAIN_BATCH_LIMIT, BasePaths, ObjectIds
 from cas.wire.reading import Place
 
@@ -73,6 +75,11 @@ def pack_chunk(chunk_id: bytes, plaintext: bytes | memoryview) -> PackedChunk:
     return PackedChunk(chunk_id, len(plaintext), int(codec), bytes(stored))
 
 
+def stored_chunk(record: Record) -> PackedChunk:
+    """Return a chunk for the way as it is stored, not encrypted."""
+    return PackedChunk(record.id, record.plain_size, record.codec, bytes(record.stored))
+
+
 def unpack_chunk(chunk: PackedChunk, keys: ContentKeys) -> bytes:
     """Return a chunk's plaintext once it is sure to be what its id says.
 
@@ -86,6 +93,21 @@ def unpack_chunk(chunk: PackedChunk, keys: ContentKeys) -> bytes:
     if keys.chunk_id(plaintext) != chunk.id:
         raise InvalidError(f"chunk {chunk.id.hex()} has other bytes than its id says")
     return plaintext
+
+
+def open_sent(chunk: PackedChunk, keys: ContentKeys) -> Record:
+    """Return a chunk as it is to be stored, once it is sure to be what its id says.
+
+    What the sender has compressed is not compressed again, unless that saved too little.
+
+    Raises:
+        InvalidError: as `unpack_chunk`.
+    """
+    plaintext = unpack_chunk(chunk, keys)
+    codec, stored = chunk.codec, chunk.stored
+    if codec != Codec.RAW and not saves_enough(len(stored), chunk.size):
+        codec, stored = Codec.RAW, plaintext
+    return Record(Kind.CHUNK, ObjectId(chunk.id), chunk.size, codec, stored)
 
 
 def check_counts(chunks: Sequence[PackedChunk], nodes: Sequence[bytes]) -> None:

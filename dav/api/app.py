@@ -18,10 +18,8 @@ from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import cas
-from cas import wire
 from dav.api import states
 from dav.api.answers import Answer, RefusedError, encode_refusal, refusal_of, refused
-from dav.api.budget import Budget
 from dav.api.call import Call, Services
 from dav.api.feed import PATH as FEED_PATH
 from dav.api.feed import Feed
@@ -42,8 +40,6 @@ from dav.throttle import network_of
 PREFIX: Final = "/api/v1"
 
 _WITHOUT_CONTENT: Final = frozenset({204, 304})
-_PLAINTEXT_LIMIT: Final = 4 * wire.PLAIN_BATCH_LIMIT
-"""Bytes of chunks that all requests of a process have unpacked at a time."""
 _WAITING_SHARE: Final = 4  # of the server's threads, one in so many may wait for news
 _logger = logging.getLogger(__name__)
 
@@ -72,7 +68,6 @@ class Api:
             repository.content_keys(),
             self.news,
             self._feed_url,
-            Budget(_PLAINTEXT_LIMIT),
         )
         deltas = states.Deltas(states.Waiting(max(1, threads // _WAITING_SHARE)))
         self._routes = {

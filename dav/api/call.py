@@ -13,7 +13,6 @@ import msgspec
 import cas
 from cas import wire
 from dav.api.answers import refused
-from dav.api.budget import Budget
 from dav.environment import header
 from dav.identity import Principal
 
@@ -40,7 +39,6 @@ class Services(NamedTuple):
     keys: cas.ContentKeys
     news: News
     feed_url: Callable[[WSGIEnvironment], str]
-    plaintexts: Budget
 
 
 class Readable(Protocol):

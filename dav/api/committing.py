@@ -14,7 +14,7 @@ from dav.api.answers import Answer, RefusedError, message, refusal_of, refused
 from dav.api.call import Call
 from dav.api.expectations import Judge, UnexpectedError
 from dav.api.places import Linked, open_place, open_state
-from dav.api.sending import base_contents, unpacked
+from dav.api.sending import base_contents
 from dav.api.states import head_of
 
 _KEY: Final = re.compile(rf"[!-~]{{1,{wire.KEY_SIZE_LIMIT}}}", re.ASCII)
@@ -37,8 +37,7 @@ def commit(call: Call) -> Answer:
         return message(wire.Committed(*done, [], is_repeated=True))
     with ExitStack() as stack:
         base = _base(linked, request, stack)
-        chunks = stack.enter_context(unpacked(call, request.chunks, request.nodes))
-        delivered = _deliver(call, linked, request, base, chunks)
+        delivered = _deliver(call, linked, request, base)
         judge = Judge(linked, request.operations, base)
         edit = linked.volume.edit(author=author, device=device, key=request.key)
         edit.rely_on(delivered)
@@ -91,14 +90,14 @@ def _deliver(
     linked: Linked,
     request: wire.CommitRequest,
     base: cas.View | None,
-    chunks: list[bytes],
 ) -> cas.Delivered:
     """Store what comes along, and see that all of each file may be put.
 
     Raises:
         RefusedError: 412 with what has to be sent.
     """
-    delivered = call.services.deliveries.assemble(call.account, chunks, request.nodes)
+    wire.check_counts(request.chunks, request.nodes)
+    delivered = call.services.deliveries.assemble(call.account, request.chunks, request.nodes)
     for operation in request.operations:
         if isinstance(operation, wire.PutFile):
             if len(operation.bases) > wire.BASE_LIMIT:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import cas
 from cas import wire
@@ -40,12 +39,8 @@ def get_chunks(call: Call) -> Answer:
         if size > wire.BATCH_SIZE and granted:
             break
         granted.append(part.id if length else None)
-    plain = parts.chunks([chunk_id for chunk_id in granted if chunk_id is not None])
-    return message(
-        wire.Chunks(
-            [None if chunk_id is None else wire.pack_chunk(*next(plain)) for chunk_id in granted]
-        )
-    )
+    found = parts.chunks([chunk_id for chunk_id in granted if chunk_id is not None])
+    return message(wire.Chunks([None if chunk_id is None else next(found) for chunk_id in granted]))
 
 
 def missing(call: Call) -> Answer:
@@ -72,28 +67,14 @@ def send(call: Call) -> Answer:
     request = call.message(wire.SendRequest)
     linked = open_place(call, request.place)
     linked.check_writable()
-    with unpacked(call, request.chunks, request.nodes) as chunks:
-        quota = linked.volume.info.quota
-        if quota is not None:
-            with linked.volume.view() as view:
-                if view.root.size >= quota:
-                    raise refused(507, "quota_exceeded", f"the quota of {quota} bytes is used up")
-        until_ns = call.services.deliveries.receive(call.account, chunks, request.nodes)
+    wire.check_counts(request.chunks, request.nodes)
+    quota = linked.volume.info.quota
+    if quota is not None:
+        with linked.volume.view() as view:
+            if view.root.size >= quota:
+                raise refused(507, "quota_exceeded", f"the quota of {quota} bytes is used up")
+    until_ns = call.services.deliveries.receive(call.account, request.chunks, request.nodes)
     return message(wire.Sent(until_ns))
-
-
-@contextmanager
-def unpacked(
-    call: Call, chunks: list[wire.PackedChunk], nodes: list[bytes]
-) -> Iterator[list[bytes]]:
-    """Give the plaintexts of chunks that somebody has sent; small requests may hold many.
-
-    Raises:
-        InvalidError: they are too many or too large, or one is not what its id says.
-    """
-    wire.check_counts(chunks, nodes)
-    with call.services.plaintexts.take(sum(chunk.size for chunk in chunks)):
-        yield [wire.unpack_chunk(chunk, call.services.keys) for chunk in chunks]
 
 
 def base_contents(linked: Linked, view: cas.View, paths: list[bytes]) -> list[cas.Content]:

@@ -6,6 +6,7 @@ import io
 import random
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -235,3 +236,20 @@ def test_messages_come_out_as_they_went_in() -> None:
     for cut in range(len(encoded)):
         with pytest.raises(cas.InvalidError):
             wire.decode_message(encoded[:cut], wire.CommitRequest)
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        (b"\x93", wire.MissingRequest),
+        (b"\x93", wire.SendRequest),
+        (b"\x94\xa1k\x00", wire.CommitRequest),
+        (b"\x93\x00", wire.PartsRequest),
+    ],
+)
+def test_of_long_lists_nothing_is_decoded(before: bytes, expected: type[msgspec.Struct]) -> None:
+    place = msgspec.msgpack.encode(wire.Place(bytes(16)))
+    # The list ends at once: who looks at its items finds that, and not how long it is.
+    endless = b"\xdd\x00\xff\xff\xff"
+    with pytest.raises(cas.InvalidError, match="length <= "):
+        wire.decode_message(before[:1] + place + before[1:] + endless, expected)
