@@ -50,14 +50,16 @@ class Ignored:
         lines: of `.syncignore`, then those of this device; a later line goes before an earlier.
 
     Attributes:
+        lines: as given.
         mistakes: lines that are no patterns, each with what is wrong.
     """
 
     def __init__(self, lines: Iterable[str] = ()) -> None:
+        self.lines = tuple(lines)
         self.mistakes: list[tuple[str, str]] = []
         every: list[str] = []
         deletable: list[str] = []
-        for line in (*BUILT_IN, *lines):
+        for line in (*BUILT_IN, *self.lines):
             pattern = line.removeprefix(_DELETABLE)
             if not self._is_sound(pattern):
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from syncd.disk.trash import Trash
 from syncd.ports import StoppedError
 
 _MARKER = "id"
+_NO_PATTERNS = frozenset({errno.ENOENT, errno.EISDIR, errno.ELOOP})
 _INODE_KEY = "inode of the marker"
 _UNSTABLE_KEY = "inodes do not last"
 
@@ -35,9 +37,17 @@ class Linked:
     trash: Trash
     partials: Partials
 
-    def read_ignored(self, lines: list[str]) -> None:
-        """Take the patterns that hold now: of `.syncignore`, then those of this device."""
-        self.ignored = Ignored([*_patterns(self.folder), *lines])
+    def read_ignored(self, lines: list[str]) -> bool:
+        """Take the patterns that hold now: of `.syncignore`, then those of this device.
+
+        Returns:
+            whether they are others than before.
+        """
+        patterns = _patterns(self.folder)
+        if patterns is None:
+            return False  # It cannot be read now: what it said holds.
+        before, self.ignored = self.ignored, Ignored([*patterns, *lines])
+        return self.ignored.lines != before.lines
 
     def close(self) -> None:
         """Close the folder."""
@@ -105,9 +115,10 @@ def _know_inodes(folder: Folder, state: LinkState, root: Path) -> None:
     folder.has_lasting_inodes = not state.read(_UNSTABLE_KEY)
 
 
-def _patterns(folder: Folder) -> list[str]:
+def _patterns(folder: Folder) -> list[str] | None:
+    """Return what `.syncignore` says; None where it is there and cannot be read."""
     try:
         with os.fdopen(folder.open_file(IGNORE_NAME), "rb") as file:
             return parse_lines(file.read())
-    except OSError:
-        return []
+    except OSError as error:
+        return [] if error.errno in _NO_PATTERNS else None

@@ -14,8 +14,9 @@ from typing import Final
 
 import cas
 from syncd.disk.batch import Batch
-from syncd.disk.dirty import Dirty
+from syncd.disk.dirty import Dirty, Looks
 from syncd.disk.ignoring import IGNORE_NAME
+from syncd.disk.left_out import LeftOut
 from syncd.disk.linked import Linked, check_marker
 from syncd.disk.local_tree import LocalTree
 from syncd.disk.node_cache import NodeCache
@@ -27,12 +28,11 @@ from syncd.disk.staging import Staged, discard
 from syncd.disk.steps import ChangedError, Outcome, RemoveFolder
 from syncd.disk.translating import ContentError, Read, Translator
 from syncd.disk.trash import GRACE_NS
-from syncd.disk.walk import list_folder
 from syncd.disk.watching import Watcher, watch
-from syncd.plan import Step
+from syncd.plan import Action, Step
 from syncd.ports import Done, Observed, OutdatedError, StoppedError
 from syncd.reasons import words
-from syncd.trees import NodeIds, Overlay, find
+from syncd.trees import FOLDER, NodeIds, Overlay, find
 
 WALK_SECONDS: Final = 6 * 3600.0
 """How often the whole folder is walked, hints or not."""
@@ -64,8 +64,6 @@ class LinkedDisk:
     ) -> None:
         self._linked = linked
         self._link_id = link_id
-        self._skipped = skipped
-        self._device_rules = list(device_rules)
         self._base = linked.state.base
         self._dirty = Dirty()
         self._woken = threading.Condition()
@@ -73,11 +71,10 @@ class LinkedDisk:
         self._walk_seconds = WALK_SECONDS
         self._walked_s = 0.0
         self._swept_s = 0.0
-        self._leftovers = linked.state.leftovers()
-        linked.read_ignored(self._device_rules)
+        self._left_out = LeftOut(linked, skipped, device_rules)
         self.partials = linked.partials
         self.nodes = NodeCache(linked.state.database)
-        observer = Observer(linked.folder, self._base, linked.names, self.is_left_out)
+        observer = Observer(linked.folder, self._base, linked.names, self._left_out.has)
         self._reader = Reader(linked.folder, keys, self.nodes.put, self.wake)
         self._local = LocalTree(
             linked.folder,
@@ -101,13 +98,21 @@ class LinkedDisk:
         """Begin to watch; what is there is looked at the first time that `look` is called."""
         self._dirty.add([""], time.monotonic() - WALK_SECONDS, deep=True)
         self._walked_s = time.monotonic()
-        self._watcher = watch(self._linked.folder, self, self._is_watched)
-        self._watcher.start()
+        self._watch()
+
+    def _watch(self) -> None:
+        watcher = watch(self._linked.folder, self, self._left_out.is_watched)
+        watcher.start()
+        self._watcher = watcher
+
+    def _watch_no_more(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.stop()
 
     def close(self) -> None:
         """End watching, and close the folder."""
-        if self._watcher is not None:
-            self._watcher.stop()
+        self._watch_no_more()
         self._reader.close()
         self._syncing.shutdown()
         self._linked.close()
@@ -130,25 +135,6 @@ class LinkedDisk:
         self._walk_seconds = POLL_SECONDS
         self._notify()
 
-    def _is_watched(self, path: str) -> bool:
-        return path not in self._skipped() and not self._linked.ignored.matches(
-            path, is_folder=True
-        )
-
-    def is_left_out(self, path: str, is_folder: bool) -> bool:  # noqa: FBT001 - as it is called
-        """Tell whether a path that is not in the base is ignored, or not wanted here."""
-        if path in self._skipped():
-            return True
-        if self._linked.ignored.matches(path, is_folder=is_folder):
-            return True
-        if path not in self._leftovers:
-            return False
-        if is_folder and self._holds_only_ignored(path):
-            return True
-        self._leftovers.discard(path)
-        self._linked.state.set_leftover(path, is_one=False)
-        return False
-
     # The port.
 
     def look(self) -> Observed:
@@ -160,15 +146,25 @@ class LinkedDisk:
             looks.deep.add("")
         if "" in looks.deep:
             self._walked_s = now
-        if IGNORE_NAME in looks.paths or "" in looks.deep:
-            self._linked.read_ignored(self._device_rules)
         try:
+            if IGNORE_NAME in looks.paths or "" in looks.deep:
+                self._read_ignored(looks)
             observed = self._local.look(looks)
         except OSError as error:
             raise StoppedError(f"{self._linked.folder.root}: {error.strerror}") from error
         self._tree = Overlay(observed.tree)
         self._observed, self._is_fresh = observed, True
         return observed
+
+    def _read_ignored(self, looks: Looks) -> None:
+        """Take the patterns that hold now; with others, anything may be there to be seen."""
+        if not self._left_out.read_patterns():
+            return
+        looks.deep.add("")
+        self._walked_s = time.monotonic()
+        if self._watcher is not None:
+            self._watch_no_more()
+            self._watch()
 
     def apply(
         self,
@@ -203,6 +199,8 @@ class LinkedDisk:
             raise
 
     def _add(self, batch: Batch, translator: Translator, step: Step) -> None:
+        if step.item == FOLDER and step.action is not Action.REMOVE:
+            self._left_out.expect_folder(step.path)
         try:
             batch.add(step, translator.translate(step))
             translator.expect(step)
@@ -291,20 +289,7 @@ class LinkedDisk:
         step = outcome.step
         if not isinstance(step, RemoveFolder) or not _is_not_empty(outcome.failure):
             return False
-        if not self._holds_only_ignored(step.path):
-            return False
-        self._leftovers.add(step.path)
-        self._linked.state.set_leftover(step.path, is_one=True)
-        return True
-
-    def _holds_only_ignored(self, path: str) -> bool:
-        ignored = self._linked.ignored
-        with suppress(OSError):
-            return all(
-                ignored.matches(f"{path}/{name}", is_folder=seen.kind.name == "FOLDER")
-                for name, seen in list_folder(self._linked.folder, path).items()
-            )
-        return False
+        return self._left_out.is_leftover(step.path)
 
     def wait(self, seconds: float | None) -> None:
         """See `Disk`."""

@@ -18,7 +18,7 @@ from syncd.disk.state import LinkState
 from syncd.pairing import pair
 from syncd.plan import Action, Step
 from syncd.ports import Done, Observed, StoppedError
-from syncd.trees import FOLDER, NodeIds, Overlay, find
+from syncd.trees import FOLDER, ROOT, Node, NodeIds, Overlay, find
 from tests.support.linked import copy_name, names_of, tree_of
 from tests.support.waiting import wait_until
 
@@ -321,3 +321,54 @@ def test_waiting_ends_with_a_change_with_a_call_and_with_time(world: World) -> N
     assert find(world.disk.look().tree, "new") is not None
     threading.Timer(0.05, world.disk.wake).start()
     world.disk.wait(60)
+
+
+def test_what_is_ignored_no_more_is_seen_and_watched(world: World) -> None:
+    (world.root / ".syncignore").write_text("built/\n*.o\n")
+    (world.root / "built").mkdir()
+    (world.root / "built" / "early").write_bytes(b"early")
+    (world.root / "main.o").write_bytes(b"object")
+    settle(world)
+    assert find(world.state.base, "main.o") is None
+    (world.root / ".syncignore").write_text("*.a\n")
+    wait_until_seen(world, "main.o", "built/early")
+    (world.root / "built" / "late").write_bytes(b"late")
+    wait_until_seen(world, "built/late")
+
+
+def test_what_is_synced_is_watched_though_it_is_ignored(world: World) -> None:
+    """It was synced before somebody ignored it, or the server has it all the same."""
+    (world.root / "before").mkdir()
+    (world.root / "before" / "x").write_bytes(b"x")
+    settle(world)
+    (world.root / ".syncignore").write_text("before/\ncame/\n")
+    settle(world)
+    folder = Step(Action.MAKE_FOLDER, world.ids.new(), "came", FOLDER)
+    file = world.put("came/x", b"x")
+    made, put = world.apply(folder, file)
+    world.state.base.agree(folder.node, Node(ROOT, "came", FOLDER), made.signature)
+    world.state.base.agree(file.node, Node(folder.node, "x", file.item), put.signature)
+    for path in ("before/x", "came/x"):
+        (world.root / path).write_bytes(b"edited")
+        wait_until_edited(world, path)
+
+
+def wait_until_seen(world: World, *paths: str) -> None:
+    """Wait until a look has these paths; hints tell where to look."""
+
+    def are_seen() -> bool:
+        tree = world.disk.look().tree
+        return all(find(tree, path) is not None for path in paths)
+
+    wait_until(are_seen, f"{paths} to be seen")
+
+
+def wait_until_edited(world: World, path: str) -> None:
+    """Wait until a look has a path as the base has not; hints tell where to look."""
+    node = find(world.state.base, path)
+
+    def is_edited() -> bool:
+        assert node is not None
+        return node in set(world.disk.look().tree.changed())
+
+    wait_until(is_edited, f"{path} to be seen edited")
