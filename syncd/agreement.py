@@ -64,16 +64,22 @@ class Agreement:
                 if self._agree(node, remote, local, signatures.get(node)):
                     waiting.discard(node)
                     headway = True
-            headway = headway or self._break_circle(waiting, remote)
+            headway = headway or self._make_room(waiting, remote)
         return rest | waiting
 
-    def _break_circle(self, waiting: set[int], tree: Tree) -> bool:
-        """Where nodes wait for each other's names, let one go out of the way; tell if one did."""
+    def _make_room(self, waiting: set[int], tree: Tree) -> bool:
+        """Where the name of a node that waits is another's, let that go out of the way; tell so.
+
+        The other is nowhere there any more: not here, and not on the server. It may not be known
+        yet where it is, or wait itself for this one, or for what it held to go where this one is.
+        """
         for node in waiting:
             new = tree.get(node)
-            other = self._base.child(*new.place) if new is not None else None
+            if new is None or self._base.get(new.parent) is None:
+                continue
+            other = self._base.child(*new.place)
             before = self._base.get(other) if other is not None and other != node else None
-            if other in waiting and before is not None and not without_parking(before.name):
+            if other is not None and before is not None and not without_parking(before.name):
                 name, number = before.name, 1
                 while self._base.child(before.parent, name) is not None:
                     name = parking_name(before.name, number)

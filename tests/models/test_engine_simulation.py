@@ -13,6 +13,7 @@ import pytest
 from syncd.engine import Turn
 from syncd.names import is_conflict_name
 from syncd.trees import FOLDER
+from tests.support.drawn_trees import drawn
 from tests.support.simulated_devices import Device, World, Writer
 
 SEEDS = range(60)
@@ -51,6 +52,8 @@ def check(world: World, devices: list[Device]) -> None:
     result = world.server.drawing()
     for device in devices:
         assert device.disk.drawing() == result
+        assert device.turn() is Turn.IN_SYNC  # There was nothing that it did not do before.
+        assert drawn(device.state.base) == result
         assert not any(value for key, value in device.state.values.items() if key == "commit")
     counts = Counter(item.content for item in result.values() if item != FOLDER)
     lost = world.written - world.superseded - {line for text in counts for line in text.split()}

@@ -122,6 +122,8 @@ class SimulatedDisk:
             if signature is not None
         }
         inodes = list(below(self.files, ROOT))
+        named = self._folders_by_name(inodes)
+        known = {inode: node for inode, node in known.items() if node not in named.values()} | named
         here = {known[inode] for inode in inodes if inode in known}
         numbers: dict[int, int] = {ROOT: ROOT}
         for inode in inodes:
@@ -141,6 +143,21 @@ class SimulatedDisk:
         del numbers[ROOT]
         return numbers
 
+    def _folders_by_name(self, inodes: list[int]) -> dict[int, int]:
+        """Return which folders are where the base has folders: whatever inode, they are those."""
+        base = self.state.base
+        named = {ROOT: ROOT}
+        for inode in inodes:
+            found = self.files.get(inode)
+            if found is None or found.parent not in named or not found.is_folder:
+                continue
+            node = base.child(named[found.parent], found.name)
+            there = base.get(node) if node is not None else None
+            if node is not None and there is not None and there.is_folder:
+                named[inode] = node
+        del named[ROOT]
+        return named
+
     def apply(
         self,
         steps: Sequence[Step],
@@ -154,14 +171,20 @@ class SimulatedDisk:
                     staged[index] = b"".join(read(step))
                 except OutdatedError:
                     staged[index] = None
-        done = []
+        done: list[Done] = []
         for index, step in enumerate(steps):
+            if any(one.step.node == step.node for one in done):  # as a real disk's batches
+                self._record(done, record)
+                done = []
             self.step()
             if staged.get(index, b"") is None:
                 done.append(Done(step, is_outdated=True))
             else:
                 assert index not in staged or staged[index] == step.item.content
                 done.append(self._carry_out(step))
+        self._record(done, record)
+
+    def _record(self, done: list[Done], record: Callable[[list[Done]], None]) -> None:
         self.step()
         with self.state.transaction():
             record(done)

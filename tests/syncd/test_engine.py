@@ -205,3 +205,51 @@ def test_what_a_killed_device_has_brought_and_others_have_changed_does_not_come_
         if is_over:
             return
     raise AssertionError("it was killed each time")
+
+
+def test_a_folder_that_was_made_anew_around_what_it_had_is_made_anew_once() -> None:
+    world = World(0)
+    world.large = 0
+    here, there = Device(world, "here"), Device(world, "there")
+    for folder in ("folder", "folder/inner"):
+        here.disk.user.make(folder)
+    here.disk.user_writes("folder/file", text("file"))
+    here.disk.user_writes("folder/inner/file", text("inner"))
+    settle(here, there)
+    there.disk.user.move("folder", "old")
+    settle(there)
+    there.disk.user.make("folder")
+    settle(there)
+    for name in ("file", "inner"):
+        there.disk.user.move(f"old/{name}", f"folder/{name}")
+    settle(there)
+    there.disk.user.remove("old")
+    settle(there)
+    settle(here)
+    inode = here.disk.user.node("folder")
+    settle(here)
+    assert here.disk.user.node("folder") == inode
+    here.disk.user.remove("folder/file")
+    settle(here, there)
+    assert contents(here) == contents(there) == {"folder/inner/file": b"inner"}
+
+
+def test_a_folder_that_was_moved_into_a_new_one_of_its_name_is_moved_once() -> None:
+    world = World(0)
+    world.large = 0
+    here, there = Device(world, "here"), Device(world, "there")
+    here.disk.user.make("folder")
+    here.disk.user_writes("folder/file", text("file"))
+    settle(here, there)
+    there.disk.user.move("folder", "old")
+    settle(there)
+    there.disk.user.make("folder")
+    there.disk.user.move("old", "folder/old")
+    settle(there)
+    settle(here)
+    inode = here.disk.user.node("folder")
+    settle(here)
+    assert here.disk.user.node("folder") == inode
+    here.disk.user.remove("folder/old/file")
+    settle(here, there)
+    assert contents(here) == contents(there) == {}
