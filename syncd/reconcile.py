@@ -94,7 +94,7 @@ class _Reconciler:
                 self._merge.kept.append(node)
 
     def _three(self, node: int) -> tuple[Node | None, Node | None, Node | None]:
-        base, local = self._base.get(node), self._local.get(node)
+        base, local = _unparked(self._base.get(node), None), self._local.get(node)
         return base, _unparked(local, base), self._remote.get(node)
 
     def _of_new(self, node: int, local: Node | None, remote: Node | None) -> Node | None:
@@ -363,7 +363,7 @@ class _Reconciler:
 
 
 def _unparked(local: Node | None, base: Node | None) -> Node | None:
-    """Return a node at the place it had before a process was killed that had parked it."""
+    """Return a node at the place that it had before it was parked, on the disk or in the base."""
     name = without_parking(local.name) if local else None
     if local is None or name is None:
         return local

@@ -93,15 +93,16 @@ class Base:
                 f"SELECT {_NODE} FROM base WHERE id = ?",  # noqa: S608 - a constant
                 (node,),
             ).fetchone()
-        if row is None:
-            return None
-        parent, name, kind, content, size, mtime_ns, executable = row
-        item = Item(cas.EntryKind(kind), content, size, mtime_ns, bool(executable))
-        found = Node(parent, os.fsdecode(name), item)
-        if found.is_folder and len(self._folders) < _FOLDERS_HELD:
-            self._folders[node] = found
-            self._folder_names[found.place] = node
-        return found
+            if row is None:
+                return None
+            parent, name, kind, content, size, mtime_ns, executable = row
+            item = Item(cas.EntryKind(kind), content, size, mtime_ns, bool(executable))
+            found = Node(parent, os.fsdecode(name), item)
+            if found.is_folder and len(self._folders) < _FOLDERS_HELD:
+                # While nobody else writes: what is held must not be older than the last forgetting.
+                self._folders[node] = found
+                self._folder_names[found.place] = node
+            return found
 
     def child(self, parent: int, name: str) -> int | None:
         """Return which node has a name in a folder."""
@@ -159,10 +160,10 @@ class Base:
     def put_all(self, nodes: Iterable[tuple[int, Node, Signature | None]]) -> None:
         """Remember nodes; among them some may change places."""
         rows = [_row(*node) for node in nodes]
-        for row in rows:
-            self._forget_folder(row[0])
-            self._last = max(self._last, row[0])
         with self.database.transaction() as connection:
+            for row in rows:
+                self._forget_folder(row[0])
+                self._last = max(self._last, row[0])
             # Out of the way first: for a moment two would have one place.
             connection.executemany(
                 "UPDATE base SET parent = -1, name = CAST(id AS BLOB) WHERE id = ?",
@@ -202,8 +203,8 @@ class Base:
 
     def remove(self, node: int) -> None:
         """Forget a node and all below it."""
-        self._forget_folders()
         with self.database.transaction() as connection:
+            self._forget_folders()
             connection.execute(f"{_BELOW} DELETE FROM base WHERE id IN inside", (node,))  # noqa: S608
             connection.execute("DELETE FROM base WHERE id = ?", (node,))
 

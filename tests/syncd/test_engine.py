@@ -207,7 +207,8 @@ def test_what_a_killed_device_has_brought_and_others_have_changed_does_not_come_
     raise AssertionError("it was killed each time")
 
 
-def test_a_folder_that_was_made_anew_around_what_it_had_is_made_anew_once() -> None:
+def made_anew() -> tuple[Device, Device]:
+    """Return two devices, of which the second made a folder anew around what it had."""
     world = World(0)
     world.large = 0
     here, there = Device(world, "here"), Device(world, "there")
@@ -225,6 +226,11 @@ def test_a_folder_that_was_made_anew_around_what_it_had_is_made_anew_once() -> N
     settle(there)
     there.disk.user.remove("old")
     settle(there)
+    return here, there
+
+
+def test_a_folder_that_was_made_anew_around_what_it_had_is_made_anew_once() -> None:
+    here, there = made_anew()
     settle(here)
     inode = here.disk.user.node("folder")
     settle(here)
@@ -253,3 +259,23 @@ def test_a_folder_that_was_moved_into_a_new_one_of_its_name_is_moved_once() -> N
     here.disk.user.remove("folder/old/file")
     settle(here, there)
     assert contents(here) == contents(there) == {}
+
+
+def test_what_is_written_into_a_folder_out_of_the_way_stays_under_its_name() -> None:
+    for steps in range(100):
+        here, there = made_anew()
+        here.dies_after = steps
+        here.turn()
+        is_over, here.dies_after = here.dies_after is not None, None
+        for path in here.disk.drawing():
+            if path.startswith("folder ("):
+                here.disk.user_writes(f"{path}/new", text("new"))
+                break
+        before = set(contents(here).values())
+        settle(here, there)
+        assert contents(here) == contents(there), steps
+        assert set(contents(here).values()) == before, steps
+        assert all(path.startswith("folder/") for path in contents(here)), steps
+        if is_over:
+            return
+    raise AssertionError("it was killed each time")
