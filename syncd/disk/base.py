@@ -14,6 +14,7 @@ from syncd.disk.signatures import Signature
 from syncd.trees import ROOT, EmptyTree, Node
 
 _SIGNATURE: Final = struct.Struct("<QQQQ")
+_INODE: Final = struct.Struct("<Q")  # a signature begins with it
 _ROOT_NODE: Final = EmptyTree().get(ROOT)
 _FOLDERS_HELD: Final = 20_000
 """Folders that are held in memory: every look at a path goes through some."""
@@ -152,6 +153,17 @@ class Base:
         """Return a node's signature, None where it has to be read again or is not there."""
         row = self.row(node)
         return unpack_signature(row.signature) if row and row.signature else None
+
+    def nodes_of(self, inodes: Iterable[int]) -> list[int]:
+        """Return the nodes that had one of these inodes on the disk: hard links have the same."""
+        found: list[int] = []
+        with self.database.reading() as connection:
+            for inode in inodes:
+                rows = connection.execute(
+                    "SELECT id FROM base WHERE substr(signature, 1, 8) = ?", (_INODE.pack(inode),)
+                )
+                found += (node for (node,) in rows)
+        return found
 
     def put(self, node: int, new: Node, signature: Signature | None) -> None:
         """Remember a node, at its place or another one."""

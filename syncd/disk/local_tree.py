@@ -78,8 +78,22 @@ class LocalTree:
         Raises:
             OSError: the top of the folder cannot be listed.
         """
-        found = self._observer.observe(Looks(looks.paths | self._open, looks.deep))
+        paths = looks.paths | self._open
+        found = self._observer.observe(Looks(paths, looks.deep))
+        others = self._other_names(found) - paths if "" not in looks.deep else set()
+        if others:
+            found = self._observer.observe(Looks(paths | others, looks.deep))
         return self._build(found)
+
+    def _other_names(self, found: Differences) -> set[str]:
+        """Return where else the files that have changed are: one hint comes of all hard links."""
+        changed = {
+            one.seen.signature.inode
+            for one in found.changed
+            if one.node is not None and one.seen.has_other_names
+        }
+        nodes = self._base.nodes_of(changed - {0})  # a disk without lasting inodes has only 0
+        return {self._names.path(self._base, node) for node in nodes}
 
     def _build(self, found: Differences) -> Observed:
         observed = Observed(Overlay(self._base), problems=dict(found.problems))

@@ -28,6 +28,8 @@ class Seen(NamedTuple):
     kind: Kind
     signature: Signature
     is_executable: bool
+    has_other_names: bool = False
+    """Whether it is a file with hard links."""
 
 
 _KINDS: Final = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.FOLDER, stat.S_IFLNK: Kind.LINK}
@@ -44,7 +46,9 @@ def seen_of(folder: Folder, status: os.stat_result) -> Seen:
     kind = _KINDS.get(stat.S_IFMT(status.st_mode), Kind.SPECIAL)
     if status.st_dev != folder.device:
         kind = Kind.SPECIAL
-    return Seen(kind, folder.signature(status), bool(status.st_mode & stat.S_IXUSR))
+    is_executable = bool(status.st_mode & stat.S_IXUSR)
+    has_other_names = kind is Kind.FILE and status.st_nlink > 1
+    return Seen(kind, folder.signature(status), is_executable, has_other_names)
 
 
 def special_words(folder: Folder, status: os.stat_result) -> str:

@@ -372,3 +372,19 @@ def wait_until_edited(world: World, path: str) -> None:
         return node in set(world.disk.look().tree.changed())
 
     wait_until(is_edited, f"{path} to be seen edited")
+
+
+def test_all_names_of_a_file_are_seen_to_change_though_one_hint_comes(world: World) -> None:
+    (world.root / "folder").mkdir()
+    (world.root / "one").write_bytes(b"1")
+    (world.root / "folder" / "other").hardlink_to(world.root / "one")
+    settle(world)
+    with (world.root / "one").open("ab") as file:
+        file.write(b"2")
+    wait_until_edited(world, "folder/other")
+    assert find(world.disk.look().tree, "one") in world.disk.look().tree.changed()
+    settle(world)
+    step = world.put("one", b"12", world.node("one"))
+    (done,) = world.apply(step._replace(action=Action.SET))
+    assert not done.failure
+    wait_until_edited(world, "folder/other")
