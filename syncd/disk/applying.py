@@ -84,7 +84,13 @@ class Applier:
             step.staged.name if isinstance(step, Install) else temporary_name() for step in steps
         ]
         ids = self._journal.begin(zip(steps, names, strict=True))
-        outcomes = [self._carry_out(step, name) for step, name in zip(steps, names, strict=True)]
+        outcomes: list[Outcome] = []
+        stayed: set[str] = set()
+        for step, name in zip(steps, names, strict=True):
+            outcome = self._carry_out(step, name, stayed)
+            if isinstance(step, Move) and outcome.failure is not None:
+                stayed.add(step.path)
+            outcomes.append(outcome)
         over = [id for id, outcome in zip(ids, outcomes, strict=True) if id and outcome.is_settled]
         self._sync(_folders_of(outcome for outcome in outcomes if outcome.failure is None))
         displaced = [outcome.displaced for outcome in outcomes if outcome.displaced]
@@ -93,11 +99,14 @@ class Applier:
             self._journal.end(over, displaced, self._clock())
         return outcomes
 
-    def _carry_out(self, step: Step, name: str) -> Outcome:
+    def _carry_out(self, step: Step, name: str, stayed: set[str]) -> Outcome:
+        """Carry out a step; `stayed` are the paths of what earlier ones were to move away."""
         outcome = Outcome(step)
         try:
             match step:
                 case Install():
+                    if step.expected is None and step.path in stayed:
+                        raise _changed(step.path)  # The user took it: its name is not for another.
                     self._install(step, outcome)
                 case MakeFolder():
                     self._make_folder(step, outcome)

@@ -172,16 +172,20 @@ class SimulatedDisk:
                 except OutdatedError:
                     staged[index] = None
         done: list[Done] = []
+        stayed: set[str] = set()
         for index, step in enumerate(steps):
             if any(one.step.node == step.node for one in done):  # as a real disk's batches
                 self._record(done, record)
                 done = []
             self.step()
-            if staged.get(index, b"") is None:
+            is_free = step.path not in stayed or step.old is not None
+            if staged.get(index, b"") is None or not is_free:
                 done.append(Done(step, is_outdated=True))
             else:
                 assert index not in staged or staged[index] == step.item.content
                 done.append(self._carry_out(step))
+            if step.action is Action.MOVE and done[-1].is_outdated:
+                stayed.add(step.source)
         self._record(done, record)
 
     def _record(self, done: list[Done], record: Callable[[list[Done]], None]) -> None:

@@ -259,3 +259,15 @@ def test_the_base_is_written_with_the_end_of_the_intents(linked: Linked) -> None
     assert linked.tree() == {"a.txt": b"new"}
     linked.trash.sweep(2**62)
     assert linked.hidden() == []
+
+
+def test_nothing_new_gets_the_name_of_what_the_user_has_moved_away(linked: Linked) -> None:
+    """It was to be moved away for that: where it is now it may be on its own way to this name."""
+    expected = linked.write("a.txt", b"mine")
+    (linked.root / "a.txt").rename(linked.root / "b.txt")
+    moved, put = linked.apply(
+        Move("a.txt", "a (copy).txt", expected), Install("a.txt", linked.stage(b"theirs"))
+    )
+    assert isinstance(moved.failure, OSError)
+    assert isinstance(put.failure, ChangedError)
+    assert linked.tree() == {"b.txt": b"mine"}
