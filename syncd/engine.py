@@ -13,11 +13,7 @@ from typing import Final
 
 from cas import wire
 from syncd.agreement import Agreement, carry_out
-from syncd.committing import (
-    PATHS_AT_ONCE,
-    batches,
-    slices,
-)
+from syncd.committing import PATHS_AT_ONCE, batches, slices
 from syncd.contents import Contents, is_content
 from syncd.disk.signatures import Signature
 from syncd.following import RemoteTree
@@ -267,6 +263,8 @@ class Engine:
         is_done = True
         if self._manner.takes:
             is_done = self._do_here(plan, observed)
+        else:
+            self._transfers.fetch_ahead([], ())  # What came when the link took changes goes.
         if self._manner.sends and is_done:
             is_done = self._do_there(plan, observed)
         if plan.merge.notices:

@@ -72,6 +72,7 @@ class Device:
         self.name = name
         self.manner = Manner(name, sends, takes, may_merge=lambda _: world.merges)
         self.found: dict[str, str] = {}
+        self.kept = {b"of large files that have not come as a whole"}
         self.dies_after: int | None = None
         """Steps that it still makes before it is killed once; None: as often as the world says."""
         self.state = SimulatedState()
@@ -154,6 +155,7 @@ class Device:
         return self._ahead(len(files))
 
     def fetch_ahead(self, files: Sequence[Download], kept: Collection[bytes]) -> Ahead:
+        self.kept = set(kept) | {file.item.content for file in files}
         return self._ahead(len(files))
 
     def _ahead(self, count: int) -> Ahead:

@@ -140,6 +140,7 @@ def test_a_device_that_only_sends_puts_its_own_in_place_of_theirs() -> None:
     there.disk.user.move("other", "renamed")
     settle(here, there)
     assert contents(here) == {"file": b"0", "other": b"of here"}
+    assert not here.kept
     here.disk.user_writes("file", text("mine"))
     here.disk.user_writes("new", text("mine too"))
     here.disk.user_writes("other", text("edited"))
