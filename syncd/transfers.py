@@ -14,7 +14,7 @@ import cas
 from cas import wire
 from syncd.disk.items import Item
 from syncd.disk.linked_disk import LinkedDisk
-from syncd.disk.staging import write_pieces
+from syncd.disk.staging import synced_behind, write_pieces
 from syncd.fetching import Fetcher, Incoming
 from syncd.jobs import Check, Job, Jobs
 from syncd.pieces import Counted, Progress
@@ -247,7 +247,8 @@ def _fetch(fetcher: Fetcher, file: Incoming, disk: LinkedDisk) -> None:
         return
     with disk.partials.opened(content) as descriptor:
         try:
-            write_pieces(descriptor, fetcher.content(file, descriptor))
+            pieces = fetcher.content(file, descriptor)
+            write_pieces(descriptor, synced_behind(descriptor, pieces))
             disk.partials.finish(content, descriptor)
         except OSError as error:
             if is_full(error):

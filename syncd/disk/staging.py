@@ -6,7 +6,8 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -17,6 +18,8 @@ from syncd.disk.signatures import Signature
 _HOLE: Final = 64 * 1024
 """Bytes of zeros from which on a hole is left in place of them."""
 _ZEROS: Final = bytes(_HOLE)
+_WRITTEN_BACK: Final = 32 * 1024 * 1024
+"""Bytes after which the disk is given what was written so far, while more comes."""
 _EXECUTE: Final = 0o111
 _READ: Final = 0o444
 
@@ -138,6 +141,31 @@ def write_pieces(descriptor: int, pieces: Iterable[bytes | memoryview]) -> int:
     size = os.lseek(descriptor, 0, os.SEEK_CUR)
     os.ftruncate(descriptor, size)
     return size
+
+
+def synced_behind(
+    descriptor: int, pieces: Iterable[bytes | memoryview]
+) -> Iterator[bytes | memoryview]:
+    """Yield pieces that are written to an open file, and sync those before in the background.
+
+    The sync at the end of a large file, which is still to be made, then waits for little.
+
+    Raises:
+        OSError: the disk could not write what it was given.
+    """
+    size = 0
+    with ThreadPoolExecutor(1, thread_name_prefix="syncd-behind") as syncing:
+        under_way: Future[None] | None = None
+        for piece in pieces:
+            yield piece
+            size += len(piece)
+            if size >= _WRITTEN_BACK and (under_way is None or under_way.done()):
+                if under_way is not None:
+                    under_way.result()
+                under_way = syncing.submit(os.fsync, descriptor)
+                size = 0
+        if under_way is not None:
+            under_way.result()  # An error is told once, and not to the sync at the end again.
 
 
 def stage_link(folder: Folder, name: str, target: str, mtime_ns: int) -> Staged:

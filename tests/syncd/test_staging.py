@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from syncd.disk.probing import ABLE, probe
-from syncd.disk.staging import Manner, discard, mode_with, stage_file, temporary_name
+from syncd.disk.staging import (
+    Manner,
+    discard,
+    mode_with,
+    stage_file,
+    synced_behind,
+    temporary_name,
+)
 from syncd.disk.steps import Install
 from tests.support.linked import TIME_NS
 
@@ -37,6 +46,16 @@ def test_nothing_is_left_of_a_file_whose_pieces_end_in_an_error(linked: Linked) 
     with pytest.raises(RuntimeError):
         stage_file(linked.folder, "name", pieces(), Manner(TIME_NS, False, 0o600))
     assert linked.hidden() == []
+
+
+def test_what_a_disk_could_not_take_while_more_came_is_an_error() -> None:
+    reading, writing = os.pipe()  # Nothing of it can be synced.
+    try:
+        with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
+            list(synced_behind(writing, [bytes(MiB)] * 40))
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def test_a_time_that_no_disk_holds_does_not_hinder(linked: Linked) -> None:
