@@ -13,8 +13,9 @@ from tests.support.encrypted import VARIABLE, is_asked
 from tests.support.processes import CHECKOUT
 
 SHORT: Final = (
-    *("tests/cas/test_repository.py", "tests/cas/test_rebuild.py", "tests/cas/test_locks.py"),
-    *("tests/cas/test_snapshots.py", "tests/dav/protocol/test_put.py"),
+    "tests/cas/test_repository.py",
+    "tests/cas/test_rebuild.py",
+    "tests/cas/test_snapshots.py",
 )
 """A little of everything, for each run of the tests."""
 

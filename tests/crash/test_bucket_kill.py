@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("rounds", [12])
+@pytest.mark.parametrize("rounds", [7])
 def test_a_gateway_killed_again_and_again_loses_nothing(
     bucket: Bucket, tmp_path: Path, rounds: int
 ) -> None:

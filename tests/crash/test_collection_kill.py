@@ -60,8 +60,8 @@ class Collector:
 @pytest.mark.parametrize(
     ("writers", "rounds"),
     [
-        (3, 5),
-        pytest.param(8, 10, marks=pytest.mark.long),
+        (3, 3),
+        pytest.param(8, 5, marks=pytest.mark.long),
         pytest.param(8, 50, marks=pytest.mark.soak),
     ],
 )

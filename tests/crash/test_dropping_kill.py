@@ -40,7 +40,7 @@ def check_all(repository: cas.Repository) -> None:
 
 @pytest.mark.parametrize(
     "rounds",
-    [5, pytest.param(20, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.soak)],
+    [3, pytest.param(10, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.soak)],
 )
 def test_volumes_made_deleted_and_dropped_under_kill(tmp_path: Path, rounds: int) -> None:
     moments = random.Random(rounds)

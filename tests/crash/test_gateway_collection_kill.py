@@ -114,16 +114,22 @@ def at(bucket: Bucket, tmp_path: Path) -> Callable[[str], str]:
     return location
 
 
-@pytest.mark.long
+@pytest.mark.parametrize(
+    "places",
+    [
+        pytest.param((*sorted(STEPS), *LAST), marks=pytest.mark.long, id="each step"),
+        pytest.param((*map(str, range(12)), *LAST), marks=pytest.mark.soak, id="each change"),
+    ],
+)
 def test_gateways_killed_at_each_step_of_a_collection_lose_nothing(
-    at: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    at: Callable[[str], str], places: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "OVERTAKEN_SECONDS", 0)
     met: list[str] = []
     with ExitStack() as stack:
         served = [stack.enter_context(cas.open(at(name))) for name in ("one", "two")]
         with Writer(served[0], "one") as first, Writer(served[1], "two") as second:
-            for number, where in enumerate([*map(str, range(12)), *LAST]):
+            for number, where in enumerate(places):
                 before = first.count, second.count
                 met.append(collect(at(f"collector {number % 3}"), where))
                 assert (first.count, second.count) > before

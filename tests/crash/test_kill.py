@@ -159,7 +159,7 @@ def kill_under_load(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("rounds", [4, pytest.param(15, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(8, marks=pytest.mark.long)])
 def test_what_was_acknowledged_is_there_after_every_kill(
     tmp_path: Path, rounds: int, workers: int
 ) -> None:
@@ -167,7 +167,7 @@ def test_what_was_acknowledged_is_there_after_every_kill(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("rounds", [3, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [2, pytest.param(6, marks=pytest.mark.long)])
 def test_what_was_acknowledged_is_there_after_a_kill_that_takes_the_index_with_it(
     tmp_path: Path, rounds: int, workers: int
 ) -> None:

@@ -71,7 +71,7 @@ def check_all(repository: cas.Repository, said: Said) -> None:
 
 @pytest.mark.parametrize(
     "rounds",
-    [4, pytest.param(15, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.soak)],
+    [2, pytest.param(8, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.soak)],
 )
 def test_purges_killed_beside_collections_of_another_process(tmp_path: Path, rounds: int) -> None:
     moments = random.Random(rounds)

@@ -18,7 +18,7 @@ from tests.support.volumes import put, read
 
 @pytest.mark.parametrize(
     "rounds",
-    [4, pytest.param(20, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.soak)],
+    [3, pytest.param(10, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.soak)],
 )
 def test_a_replica_that_is_cut_off_opens_all_the_same(tmp_path: Path, rounds: int) -> None:
     moments = random.Random(rounds)

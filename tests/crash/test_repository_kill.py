@@ -127,7 +127,7 @@ def leave(seconds: float) -> None:
 
 @pytest.mark.parametrize(
     "rounds",
-    [4, pytest.param(12, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.soak)],
+    [3, pytest.param(8, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.soak)],
 )
 @pytest.mark.parametrize("options", [("checkpoint",), ("big", "checkpoint")])
 def test_one_process_killed_again_and_again(
@@ -155,7 +155,7 @@ def kill_one(tmp_path: Path, rounds: int, options: tuple[str, ...], first_seed: 
 
 @pytest.mark.parametrize(
     "rounds",
-    [3, pytest.param(12, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.soak)],
+    [2, pytest.param(8, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.soak)],
 )
 def test_several_processes_of_which_some_are_killed(tmp_path: Path, rounds: int) -> None:
     kill_some(tmp_path, rounds, first_seed=0)
@@ -189,7 +189,7 @@ def kill_some(tmp_path: Path, rounds: int, first_seed: int) -> None:
 
 @pytest.mark.parametrize(
     "rounds",
-    [2, pytest.param(8, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.soak)],
+    [1, pytest.param(5, marks=pytest.mark.long), pytest.param(60, marks=pytest.mark.soak)],
 )
 def test_a_kill_while_recovering_or_rebuilding(tmp_path: Path, rounds: int) -> None:
     kill_recovery(tmp_path, rounds, first_seed=0)
