@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from syncd.disk.items import Item
@@ -21,6 +21,7 @@ class Manner:
         takes: whether changes come from it.
         later_wins: of a path, as in `Rules`.
         may_merge: of a path, as in `Rules`.
+        holders: returns those of `Rules`, as they are called now.
     """
 
     device: str
@@ -28,6 +29,7 @@ class Manner:
     takes: bool = True
     later_wins: Callable[[str], bool] = lambda _: False
     may_merge: Callable[[str], bool] = lambda _: False
+    holders: Callable[[], Collection[str]] = tuple
 
     def merges(self, path: str) -> bool:
         """Whether a text is merged: what comes of it has to be on both sides."""
@@ -39,7 +41,7 @@ class Manner:
         Where nothing is taken, what is here keeps its name: nobody could make a copy of it here.
         """
         later_wins = self.later_wins if self.takes else lambda _: True
-        return Rules(self.device, time_ns, later_wins, self.merges, merged)
+        return Rules(self.device, time_ns, later_wins, self.merges, merged, self.holders())
 
     def steps(self, plan: Plan) -> tuple[list[Step], list[Step]]:
         """Return the steps for the disk and those for the server that are to be done at all."""

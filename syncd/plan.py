@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -92,6 +92,7 @@ class Rules:
         later_wins: whether a path lies in a folder whose policy is last-write-wins.
         may_merge: whether a text at a path is to be merged by lines, where that is possible.
         merged: texts that were merged; None for one where it was not possible.
+        holders: paths of folders on the server that hold something which is not in its tree here.
     """
 
     device: str
@@ -99,6 +100,7 @@ class Rules:
     later_wins: Callable[[str], bool] = lambda _: False
     may_merge: Callable[[str], bool] = lambda _: False
     merged: Mapping[MergeKey, Item | None] = field(default_factory=dict)
+    holders: Collection[str] = ()
 
 
 @dataclass

@@ -11,14 +11,13 @@ that a folder always keeps its name.
 
 from __future__ import annotations
 
-import dataclasses
-
 from syncd.disk.items import Item
-from syncd.names import conflict_name, without_parking
+from syncd.judging import are_three_places, beats_removal, merge_manner, unparked
+from syncd.names import conflict_name
 from syncd.pairing import content_of, pair
 from syncd.plan import Merge, MergeKey, Notice, Plan, Reason, Rules, TextMerge
 from syncd.propagate import steps_to
-from syncd.trees import ROOT, Node, NodeIds, Overlay, Tree, below, path_of
+from syncd.trees import ROOT, Node, NodeIds, Overlay, Tree, below, find, path_of
 
 
 def make_plan(base: Tree, local: Overlay, remote: Overlay, rules: Rules, ids: NodeIds) -> Plan:
@@ -61,6 +60,7 @@ class _Reconciler:
     def run(self) -> Merge:
         for node in self._changed:
             self._decide(node)
+        self._keep_holders()
         self._put_right()
         self._resolve_names()
         self._build()
@@ -78,7 +78,7 @@ class _Reconciler:
         elif local is None or remote is None:
             stays = local or remote
             assert stays is not None  # noqa: S101 - for the type checker
-            self._decided[node] = stays if _beats_removal(base, stays) else None
+            self._decided[node] = stays if beats_removal(base, stays) else None
             if self._decided[node] is not None and base.is_folder:
                 self._keep_all(node)
         else:
@@ -94,15 +94,15 @@ class _Reconciler:
                 self._merge.kept.append(node)
 
     def _three(self, node: int) -> tuple[Node | None, Node | None, Node | None]:
-        base, local = _unparked(self._base.get(node), None), self._local.get(node)
-        return base, _unparked(local, base), self._remote.get(node)
+        base, local = unparked(self._base.get(node), None), self._local.get(node)
+        return base, unparked(local, base), self._remote.get(node)
 
     def _of_new(self, node: int, local: Node | None, remote: Node | None) -> Node | None:
         if local is None or remote is None:
             return local or remote
         if content_of(local.item) != content_of(remote.item):
             return remote._replace(item=self._of_two_edits(node, None, local, remote))
-        return remote._replace(item=_merge_manner(None, local.item, remote.item, remote.item))
+        return remote._replace(item=merge_manner(None, local.item, remote.item, remote.item))
 
     def _place_of(self, node: int, base: Node, local: Node, remote: Node) -> tuple[int, str]:
         if remote.place == base.place:
@@ -114,9 +114,9 @@ class _Reconciler:
             return base.item
         mine, theirs, before = map(content_of, (local.item, remote.item, base.item))
         if mine in (before, theirs):
-            return _merge_manner(base.item, local.item, remote.item, remote.item)
+            return merge_manner(base.item, local.item, remote.item, remote.item)
         if theirs == before:
-            return _merge_manner(base.item, local.item, remote.item, local.item)
+            return merge_manner(base.item, local.item, remote.item, local.item)
         return self._of_two_edits(node, base, local, remote)
 
     def _of_two_edits(self, node: int, base: Node | None, local: Node, remote: Node) -> Item:
@@ -129,7 +129,7 @@ class _Reconciler:
             merged = self._rules.merged.get(key)
             if merged is not None:
                 self._merge.notices.append(Notice(Reason.MERGED, path))
-                return _merge_manner(base.item, local.item, remote.item, merged)
+                return merge_manner(base.item, local.item, remote.item, merged)
         if self._rules.later_wins(path):
             self._merge.notices.append(Notice(Reason.OVERWRITTEN, path))
             return local.item
@@ -140,6 +140,16 @@ class _Reconciler:
         return remote.item
 
     # The tree that comes of it.
+
+    def _keep_holders(self) -> None:
+        """Let folders stay, each for itself alone, of which the server has more than is seen."""
+        for path in self._rules.holders:
+            node = find(self._remote, path)
+            found = self._remote.get(node) if node is not None else None
+            if node is None or found is None or self._local.get(node) is not None:
+                continue
+            if found.is_folder:
+                self._bring_back(node)
 
     def _place(self, node: int) -> Node | None:
         """Return a node as it is to be, whether its folder is there or not."""
@@ -357,41 +367,6 @@ class _Reconciler:
             self._merge.notices.append(Notice(reason, path, copy_path))
         for node in self._decided:
             base, local, remote = self._three(node)
-            if base and local and remote and _are_three_places(base, local, remote):
+            if base and local and remote and are_three_places(base, local, remote):
                 path = path_of(self._remote, node)
                 self._merge.notices.append(Notice(Reason.RENAMED_TWICE, path))
-
-
-def _unparked(local: Node | None, base: Node | None) -> Node | None:
-    """Return a node at the place that it had before it was parked, on the disk or in the base."""
-    name = without_parking(local.name) if local else None
-    if local is None or name is None:
-        return local
-    parent, name = base.place if base else (local.parent, name)
-    return local._replace(parent=parent, name=name)
-
-
-def _are_three_places(base: Node, local: Node, remote: Node) -> bool:
-    return len({base.place, local.place, remote.place}) == 3  # noqa: PLR2004 - all differ
-
-
-def _beats_removal(base: Node, stays: Node) -> bool:
-    """Whether a node that the other side has removed stays: it was edited, or moved elsewhere."""
-    if stays.place != base.place:
-        return True
-    return not base.is_folder and content_of(stays.item) != content_of(base.item)
-
-
-def _merge_manner(base: Item | None, local: Item, remote: Item, content: Item) -> Item:
-    """Return an item with the content of one, its time, and the exec bit that was changed.
-
-    Where only times were changed the later commit's stays, which is the local one.
-    """
-    executable = local.is_executable
-    if base is not None and local.is_executable == base.is_executable:
-        executable = remote.is_executable
-    mtime_ns = content.mtime_ns
-    same = content_of(local) == content_of(remote)
-    if same and base is not None and content_of(base) == content_of(local):
-        mtime_ns = remote.mtime_ns if local.mtime_ns == base.mtime_ns else local.mtime_ns
-    return dataclasses.replace(content, mtime_ns=mtime_ns, is_executable=executable)

@@ -46,6 +46,10 @@ class Skipped:
         """The paths as they are now."""
         return list(self._paths)
 
+    def holders(self) -> list[str]:
+        """Return the folders that skipped ones are in, as the engine sees the server."""
+        return sorted({path.rpartition("/")[0] for path in self._paths} - {""})
+
     def set(self, said: Collection[str]) -> None:
         """Skip what the user says now, and nothing else."""
         self.said, self._paths = sorted(said), _topmost(said)

@@ -258,6 +258,7 @@ class LinkWorker:
             takes=link.mode is not Mode.UPLOAD_ONLY,
             later_wins=partial(is_in, folders=link.later_wins),
             may_merge=partial(is_like, patterns=link.merge_texts),
+            holders=skipped.holders,
         )
         engine = Engine(
             place,

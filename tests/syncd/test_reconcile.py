@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from syncd.names import is_conflict_name
 from syncd.plan import Action, MergeKey, Reason, Rules
 from syncd.trees import path_of
 from tests.support.conflicts import Case
@@ -291,6 +292,19 @@ def test_the_later_commit_keeps_the_name_where_the_policy_says_so() -> None:
     case.remote.write("new", text("theirs"))
     assert case.result() == {"a": "mine", "new": "mine"}
     assert case.reasons == [Reason.OVERWRITTEN, Reason.OVERWRITTEN]
+
+
+def test_a_folder_with_something_unseen_in_it_is_not_removed_with_what_was_seen() -> None:
+    """It is skipped on this device: nobody here has decided that it is to go."""
+    case = Case(removed__inner__file="1", replaced__file="2", renamed__file="3", gone__file="4")
+    case.rules = Rules("here", NOON_NS, holders=["removed/inner", "replaced", "renamed"])
+    for name in ("removed", "replaced", "gone"):
+        case.local.remove(name)
+    case.local.write("replaced", text("5"))
+    case.local.move("renamed", "moved")
+    result = case.result()
+    (copy,) = [path for path in result if is_conflict_name(path)]
+    assert result == {"removed/inner": "/", "replaced": "/", copy: "5", "moved/file": "3"}
 
 
 def test_a_text_that_can_be_merged_is_asked_for_and_used() -> None:
