@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from syncd.disk.watching import Watcher
     from tests.support.linked import Linked
 
+# watchdog 7.1 says so of a new folder that it meets twice, by its event and in its parent.
+pytestmark = pytest.mark.filterwarnings("ignore:Callback with id .* already exists:RuntimeWarning")
+
 
 class Heard:
     def __init__(self) -> None:
