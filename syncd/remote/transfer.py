@@ -18,7 +18,7 @@ from syncd.remote.client import Remote
 from syncd.remote.errors import UntrustedError
 from syncd.remote.trust import open_chunk, open_node
 
-IN_FLIGHT: Final = 4
+IN_FLIGHT: Final = 6
 """Requests of one transfer at a time."""
 _PARTS_AT_ONCE: Final = 512
 _Item = TypeVar("_Item")
