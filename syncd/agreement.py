@@ -64,22 +64,26 @@ class Agreement:
                 if self._agree(node, remote, local, signatures.get(node)):
                     waiting.discard(node)
                     headway = True
-            headway = headway or self._make_room(waiting, remote)
+            headway = headway or self._make_room(waiting, local, remote)
         return rest | waiting
 
-    def _make_room(self, waiting: set[int], tree: Tree) -> bool:
+    def _make_room(self, waiting: set[int], local: Tree, remote: Tree) -> bool:
         """Where the name of a node that waits is another's, let that go out of the way; tell so.
 
-        The other is nowhere there any more: not here, and not on the server. It may not be known
-        yet where it is, or wait itself for this one, or for what it held to go where this one is.
+        The other waits itself, perhaps for this one, or is parked, or is gone on both sides, and
+        what it held has yet to be agreed on. Any other has a place here by which it is known.
         """
         for node in waiting:
-            new = tree.get(node)
+            new = remote.get(node)
             if new is None or self._base.get(new.parent) is None:
                 continue
             other = self._base.child(*new.place)
             before = self._base.get(other) if other is not None and other != node else None
-            if other is not None and before is not None and not without_parking(before.name):
+            if other is None or before is None or without_parking(before.name):
+                continue
+            here = local.get(other)
+            is_parked = here is not None and bool(without_parking(here.name))
+            if other in waiting or is_parked or (here is None and remote.get(other) is None):
                 name, number = before.name, 1
                 while self._base.child(before.parent, name) is not None:
                     name = parking_name(before.name, number)

@@ -11,6 +11,7 @@ import cas
 from syncd.disk.database import Database
 from syncd.disk.items import Item
 from syncd.disk.signatures import Signature
+from syncd.names import without_parking
 from syncd.trees import ROOT, EmptyTree, Node
 
 _SIGNATURE: Final = struct.Struct("<QQQQ")
@@ -67,6 +68,7 @@ class Base:
         self._folders: dict[int, Node] = {}
         self._folder_names: dict[tuple[int, str], int] = {}
         self._rollbacks = 0
+        self._parked: set[int] = set()
         self._last = self._greatest()
 
     def get(self, node: int) -> Node | None:
@@ -165,14 +167,22 @@ class Base:
                 found += (node for (node,) in rows)
         return found
 
+    def parked(self) -> list[int]:
+        """Return the nodes that were put out of the way, under names that the disk has not."""
+        found = {node: self.get(node) for node in self._parked}
+        self._parked = {node for node, one in found.items() if one and without_parking(one.name)}
+        return list(self._parked)
+
     def put(self, node: int, new: Node, signature: Signature | None) -> None:
         """Remember a node, at its place or another one."""
         self.put_all([(node, new, signature)])
 
     def put_all(self, nodes: Iterable[tuple[int, Node, Signature | None]]) -> None:
         """Remember nodes; among them some may change places."""
+        nodes = list(nodes)
         rows = [_row(*node) for node in nodes]
         with self.database.transaction() as connection:
+            self._parked.update(node for node, new, _ in nodes if without_parking(new.name))
             for row in rows:
                 self._forget_folder(row[0])
                 self._last = max(self._last, row[0])

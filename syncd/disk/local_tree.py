@@ -79,6 +79,7 @@ class LocalTree:
             OSError: the top of the folder cannot be listed.
         """
         paths = looks.paths | self._open
+        paths |= {self._names.path(self._base, node) for node in self._base.parked()}
         found = self._observer.observe(Looks(paths, looks.deep))
         others = self._other_names(found) - paths if "" not in looks.deep else set()
         if others:

@@ -388,3 +388,13 @@ def test_all_names_of_a_file_are_seen_to_change_though_one_hint_comes(world: Wor
     (done,) = world.apply(step._replace(action=Action.SET))
     assert not done.failure
     wait_until_edited(world, "folder/other")
+
+
+def test_what_the_base_has_out_of_the_way_is_found_where_it_is(world: World) -> None:
+    (world.root / "one").write_bytes(b"1")
+    settle(world)
+    base, node = world.state.base, world.node("one")
+    before = base.get(node) or Node(ROOT, "", FOLDER)
+    base.agree(node, before._replace(name="one (syncd is moving this 1)"))
+    (world.root / "one").rename(world.root / "other")
+    wait_until(lambda: find(world.disk.look().tree, "other") == node, "the file to be known again")
