@@ -24,6 +24,15 @@ class NameMap:
             rows = connection.execute("SELECT node, local FROM names").fetchall()
         self._local = {node: os.fsdecode(local) for node, local in rows}
 
+    @property
+    def folds(self) -> bool:
+        """Whether the disk answers to names that are written otherwise than what it lists."""
+        return self._abilities.folds_case or self._abilities.folds_unicode
+
+    def form(self, name: str) -> str:
+        """Return what is equal for two names if one was made, and the other is listed for it."""
+        return _form(name) if self._abilities.folds_unicode else name
+
     def local(self, node: int, name: str) -> str:
         """Return what the disk calls a node of this name."""
         return self._local.get(node, name) if self._local else name
@@ -75,7 +84,7 @@ class NameMap:
         return local
 
     def _taken(self, tree: Tree, parent: int, node: int) -> set[str]:
-        if not (self._abilities.folds_case or self._abilities.folds_unicode):
+        if not self.folds:
             return set()
         return {
             folded(self.local(other, name), self._abilities)

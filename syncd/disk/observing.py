@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import cas
 from syncd.disk.base import Base, Row, pack_signature, unpack_signature
 from syncd.disk.dirty import Looks
-from syncd.disk.folder import Folder, split
+from syncd.disk.folder import Folder, names_in, split
 from syncd.disk.name_map import NameMap
 from syncd.disk.signatures import Signature
 from syncd.disk.walk import Kind, Seen, list_folder, look, special_words
@@ -132,6 +132,7 @@ class _Comparison:
         self._went: dict[int, Row] = {}
         self._gone: dict[int, None] = {}
         self._met: set[str] = set()
+        self._listed: dict[str, set[str]] = {}
 
     def look_at(self, disk_path: str, *, deep: bool) -> None:
         """Compare one path, and all below it where that is asked for or it is new."""
@@ -146,6 +147,8 @@ class _Comparison:
             return
         try:
             seen = look(self._folder, place.disk_path)
+            if seen is not None and self._names.folds and not self._is_listed(place.disk_path):
+                seen = None  # It is there, but its name is written otherwise now.
         except OSError as error:
             self._tell(place.path, error)
             return
@@ -156,6 +159,16 @@ class _Comparison:
                 self._gone[place.node] = None
         elif self._compare(place, seen, row) and deep:
             self._compare_below(place)
+
+    def _is_listed(self, disk_path: str) -> bool:
+        """Whether a path is listed as it is written, all folders on the way, too."""
+        folder, name = split(disk_path)
+        if folder and not self._is_listed(folder):
+            return False
+        if folder not in self._listed:
+            with self._folder.directory(folder) as descriptor:
+                self._listed[folder] = set(map(self._names.form, names_in(descriptor)))
+        return self._names.form(name) in self._listed[folder]
 
     def _is_known_folder(self, node: int) -> bool:
         if node in {ROOT, _NOWHERE}:

@@ -9,12 +9,14 @@ import pytest
 import cas
 from syncd.disk.base import Base
 from syncd.disk.database import Database
+from syncd.disk.dirty import Looks
 from syncd.disk.folder import Folder
 from syncd.disk.items import Item
 from syncd.disk.name_map import NameMap
+from syncd.disk.observing import Differences, Observer
 from syncd.disk.probing import probe
 from syncd.disk.steps import ChangedError, Install, MakeFolder, Move, RemoveFile, RemoveFolder
-from syncd.trees import ROOT, Node
+from syncd.trees import FOLDER, ROOT, Node
 from tests.support.disks import EXFAT, NTFS, carried_disk
 from tests.support.linked import Linked
 from tests.support.programs import needs
@@ -90,3 +92,28 @@ def test_the_disk_is_found_out_and_holds_the_names_that_it_gets(carried: Linked)
         base.put(node, Node(ROOT, name, Item(cas.EntryKind.EMPTY_FILE)), None)
     assert len(carried.tree()) == len(wanted)
     assert len(names.all()) >= 4
+
+
+def paths(found: Differences) -> list[str]:
+    return sorted([*(one.path for one in found.changed), *(move.path for move in found.moves)])
+
+
+def test_what_is_written_otherwise_than_before_is_not_there_twice(carried: Linked) -> None:
+    base = Base(carried.database)
+    names = NameMap(carried.database, base, probe(carried.folder))
+    observer = Observer(carried.folder, base, names, lambda _path, _is_folder: False)
+    carried.write("folder/name.txt", b"content")
+    signatures = {path: carried.signature(path) for path in ("folder", "folder/name.txt")}
+    base.put(1, Node(ROOT, "folder", FOLDER), signatures["folder"])
+    file = Item(cas.EntryKind.CHUNK_FILE, b"c", 7)
+    base.put(2, Node(1, "name.txt", file), signatures["folder/name.txt"])
+    (carried.root / "folder/name.txt").rename(carried.root / "folder/NAME.txt")
+    for looks in (Looks({"folder/name.txt", "folder/NAME.txt"}), Looks(deep={""})):
+        found = observer.observe(looks)
+        assert paths(found) == ["folder/NAME.txt"]
+        assert found.vanished == ([] if found.moves else [2])
+    (carried.root / "folder").rename(carried.root / "FOLDER")
+    carried.write("FOLDER/new.txt", b"new")
+    hints = Looks({"folder/new.txt", "FOLDER/new.txt", "folder"}, {"FOLDER"})
+    found = observer.observe(hints)
+    assert paths(found) == ["FOLDER", "FOLDER/NAME.txt", "FOLDER/new.txt"]
