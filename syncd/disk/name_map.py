@@ -12,17 +12,39 @@ from syncd.disk.local_names import folded, local_name
 from syncd.disk.probing import ABLE, Abilities
 from syncd.trees import ROOT, Tree
 
+_Place = tuple[int, str]
+"""The node of a folder, and a name in it."""
+
 
 class NameMap:
-    """The map of one linked folder, by nodes. Thread-safe. It is small, and most often empty."""
+    """The map of one linked folder, by nodes. Thread-safe. It is small, and most often empty.
+
+    A node that is to be moved has a name where it is and one where it will be: the move may fail,
+    or be cut off by a kill before anybody knows of it.
+    """
 
     def __init__(self, database: Database, base: Base, abilities: Abilities) -> None:
         self._database = database
         self._base = base
         self._abilities = abilities
         with database.reading() as connection:
-            rows = connection.execute("SELECT node, local FROM names").fetchall()
-        self._local = {node: os.fsdecode(local) for node, local in rows}
+            rows = connection.execute("SELECT node, parent, name, local FROM local_names")
+            self._local: dict[int, dict[_Place, str]] = {}
+            self._in_folder: dict[int, dict[str, str]] = {}
+            for node, parent, name, local in rows:
+                place = parent, os.fsdecode(name)
+                self._local.setdefault(node, {})[place] = os.fsdecode(local)
+        for places in self._local.values():
+            self._list(places)
+
+    def _list(self, places: dict[_Place, str]) -> None:
+        for (parent, name), local in places.items():
+            if local != name:
+                self._in_folder.setdefault(parent, {})[local] = name
+
+    def _unlist(self, places: dict[_Place, str]) -> None:
+        for (parent, _), local in places.items():
+            self._in_folder.get(parent, {}).pop(local, None)
 
     @property
     def folds(self) -> bool:
@@ -33,9 +55,14 @@ class NameMap:
         """Return what is equal for two names if one was made, and the other is listed for it."""
         return _form(name) if self._abilities.folds_unicode else name
 
-    def local(self, node: int, name: str) -> str:
-        """Return what the disk calls a node of this name."""
-        return self._local.get(node, name) if self._local else name
+    def local(self, node: int, parent: int, name: str) -> str:
+        """Return what the disk calls a node of this name in a folder."""
+        places = self._local.get(node) if self._local else None
+        if places is None:
+            return name
+        found = places.get((parent, name))
+        # Its folder may have got another number since.
+        return found or next((local for place, local in places.items() if place[1] == name), name)
 
     def path(self, tree: Tree, node: int) -> str:
         """Return where a node of a tree is on this disk.
@@ -48,7 +75,7 @@ class NameMap:
             found = tree.get(node)
             if found is None:
                 raise KeyError(node)
-            names.append(self.local(node, found.name))
+            names.append(self.local(node, found.parent, found.name))
             node = found.parent
         return "/".join(reversed(names))
 
@@ -57,9 +84,10 @@ class NameMap:
         if not self._local and not self._abilities.folds_unicode:
             return {}
         rows = self._base.rows(folder)
-        true = {
-            self._local[row.node]: name for name, row in rows.items() if row.node in self._local
-        }
+        true = dict(self._in_folder.get(folder, {}))
+        for name, row in rows.items():
+            if row.node in self._local and (local := self.local(row.node, folder, name)) != name:
+                true[local] = name
         if self._abilities.folds_unicode:
             # The disk may list a name in another form than that in which it was made.
             forms = {_form(name): name for name in rows}
@@ -75,33 +103,56 @@ class NameMap:
         `tree` is what the disk holds: a name is another one where theirs would clash.
         """
         local = local_name(name, self._abilities, self._taken(tree, parent, node))
-        if local == name:
+        before = self._local.get(node, {})
+        here = self._base.get(node)
+        places = {(parent, name): local}
+        if here is not None and here.place != (parent, name):
+            places[here.place] = self.local(node, *here.place)
+        if all(place[1] == local for place, local in places.items()):
             self.forget([node])
-        elif self._local.get(node) != local:
-            self._local[node] = local
-            with self._database.transaction() as connection:
-                connection.execute("REPLACE INTO names VALUES (?, ?)", (node, os.fsencode(local)))
+        elif places != before:
+            self._keep(node, places)
         return local
+
+    def _keep(self, node: int, places: dict[_Place, str]) -> None:
+        self._unlist(self._local.get(node, {}))
+        self._list(places)
+        self._local[node] = places
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM local_names WHERE node = ?", (node,))
+            connection.executemany(
+                "INSERT INTO local_names VALUES (?, ?, ?, ?)",
+                (
+                    (node, parent, os.fsencode(name), os.fsencode(local))
+                    for (parent, name), local in places.items()
+                ),
+            )
 
     def _taken(self, tree: Tree, parent: int, node: int) -> set[str]:
         if not self.folds:
             return set()
         return {
-            folded(self.local(other, name), self._abilities)
+            folded(self.local(other, parent, name), self._abilities)
             for name, other in tree.children(parent)
             if other != node
         }
 
     def forget(self, nodes: Iterable[int]) -> None:
         """Take nodes off the map: they are gone, or have their own name."""
-        gone = [node for node in nodes if self._local and self._local.pop(node, None) is not None]
+        gone = [node for node in nodes if node in self._local]
         if gone:
+            for node in gone:
+                self._unlist(self._local.pop(node))
             with self._database.transaction() as connection:
-                connection.executemany("DELETE FROM names WHERE node = ?", ((one,) for one in gone))
+                connection.executemany(
+                    "DELETE FROM local_names WHERE node = ?", ((one,) for one in gone)
+                )
 
     def all(self) -> list[tuple[int, str]]:
         """Return the nodes that have another name here, each with that name."""
-        return sorted(self._local.items())
+        found = ((node, self._base.get(node)) for node in self._local)
+        names = ((node, one.name, self.local(node, *one.place)) for node, one in found if one)
+        return sorted((node, local) for node, name, local in names if local != name)
 
 
 def true_path(database: Database, base: Base, disk_path: str) -> str:

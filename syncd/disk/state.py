@@ -80,7 +80,9 @@ class LinkState:
         """Return what has another name on this disk, because it cannot hold the true one."""
         with self.database.reading() as connection:
             rows = connection.execute(
-                "SELECT node, local FROM names JOIN base ON base.id = names.node"
+                "SELECT node, local FROM local_names AS named JOIN base ON base.id = node"
+                " WHERE base.parent = named.parent AND base.name = named.name"
+                " AND local != named.name"
             ).fetchall()
         named = [
             Noted(path_of(self._base, node), f"its name here is {os.fsdecode(local)!r}", None)

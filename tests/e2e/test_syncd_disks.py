@@ -79,11 +79,11 @@ def test_the_steps_are_as_safe_as_elsewhere(carried: Linked) -> None:
 def test_the_disk_is_found_out_and_holds_the_names_that_it_gets(carried: Linked) -> None:
     abilities = probe(carried.folder)
     assert not abilities.takes_reserved_names or not abilities.folds_case
-    names = NameMap(carried.database, Base(carried.database), abilities)
+    base = Base(carried.database)
+    names = NameMap(carried.database, base, abilities)
     wanted = ["Plain.txt", "what?.txt", "dot.", "aux", "x" * 300, "\udcff", "\u20ac" * 255]
     if abilities.folds_case:
         wanted.append("plain.TXT")
-    base = Base(carried.database)
     for node, name in enumerate(wanted, 1):
         local = names.assign(base, ROOT, node, name)
         (outcome,) = carried.apply(Install(local, carried.stage(name.encode(errors="replace"))))

@@ -81,6 +81,22 @@ def base(tmp_path: Path) -> Iterator[Base]:
 FILE = Item(cas.EntryKind.EMPTY_FILE)
 
 
+def test_a_name_that_was_given_and_not_taken_hides_nothing(base: Base) -> None:
+    names = NameMap(base.database, base, FOLDING)
+    base.put(1, Node(ROOT, "plain", FILE), None)
+    base.put(2, Node(ROOT, "Taken", FILE), None)
+    local = names.assign(base, ROOT, 1, "taken")
+    assert local != "taken"
+    for known in (names, NameMap(base.database, base, FOLDING)):
+        assert known.path(base, 1) == "plain"
+        assert known.all() == []
+        # A kill may have come between the renaming and the base.
+        assert known.true_names(ROOT, ["plain", local]) == {local: "taken"}
+    base.put(1, Node(ROOT, "taken", FILE), None)
+    assert names.path(base, 1) == local
+    assert names.all() == [(1, local)]
+
+
 def test_the_map_leads_both_ways_and_stays_with_its_nodes(base: Base) -> None:
     names = NameMap(base.database, base, FOLDING)
     for node, parent, name in [(1, ROOT, "Folder"), (2, 1, "Read.me")]:
@@ -94,6 +110,9 @@ def test_the_map_leads_both_ways_and_stays_with_its_nodes(base: Base) -> None:
     assert names.true_names(ROOT, [clash, "Folder"]) == {clash: "folder"}
     assert NameMap(base.database, base, FOLDING).all() == names.all() == [(3, clash)]
     assert names.assign(base, ROOT, 3, "elsewhere") == "elsewhere"
+    assert names.path(base, 4) == f"{clash}/x"  # It was not moved yet, and may never be.
+    base.put(3, Node(ROOT, "elsewhere", FOLDER), None)
+    assert names.path(base, 4) == "elsewhere/x"
     assert names.all() == []
     names.assign(base, ROOT, 3, "FOLDER")
     names.forget([3, 4])
