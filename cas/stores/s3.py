@@ -9,14 +9,16 @@ repeats after a lost answer is refused because of itself.
 from __future__ import annotations
 
 import base64
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
 
 import boto3
+import botocore.session
 from botocore.client import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -30,6 +32,7 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
 from cas.errors import CasError, InvalidError, NotFoundError, StoreError
@@ -96,7 +99,7 @@ class S3:
             s3={"addressing_style": location.addressing},
         )
         with self._errors("the settings"):
-            session = boto3.session.Session()
+            session = make_session()
             region = location.region or session.region_name or "us-east-1"
             try:
                 self._client: Any = session.client(
@@ -309,6 +312,29 @@ class S3:
             raise StoreError(message, transient=True) from error
         except BotoCoreError as error:
             raise StoreError(f"{self._location}: {key}: {error}") from error
+
+
+class _Loader(Loader):  # type: ignore[misc]  # botocore has no types
+    """Finds descriptions of services without a look into the directories of all 400 there are."""
+
+    def list_available_services(self, type_name: str) -> list[str]:
+        """Return the names of all services: whether one has this type, its own loading tells."""
+        del type_name
+        return sorted({each.name for path in self.search_paths for each in _entries(path)})
+
+
+def make_session() -> Any:  # noqa: ANN401 - boto3 has no types
+    """Return what `boto3.session.Session()` does, with clients that are made in half the time."""
+    core = botocore.session.get_session()
+    paths = core.get_component("data_loader").search_paths
+    core.register_component("data_loader", _Loader(paths, include_default_search_paths=False))
+    return boto3.session.Session(botocore_session=core)
+
+
+def _entries(directory: str) -> list[os.DirEntry[str]]:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
+        return list(entries)
+    return []
 
 
 def pause(number: int, deadline: float) -> bool:

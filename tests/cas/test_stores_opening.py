@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import UnknownServiceError
 
 import cas
 from cas.errors import InvalidError, NotFoundError
+from cas.stores import s3
+from cas.stores.bucket_location import parse_bucket_location
 from cas.stores.local import LocalStore
 from cas.stores.memory import MemoryStore
 from cas.stores.opening import open_store
@@ -88,3 +92,32 @@ def test_a_bucket_that_is_not_there_leaves_nothing_behind(
     with pytest.raises(cas.StoreError):
         cas.create(f"{url}&local={tmp_path}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_client_is_made_without_a_look_at_all_services_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """boto3 lists 400 directories for each kind of description, half of the time that it takes."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    looked_at: set[str] = set()
+    really = os.listdir
+
+    def noted(path: str) -> list[str]:
+        looked_at.add(Path(path).name)
+        return really(path)
+
+    monkeypatch.setattr("os.listdir", noted)
+    s3.S3(parse_bucket_location("s3://bucket?region=eu-west-1")).close()
+    assert looked_at == {"s3"}
+
+
+@pytest.mark.parametrize("service", ["sts", "sso"])
+def test_credentials_may_come_from_other_services(service: str) -> None:
+    """A role that is assumed and a single sign-on are asked for by clients of the same session."""
+    client = s3.make_session().client(
+        service, region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test"
+    )
+    client.close()
+    with pytest.raises(UnknownServiceError):
+        s3.make_session().client("no such service", region_name="eu-west-1")
