@@ -30,17 +30,17 @@ class NameMap:
         with database.reading() as connection:
             rows = connection.execute("SELECT node, parent, name, local FROM local_names")
             self._local: dict[int, dict[_Place, str]] = {}
-            self._in_folder: dict[int, dict[str, str]] = {}
+            self._in_folder: dict[int, dict[str, tuple[str, int]]] = {}
             for node, parent, name, local in rows:
                 place = parent, os.fsdecode(name)
                 self._local.setdefault(node, {})[place] = os.fsdecode(local)
-        for places in self._local.values():
-            self._list(places)
+        for node, places in self._local.items():
+            self._list(node, places)
 
-    def _list(self, places: dict[_Place, str]) -> None:
+    def _list(self, node: int, places: dict[_Place, str]) -> None:
         for (parent, name), local in places.items():
             if local != name:
-                self._in_folder.setdefault(parent, {})[local] = name
+                self._in_folder.setdefault(parent, {})[local] = (name, node)
 
     def _unlist(self, places: dict[_Place, str]) -> None:
         for (parent, _), local in places.items():
@@ -84,7 +84,11 @@ class NameMap:
         if not self._local and not self._abilities.folds_unicode:
             return {}
         rows = self._base.rows(folder)
-        true = dict(self._in_folder.get(folder, {}))
+        true = {
+            local: name
+            for local, (name, node) in self._in_folder.get(folder, {}).items()
+            if self._base.get(node) is not None  # It may be there since a move that a kill cut off.
+        }
         for name, row in rows.items():
             if row.node in self._local and (local := self.local(row.node, folder, name)) != name:
                 true[local] = name
@@ -116,7 +120,7 @@ class NameMap:
 
     def _keep(self, node: int, places: dict[_Place, str]) -> None:
         self._unlist(self._local.get(node, {}))
-        self._list(places)
+        self._list(node, places)
         self._local[node] = places
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM local_names WHERE node = ?", (node,))

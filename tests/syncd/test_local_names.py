@@ -95,6 +95,8 @@ def test_a_name_that_was_given_and_not_taken_hides_nothing(base: Base) -> None:
     base.put(1, Node(ROOT, "taken", FILE), None)
     assert names.path(base, 1) == local
     assert names.all() == [(1, local)]
+    base.remove(1)
+    assert names.true_names(ROOT, [local]) == {}  # Who has this name now has it by himself.
 
 
 def test_the_map_leads_both_ways_and_stays_with_its_nodes(base: Base) -> None:
