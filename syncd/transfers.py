@@ -23,6 +23,7 @@ from syncd.reasons import is_full, words
 from syncd.remote.client import Remote
 from syncd.remote.errors import NoRoomError
 from syncd.remote.pace import TokenBucket
+from syncd.remote.transfer import IN_FLIGHT
 from syncd.remote.transfer import Transfers as Lanes
 from syncd.sending import Outgoing, Sender
 
@@ -83,7 +84,8 @@ class LinkTransfers:
         buckets = remote.connection.up, remote.connection.down
 
         def batch_size() -> int:
-            return min(slice_bytes(bucket, wire.BATCH_SIZE) for bucket in buckets)
+            together = min(slice_bytes(bucket, IN_FLIGHT * wire.BATCH_SIZE) for bucket in buckets)
+            return max(together // IN_FLIGHT, _SMALLEST_SLICE)
 
         return Lanes(remote, self._keys, progress=moved, batch_size=batch_size)
 

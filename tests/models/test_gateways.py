@@ -19,7 +19,7 @@ from cas.stores.memory import MemoryStore
 from tests.support.checking import assert_sound
 from tests.support.clock import FakeClock
 from tests.support.gateways import MachineStore, content
-from tests.support.simulation import Baton, SimulatedStore, seeded
+from tests.support.simulation import Baton, SimulatedStore, one_thread_for_each, seeded
 
 PATHS = ["a", "b", "c"]
 
@@ -44,9 +44,11 @@ class Run:
             name: SimulatedStore(self.bucket, self.directory / name, self.baton, self.faults)
             for name in names
         }
-        opened = {name: Repository(store, self.clock) for name, store in stores.items()}
-        for repository in opened.values():
-            repository.upkeep.stop()  # it has no baton
+        opened: dict[str, Repository] = {}
+        for name, store in stores.items():
+            with one_thread_for_each():
+                repository = opened[name] = Repository(store, self.clock)
+            repository.upkeep.stop()  # before its first turn: it has no baton
             committer = repository.engine.committer
             assert isinstance(committer, SharedCommitter)
             committer.pause = lambda _: self.baton.pass_on()

@@ -212,6 +212,7 @@ class SimulatedStore(MachineStore):
 
 
 def seeded(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    """Let names be drawn, so that a seed gives the same run."""
+    """Let names, and what shapes trees, be drawn, so that a seed gives the same run."""
     chance = random.Random(seed)
     monkeypatch.setattr(secrets, "token_bytes", chance.randbytes)
+    monkeypatch.setattr(secrets, "randbits", chance.getrandbits)
