@@ -51,8 +51,13 @@ def local_name(name: str, abilities: Abilities, taken: Collection[str]) -> str:
     if why is None and folded(possible, abilities) not in taken:
         return possible
     why = why or "name clash"
-    mark = hashlib.blake2b(os.fsencode(name)).hexdigest()[:_DIGITS]
-    return marked(possible, f" ({why} {mark})", abilities)
+    digest = hashlib.blake2b(os.fsencode(name)).hexdigest()
+    digits = _DIGITS
+    while True:
+        found = marked(possible, f" ({why} {digest[:digits]})", abilities)
+        if digits == len(digest) or folded(found, abilities) not in taken:
+            return found
+        digits += 1  # Somebody has given a file that very name.
 
 
 def _possible(name: str, abilities: Abilities) -> tuple[str | None, str]:

@@ -106,7 +106,9 @@ class NameMap:
 
         `tree` is what the disk holds: a name is another one where theirs would clash.
         """
-        local = local_name(name, self._abilities, self._taken(tree, parent, node))
+        local = local_name(name, self._abilities, ())
+        if local != name or self.folds:
+            local = local_name(name, self._abilities, self._taken(tree, parent, node))
         before = self._local.get(node, {})
         here = self._base.get(node)
         places = {(parent, name): local}
@@ -133,8 +135,6 @@ class NameMap:
             )
 
     def _taken(self, tree: Tree, parent: int, node: int) -> set[str]:
-        if not self.folds:
-            return set()
         return {
             folded(self.local(other, parent, name), self._abilities)
             for name, other in tree.children(parent)

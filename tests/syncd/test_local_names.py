@@ -99,6 +99,17 @@ def test_a_name_that_was_given_and_not_taken_hides_nothing(base: Base) -> None:
     assert names.true_names(ROOT, [local]) == {}  # Who has this name now has it by himself.
 
 
+def test_a_file_that_was_given_the_very_name_of_another_one_here_is_in_nobodys_way(
+    base: Base,
+) -> None:
+    names = NameMap(base.database, base, replace(ABLE, takes_reserved_names=False))
+    usual = names.assign(base, ROOT, 1, "what?")
+    base.put(2, Node(ROOT, usual, FILE), None)
+    other = names.assign(base, ROOT, 1, "what?")
+    assert other != usual
+    assert other.startswith("what_ (reserved name ")
+
+
 def test_the_map_leads_both_ways_and_stays_with_its_nodes(base: Base) -> None:
     names = NameMap(base.database, base, FOLDING)
     for node, parent, name in [(1, ROOT, "Folder"), (2, 1, "Read.me")]:
