@@ -46,10 +46,11 @@ from cas.rescuing import Rescue
 from cas.shared_packs import SharedPacks
 from cas.trees import TreeShape
 
-_TRIES: Final = 64
+_TRIES: Final = 512
 """How often a group is applied to a newer head before it is given up: others never let it pass."""
 _FIRST_PAUSE_SECONDS: Final = 0.02
-_LONGEST_PAUSE_SECONDS: Final = 2.0
+_LONGEST_PAUSE_SECONDS: Final = 0.1
+"""So short that who has lost often does not try the less for it: one rival always wins."""
 _logger = logging.getLogger(__name__)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import cas
+from cas.shared_commit import SharedCommitter
+from cas.stores.base import Payload, Token
 from cas.stores.local import LocalStore
 from tests.support.checking import assert_sound
 from tests.support.corpus import seeded_bytes
-from tests.support.gateways import Gateways, content, gateways, put
+from tests.support.gateways import Gateways, MachineStore, content, gateways, put
 
 
 @pytest.fixture
@@ -171,3 +173,37 @@ def test_an_older_ref_that_is_put_back_is_noticed(made: Gateways) -> None:
     made.bucket.replace(name, old, made.bucket.read(name)[1])
     with pytest.raises(cas.IntegrityError, match="older state"):
         content(one)
+
+
+class Outrun(MachineStore):
+    """The store of a gateway before each of whose moves of a ref another one is faster."""
+
+    def __init__(self, inner: MachineStore, rival: Callable[[], None]) -> None:
+        super().__init__(inner.bucket, inner.machine_directory)
+        self._rival = rival
+
+    def replace(self, name: str, payload: Payload, expected: Token | None) -> Token:
+        if name.startswith("refs/"):
+            self._rival()
+        return super().replace(name, payload, expected)
+
+
+def test_who_loses_to_a_busy_gateway_tries_on_as_often_as_at_first(made: Gateways) -> None:
+    """With pauses that grew to seconds one of two gateways that wrote all the time never could."""
+    busy = made.open("busy")
+    rounds = iter(range(80))
+
+    def write_once() -> None:
+        number = next(rounds, None)
+        if number is not None:
+            put(busy, f"busy {number % 4}", b"%d" % number)
+
+    slow = made.open("slow", wrap=lambda store: Outrun(store, write_once))
+    pauses: list[float] = []
+    committer = slow.engine.committer
+    assert isinstance(committer, SharedCommitter)
+    committer.pause = pauses.append
+    put(slow, "slow", b"at last")
+    assert len(pauses) == 80
+    assert sum(pauses) < 80 * 0.1
+    assert content(busy)["slow"] == b"at last"

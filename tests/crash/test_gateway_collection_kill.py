@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -23,6 +24,7 @@ from tests.support.gateways import content, put
 from tests.support.network import free_port
 from tests.support.processes import CHECKOUT, casdav_environment, run_casdav
 from tests.support.server import PASSWORD, USER, Server
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.support.seaweed import Bucket
@@ -102,6 +104,11 @@ class Writer:
         self.count += 1
 
 
+def go_on(before: int, *writers: Writer) -> bool:
+    """Whether writers have done more than so many things in all, or cannot any more."""
+    return sum(each.count for each in writers) > before or any(each.error for each in writers)
+
+
 @pytest.fixture
 def at(bucket: Bucket, tmp_path: Path) -> Callable[[str], str]:
     """Return where a gateway of a name finds the repository, which has a volume `v`."""
@@ -130,9 +137,9 @@ def test_gateways_killed_at_each_step_of_a_collection_lose_nothing(
         served = [stack.enter_context(cas.open(at(name))) for name in ("one", "two")]
         with Writer(served[0], "one") as first, Writer(served[1], "two") as second:
             for number, where in enumerate(places):
-                before = first.count, second.count
+                before = first.count + second.count
                 met.append(collect(at(f"collector {number % 3}"), where))
-                assert (first.count, second.count) > before
+                wait_until(partial(go_on, before, first, second), "a writer", timeout_seconds=120)
         assert set(met) >= STEPS, met
         shown = {**first.acknowledged, **second.acknowledged}
         assert shown
